@@ -1,0 +1,83 @@
+"""Every error that onnxattr raises on purpose. Imports `types` for type checking only.
+
+OnnxattrError
+├── UsageError          the request itself is wrong: unknown name, nothing given, bad option
+├── InputError          what was given cannot be used
+│   ├── ModelFileError  a model file: missing, empty, truncated, not ONNX, external data gone
+│   ├── ModelInputError the model has no input that a probe fits
+│   └── ProbeError      a probe image: missing, unreadable, too large
+├── SupportError        operators or types that have no converter or no gradient
+├── ParityError         the converted network and ONNX Runtime disagree
+├── DeviceError         a device that was asked for is not there, or its memory runs out
+└── RankingError        too few models are left to rank; carries why each one is not
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxattr.types import Failure
+
+
+class OnnxattrError(Exception):
+    """An expected failure, told in one line.
+
+    Args:
+        message: What happened, with the exact value in back-ticks; no line breaks.
+        hint: What to do next, or an empty string.
+        model: Name of the model concerned, or an empty string.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", model: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.model = model
+
+
+class UsageError(OnnxattrError):
+    """The request itself is wrong: an unknown name, nothing given, a bad option."""
+
+
+class InputError(OnnxattrError):
+    """Something that was given cannot be used."""
+
+
+class ModelFileError(InputError):
+    """A model file is missing, empty, truncated, not ONNX, or lacks its external data."""
+
+
+class ModelInputError(InputError):
+    """A model has no input that an image probe fits."""
+
+
+class ProbeError(InputError):
+    """A probe image is missing, unreadable or too large."""
+
+
+class SupportError(OnnxattrError):
+    """A model uses operators or types that have no converter or no gradient."""
+
+
+class ParityError(OnnxattrError):
+    """The converted network and ONNX Runtime disagree on the same input."""
+
+
+class DeviceError(OnnxattrError):
+    """A device that was asked for is not there, or its memory runs out."""
+
+
+class RankingError(OnnxattrError):
+    """Too few models are left to rank.
+
+    Args:
+        message: What happened.
+        hint: What to do next.
+        failures: The models that were left out, and why.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", failures: Sequence[Failure] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.failures = tuple(failures)

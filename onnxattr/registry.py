@@ -1,0 +1,61 @@
+"""Named choices filled by a decorator. Imports only `errors`."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+from onnxattr.errors import UsageError
+
+T = TypeVar("T")
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """Returns the hint for an unknown `name`: the closest valid one, then all of them."""
+    valid = sorted(names)
+    match = get_close_matches(name, valid, n=1, cutoff=0.5)
+    listing = "valid are " + ", ".join(f"`{n}`" for n in valid)
+    return f"did you mean `{match[0]}`? {listing}" if match else listing
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A read-only mapping from name to choice, filled by `register`.
+
+    Args:
+        kind: What the choices are, for messages: `method`, `device`, …
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Returns a decorator that files its object under `name`.
+
+        Raises:
+            ValueError: `name` is taken.
+        """
+
+        def decorate(entry: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"{self._kind} `{name}` is registered already")
+            self._entries[name] = entry
+            return entry
+
+        return decorate
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UsageError(
+                f"there is no {self._kind} `{name}`", hint=closest(name, self._entries)
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,415 @@
+"""The records that travel between the layers: frozen, without behaviour that needs a framework.
+
+Imports `arrays`, onnx and torch for type checking only, so that importing it is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+    from onnxattr.arrays import Float32, Float64, UInt8
+
+#: Where a value came from, in falling precedence. Shown beside every value that a user may doubt.
+OPTION, GRAPH, ASSUMED = "option", "graph", "assumed"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The framework and the exporter that wrote a file, for reporting only.
+
+    Attributes:
+        framework: `PyTorch`, `TensorFlow`, …, or `unknown`.
+        exporter: The producer as the file names it, with its version.
+    """
+
+    framework: str
+    exporter: str
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """A node as the vendor's graph has it: its operator type and its own (possibly empty) name."""
+
+    op_type: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """The way back from our names to the vendor's.
+
+    Attributes:
+        nodes: Our node name → the vendor's node.
+        values: Our value name → the vendor's value name.
+    """
+
+    nodes: Mapping[str, OnnxNode] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model as it was given, or rewritten in our dialect.
+
+    Attributes:
+        name: Unique within one ranking.
+        path: The file, or None for a model that was given in memory.
+        sha256: Hash over the bytes of the file and of its external data.
+        proto: The graph, external data read in.
+        origin: Who wrote the file.
+        opset: Version of the default operator set.
+        parameters: Number of floating-point weights.
+        names: The vendor's names, once the graph is in our dialect; empty before.
+    """
+
+    name: str
+    path: Path | None
+    sha256: str
+    proto: onnx.ModelProto
+    origin: Origin
+    opset: int
+    parameters: int
+    names: Names = field(default_factory=Names)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a canonical probe becomes what a model's input expects.
+
+    The canonical probe is RGB, float32, [0, 1], NCHW. The model is fed
+    `(probe · (high − low) + low − mean) / std`, in its own layout.
+
+    Attributes:
+        input: Name of the model's input.
+        layout: `NCHW` or `NHWC`.
+        height: Pixels.
+        width: Pixels.
+        range: `(low, high)` that black and white become.
+        mean: Subtracted after the range, one value a channel (RGB) or one for all.
+        std: Divided by after the mean, one value a channel (RGB) or one for all.
+        batch: The batch size that the graph fixes, or None where it is free.
+        sources: For each of `layout`, `size`, `range`, `mean`, `std`: what decided it.
+    """
+
+    input: str
+    layout: str
+    height: int
+    width: int
+    range: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    batch: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Representation:
+    """The tensor that is attributed and compared.
+
+    Attributes:
+        value: Its name in the vendor's graph.
+        rule: How it was found, in words.
+    """
+
+    value: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a converted network is from ONNX Runtime on the same probes.
+
+    Attributes:
+        error: max|Δ| / max|reference| over the representation; 0 is identical.
+        tolerance: The largest `error` that is let through.
+        probes: Number of probes compared.
+    """
+
+    error: float
+    tolerance: float
+    probes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model's differentiable torch form: evaluation mode, frozen parameters.
+
+    Attributes:
+        module: Takes the graph's input, in the model's own layout; returns the representation.
+        model: The model it was converted from, as it was given.
+        dialect: The same model as the converter read it.
+        spec: How probes are fed to it.
+        representation: What its output is.
+        operators: Submodule name → the vendor's node that it stands for.
+        device: Where its parameters are.
+    """
+
+    module: torch.nn.Module
+    model: Model
+    dialect: Model
+    spec: InputSpec
+    representation: Representation
+    operators: Mapping[str, OnnxNode]
+    device: str
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Unlabelled images, centre-cropped and resized to one square canvas.
+
+    Attributes:
+        images: uint8, [probe, y, x, 3], RGB.
+        names: One a probe.
+        sha256: Hash over the pixels.
+        source: Where they came from, for reports.
+    """
+
+    images: UInt8
+    names: tuple[str, ...]
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Attribution maps of one model, at the model's own input size.
+
+    Attributes:
+        values: float32, [probe, y, x]; raw: neither centred nor scaled.
+        method: Name of the method.
+        model: Name of the model.
+        batch: The batch size that was used.
+        device: Where they were computed.
+    """
+
+    values: Float32
+    method: str
+    model: str
+    batch: int
+    device: str
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Float32:
+        import numpy as np
+
+        return np.asarray(self.values, dtype=dtype, copy=copy)
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """Cosines between the maps of every two models.
+
+    Attributes:
+        names: One a model.
+        matrix: float64, [model, model]: mean cosine over the probes, -1..1; NaN where the two
+            models share no probe with a usable map.
+        per_probe: float64, [model, model, probe]; NaN where a map is zero or not finite.
+        centred: Whether each model's mean map was removed first.
+        canvas: (height, width) in pixels on which the maps met.
+        unusable: Probes without a usable map, one count a model.
+    """
+
+    names: tuple[str, ...]
+    matrix: Float64
+    per_probe: Float64
+    centred: bool
+    canvas: tuple[int, int]
+    unusable: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a report says of one model beside its similarities.
+
+    Attributes:
+        name: The model.
+        path: The file as it was given, or an empty string.
+        sha256: Hash over its bytes.
+        origin: Who wrote it.
+        opset: Version of the default operator set.
+        parameters: Number of floating-point weights.
+        spec: How probes were fed to it.
+        representation: What was attributed.
+        parity: Distance from ONNX Runtime.
+        batch: The batch size that was used.
+        unusable: Probes without a usable map.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    origin: Origin
+    opset: int
+    parameters: int
+    spec: InputSpec
+    representation: Representation
+    parity: Parity
+    batch: int
+    unusable: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model that was left out, and why."""
+
+    name: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of a ranking: a possible source of a transfer to the target.
+
+    Attributes:
+        name: The source model.
+        rank: 1 is closest; sources that the probes cannot tell apart share a rank.
+        tied: Whether another source shares the rank.
+        similarity: Mean cosine over the probes, -1..1.
+        low: Lower end of the bootstrap interval.
+        high: Upper end of the bootstrap interval.
+        distance: The paper's N / Σ cos, 1 or more, where maps are not centred and the sum is
+            positive; None elsewhere.
+        duplicate: Whether the source is the same file as the target, byte for byte.
+    """
+
+    name: str
+    rank: int
+    tied: bool
+    similarity: float
+    low: float
+    high: float
+    distance: float | None
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target model and its sources, closest first; the target itself is not among them."""
+
+    name: str
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The outcome of `rank`.
+
+    Attributes:
+        targets: One for each target asked for, in the order of the models.
+        models: What is to be said of each ranked model.
+        failures: Models that were left out.
+        similarity: The cosines behind it.
+        warnings: What the reader must know, a line each.
+        settings: Everything that decides the numbers.
+        versions: Of onnxattr and of what it computed with.
+        seconds: Wall time of the parts.
+    """
+
+    targets: tuple[Target, ...]
+    models: tuple[Summary, ...]
+    failures: tuple[Failure, ...]
+    similarity: Similarity
+    warnings: tuple[str, ...]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ProbeCosine:
+    """How alike two models' maps are on one probe: -1..1."""
+
+    name: str
+    cosine: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The outcome of `compare`.
+
+    Attributes:
+        models: The two.
+        similarity: Mean cosine over the probes, -1..1.
+        low: Lower end of the bootstrap interval.
+        high: Upper end of the bootstrap interval.
+        distance: As in `Source`.
+        duplicate: Whether both are the same file, byte for byte.
+        probes: All probes with a cosine, most alike first.
+        warnings: What the reader must know, a line each.
+        settings: Everything that decides the numbers.
+        versions: Of onnxattr and of what it computed with.
+        seconds: Wall time of the parts.
+    """
+
+    models: tuple[Summary, Summary]
+    similarity: float
+    low: float
+    high: float
+    distance: float | None
+    duplicate: bool
+    probes: tuple[ProbeCosine, ...]
+    warnings: tuple[str, ...]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """An operator that stops a conversion, and the vendor's nodes that use it."""
+
+    operator: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found in one model, without running it.
+
+    Attributes:
+        name: The model.
+        path: The file as it was given, or an empty string.
+        sha256: Hash over its bytes.
+        origin: Who wrote it.
+        opset: Version of the default operator set.
+        parameters: Number of floating-point weights.
+        inputs: Name and shape of each input, as text.
+        outputs: Name and shape of each output, as text.
+        spec: How probes would be fed, or None where no input fits.
+        representation: What would be attributed, or None where nothing fits.
+        unsupported: Operators without a converter on the way to the representation.
+        problems: Why it could not be ranked, a line each; empty when it could.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    origin: Origin
+    opset: int
+    parameters: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    spec: InputSpec | None
+    representation: Representation | None
+    unsupported: tuple[Unsupported, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The outcome of `inspect`.
+
+    Attributes:
+        models: What was found in each model.
+        failures: Files that are no models.
+    """
+
+    models: tuple[Inspection, ...]
+    failures: tuple[Failure, ...]
