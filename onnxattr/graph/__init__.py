@@ -1,0 +1,1 @@
+"""ONNX graphs: reading, understanding and rewriting them. No torch here."""

@@ -1,0 +1,63 @@
+"""From what a user types, files, directories and globs, to model files with unique names."""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from onnxattr.types import Failure
+
+
+def find_models(sources: Sequence[str | Path]) -> tuple[dict[str, Path], list[Failure]]:
+    """Returns the model files that `sources` mean, by unique name, and what could not be found.
+
+    A model is called by its file's stem; files of the same stem by as much of their path as tells
+    them apart. A file that is meant twice is kept once.
+
+    Args:
+        sources: Files, directories (their `*.onnx` files), or glob patterns.
+    """
+    paths: list[Path] = []
+    failures: list[Failure] = []
+    for source in map(str, sources):
+        found, failure = _expand(source)
+        paths += found
+        if failure is not None:
+            failures.append(failure)
+    unique: dict[str, Path] = {}
+    for path in paths:
+        # The path itself, not what a link points to: two links to one file are two models.
+        if (key := os.path.abspath(path)) in unique:
+            failures.append(Failure(str(path), "the file was given twice", "it is ranked once"))
+        else:
+            unique[key] = path
+    return dict(zip(_names(list(unique)), unique.values(), strict=True)), failures
+
+
+def _expand(source: str) -> tuple[list[Path], Failure | None]:
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(path.glob("*.onnx"))
+        hint = "models end in .onnx; directories are not searched deeper"
+        return found, None if found else Failure(source, "the directory holds no models", hint)
+    if path.exists() or not glob.has_magic(source):
+        # A missing file is reported when it is read, under its own name.
+        return [path], None
+    found = sorted(Path(p) for p in glob.glob(source, recursive=True))
+    return found, None if found else Failure(source, "no file matches the pattern", "")
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    parts = [Path(p).with_suffix("").parts if p.endswith(".onnx") else Path(p).parts for p in paths]
+    depth = [1] * len(paths)
+    while True:
+        names = ["/".join(p[-d:]) for p, d in zip(parts, depth, strict=True)]
+        clashing = {name for name, count in Counter(names).items() if count > 1}
+        deeper = [
+            d + 1 if name in clashing and d < len(p) else d
+            for name, d, p in zip(names, depth, parts, strict=True)
+        ]
+        if deeper == depth:
+            return names
+        depth = deeper

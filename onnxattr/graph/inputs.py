@@ -1,0 +1,215 @@
+"""Which input takes the image, and how it wants it: layout by axis tracking, sizes by shape."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from onnxattr.errors import ModelInputError, UsageError
+from onnxattr.registry import closest
+from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
+
+#: Height and width where the graph leaves them free and nobody says: the field's habit.
+FREE_SIZE = 224
+
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
+
+#: Operators that leave the meaning of every axis as it is.
+_KEEP_AXES = {
+    "Add", "BatchNormalization", "Cast", "Clip", "Div", "Dropout", "Identity", "Mul", "Neg", "Pad",
+    "Pow", "Relu", "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "Tanh", "Upsample",
+}  # fmt: skip
+
+#: Operators that read axis 1 as channels, by definition of ONNX.
+_CHANNELS_FIRST = {
+    "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "DepthToSpace",
+    "GlobalAveragePool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
+    "MaxPool", "SpaceToDepth",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """What the user says of a model's input; None leaves it to the graph and the defaults.
+
+    Attributes:
+        layout: `NCHW` or `NHWC`.
+        size: (height, width) in pixels, for inputs that leave them free.
+        range: What black and white become.
+        mean: One value or three (RGB), in units of `range`.
+        std: One value or three (RGB), in units of `range`.
+    """
+
+    layout: str | None = None
+    size: tuple[int, int] | None = None
+    range: tuple[float, float] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout is not None and self.layout not in ("NCHW", "NHWC"):
+            raise UsageError(
+                f"there is no layout `{self.layout}`", hint=closest(self.layout, ("NCHW", "NHWC"))
+            )
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise UsageError(f"a size is two positive numbers of pixels, not `{self.size}`")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise UsageError(f"the range `{self.range}` does not rise from low to high")
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) not in (1, 3):
+                raise UsageError(f"the {key} takes one value or three, not {len(values)}")
+        if self.std is not None and any(s <= 0 for s in self.std):
+            raise UsageError(f"the std `{self.std}` is not positive")
+
+
+def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
+    """Returns how a canonical RGB probe is fed to `model`, and what decided each part.
+
+    Raises:
+        ModelInputError: The model has no single input that takes an RGB image.
+    """
+    options = options or InputOptions()
+    graph = model.proto.graph
+    value = _only_input(model)
+    shape = _shape(value)
+    layout, layout_source = _layout(graph, value.name, shape, options, model.name)
+    channels, height, width = (shape[i] for i in ((1, 2, 3) if layout == "NCHW" else (3, 1, 2)))
+    if channels not in (3, None):
+        raise ModelInputError(
+            f"its input `{value.name}` {describe(value)} takes {channels} channels in layout "
+            f"{layout}; a probe has 3",
+            model=model.name,
+        )
+    free = options.size or (FREE_SIZE, FREE_SIZE)
+    size_source = (
+        GRAPH if height and width else OPTION if options.size else f"{ASSUMED}: the graph is free"
+    )
+    given: dict[str, tuple[float, ...]] = {}
+    sources: dict[str, str] = {"layout": layout_source, "size": size_source}
+    for key, default in (("range", (0.0, 1.0)), ("mean", (0.0,)), ("std", (1.0,))):
+        option = getattr(options, key)
+        given[key] = default if option is None else tuple(float(x) for x in option)
+        sources[key] = ASSUMED if option is None else OPTION
+    if options.range or options.mean or options.std:
+        # Whoever states one part of the preprocessing has stated it whole.
+        sources.update(dict.fromkeys(("range", "mean", "std"), OPTION))
+    low, high = given["range"]
+    return InputSpec(
+        input=value.name,
+        layout=layout,
+        height=height or free[0],
+        width=width or free[1],
+        range=(low, high),
+        mean=given["mean"],
+        std=given["std"],
+        batch=shape[0],
+        sources=sources,
+    )
+
+
+def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Returns the inputs that must be fed: those that are not initializers as well."""
+    stored = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in stored]
+
+
+def describe(value: onnx.ValueInfoProto) -> str:
+    """Returns the type of `value` as text: `float32[batch,3,64,64]`."""
+    if not value.type.HasField("tensor_type"):
+        return value.type.WhichOneof("value") or "untyped"
+    kind = value.type.tensor_type.elem_type
+    name = str(helper.tensor_dtype_to_np_dtype(kind)) if kind in _NUMPY_TYPES else str(kind)
+    if not value.type.tensor_type.HasField("shape"):
+        return f"{name}[…]"
+    dims = value.type.tensor_type.shape.dim
+    return (
+        f"{name}[{','.join(str(d.dim_value) if d.dim_value else d.dim_param or '?' for d in dims)}]"
+    )
+
+
+_NUMPY_TYPES = frozenset(helper.get_all_tensor_dtypes())
+
+
+def _only_input(model: Model) -> onnx.ValueInfoProto:
+    values = graph_inputs(model.proto.graph)
+    listing = ", ".join(f"`{v.name}` {describe(v)}" for v in values) or "none"
+    images = [
+        v
+        for v in values
+        if v.type.tensor_type.elem_type in _FLOATS and len(v.type.tensor_type.shape.dim) == 4
+    ]
+    if not images:
+        raise ModelInputError(
+            f"no input takes an image, a float tensor with four axes; its inputs: {listing}",
+            model=model.name,
+        )
+    if len(values) > 1:
+        raise ModelInputError(
+            f"it takes {len(values)} inputs, and a probe can be fed to one only: {listing}",
+            model=model.name,
+        )
+    return images[0]
+
+
+def _shape(value: onnx.ValueInfoProto) -> list[int | None]:
+    return [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+
+
+def _layout(
+    graph: onnx.GraphProto,
+    name: str,
+    shape: Sequence[int | None],
+    options: InputOptions,
+    model: str,
+) -> tuple[str, str]:
+    if options.layout:
+        return options.layout, OPTION
+    tracked = _track_channels(graph, name)
+    if tracked is not None:
+        axis, reader = tracked
+        if axis in (1, 3):
+            layout = "NCHW" if axis == 1 else "NHWC"
+            return layout, f"{GRAPH}: the first {reader} reads axis {axis} as channels"
+    if (shape[1] == 3) != (shape[3] == 3):
+        axis = 1 if shape[1] == 3 else 3
+        return ("NCHW" if axis == 1 else "NHWC"), f"{GRAPH}: axis {axis} has size 3"
+    raise ModelInputError(
+        f"the layout of its input `{name}` cannot be told from the graph",
+        hint="say --layout NCHW or --layout NHWC",
+        model=model,
+    )
+
+
+def _track_channels(graph: onnx.GraphProto, name: str) -> tuple[int, str] | None:
+    """Follows the input forward to the first operator whose channel axis ONNX defines.
+
+    Returns the input's axis that is read as channels and the operator's type, or None.
+    """
+    consumers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for value in node.input:
+            consumers.setdefault(value, []).append(node)
+    queue: list[tuple[str, tuple[int, ...]]] = [(name, (0, 1, 2, 3))]
+    seen = {name}
+    while queue:
+        value, axes = queue.pop(0)
+        for node in consumers.get(value, []):
+            if node.op_type in _CHANNELS_FIRST and node.input[0] == value:
+                return axes[1], node.op_type
+            after = _axes_after(node, axes)
+            if after is None or not node.output or node.output[0] in seen:
+                continue
+            seen.add(node.output[0])
+            queue.append((node.output[0], after))
+    return None
+
+
+def _axes_after(node: onnx.NodeProto, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    if node.op_type == "Transpose":
+        attributes: Mapping[str, list[int]] = {a.name: list(a.ints) for a in node.attribute}
+        perm = attributes.get("perm") or list(range(len(axes)))[::-1]
+        if sorted(perm) != list(range(len(axes))):
+            return None
+        return tuple(axes[p] for p in perm)
+    return axes if node.op_type in _KEEP_AXES else None

@@ -1,0 +1,243 @@
+"""From a file, bytes or a `ModelProto` to a checked `Model`."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, external_data_helper, numpy_helper
+
+from onnxattr.errors import ModelFileError, SupportError
+from onnxattr.graph.origin import origin
+from onnxattr.types import Model
+
+#: The operators' own domain of the dialect (`docs` of the passes); no vendor may speak it.
+OWN_DOMAIN = "onnxattr"
+
+#: Protobuf cannot serialise more, and ONNX Runtime gets the model as one message.
+_MAX_BYTES = 2**31 - 1
+
+#: Operators whose inputs 1… are weights: an infinity there is damage, elsewhere it may be a mask.
+_WEIGHTED = {
+    "Conv",
+    "ConvTranspose",
+    "Gemm",
+    "MatMul",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "LSTM",
+    "GRU",
+    "RNN",
+}
+
+_FLOATS = {
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
+}
+
+
+def load(source: str | Path | bytes | onnx.ModelProto, *, name: str = "") -> Model:
+    """Returns the model that `source` holds, read once, checked, external data read in.
+
+    Args:
+        source: A path, the bytes of an ONNX file, or a parsed model (which is copied).
+        name: What to call it; by default the file's stem, or `model`.
+
+    Raises:
+        ModelFileError: The file is missing, empty, not ONNX, truncated, refused by the ONNX
+            checker, lacks its external data, holds non-finite weights, or is over 2 GiB.
+        SupportError: Its opset or some of its operators are unknown to the installed onnx.
+
+    Example:
+        >>> from onnx import parser
+        >>> header = '<ir_version: 8, opset_import: ["" : 17]>'
+        >>> text = header + "g (float[N] x) => (float[N] y) { y = Relu(x) }"
+        >>> onnxattr.load(parser.parse_model(text)).opset
+        17
+    """
+    path = Path(source) if isinstance(source, str | Path) else None
+    name = name or (path.stem if path else "model")
+    data = _bytes(source, path, name)
+    digest = hashlib.sha256(data)
+    proto = _parse(data, name)
+    for tensor in _read_external_data(proto, path, name):
+        digest.update(tensor.raw_data)
+    _check(proto, name)
+    return Model(
+        name=name,
+        path=path,
+        sha256=digest.hexdigest(),
+        proto=proto,
+        origin=origin(proto),
+        opset=default_opset(proto),
+        parameters=sum(int(np.prod(t.dims)) for t in weights(proto) if t.data_type in _FLOATS),
+    )
+
+
+def default_opset(proto: onnx.ModelProto) -> int:
+    """Returns the version of the default operator set that `proto` imports, 0 if none."""
+    return next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
+
+
+def weights(proto: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Yields the tensors that the main graph stores, as initializers or in Constant nodes."""
+    yield from proto.graph.initializer
+    for node in proto.graph.node:
+        if node.op_type == "Constant":
+            yield from (a.t for a in node.attribute if a.HasField("t"))
+
+
+def _bytes(source: str | Path | bytes | onnx.ModelProto, path: Path | None, name: str) -> bytes:
+    if isinstance(source, onnx.ModelProto):
+        serialised: bytes = source.SerializeToString(deterministic=True)
+        return serialised
+    if isinstance(source, bytes):
+        return source
+    assert path is not None
+    try:
+        if path.exists() and not path.is_file():
+            raise ModelFileError(f"`{path}` is not a regular file", model=name)
+        if path.stat().st_size > _MAX_BYTES:
+            raise ModelFileError(f"`{path}` is larger than 2 GiB", model=name)
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f"`{path}` does not exist", model=name) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ModelFileError(f"`{path}` cannot be read: {reason}", model=name) from None
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    if not data:
+        raise ModelFileError("the file is empty", hint="export or download it again", model=name)
+    try:
+        proto = onnx.load_model_from_string(data)
+    except (DecodeError, UnicodeDecodeError, ValueError):
+        # Every exporter writes field 1, ir_version, first.
+        if data[:1] == b"\x08":
+            raise ModelFileError(
+                "the file starts like ONNX but cannot be decoded: it is truncated or damaged",
+                hint="export or download it again",
+                model=name,
+            ) from None
+        raise ModelFileError("the file is not an ONNX model", model=name) from None
+    if not proto.HasField("graph") or not proto.graph.output:
+        raise ModelFileError(
+            "the file holds no ONNX graph with outputs: it is truncated or not a model",
+            hint="export or download it again",
+            model=name,
+        )
+    return proto
+
+
+def _read_external_data(
+    proto: onnx.ModelProto, path: Path | None, name: str
+) -> Iterator[TensorProto]:
+    """Reads external data in, in graph order; onnx refuses locations outside the directory."""
+    for tensor in external_data_helper._get_all_tensors(proto):
+        if not external_data_helper.uses_external_data(tensor):
+            continue
+        location = external_data_helper.ExternalDataInfo(tensor).location
+        if path is None:
+            raise ModelFileError(
+                f"weights are in a second file, `{location}`, which bytes cannot bring along",
+                hint="give the path of the model instead",
+                model=name,
+            )
+        try:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            detail = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
+            missing = not (path.parent / location).exists()
+            reason = "is missing" if missing else f"cannot be used: {detail}"
+            raise ModelFileError(
+                f"its external data file `{location}` {reason}",
+                hint="put it beside the model, under the name that it was exported with",
+                model=name,
+            ) from None
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+        yield tensor
+
+
+def _check(proto: onnx.ModelProto, name: str) -> None:
+    if any(o.domain == OWN_DOMAIN for o in proto.opset_import):
+        raise ModelFileError(
+            f"it uses the operator domain `{OWN_DOMAIN}`, which is reserved", model=name
+        )
+    if proto.ByteSize() > _MAX_BYTES:
+        raise ModelFileError("it holds more than 2 GiB of weights", model=name)
+    _check_known(proto, name)
+    try:
+        onnx.checker.check_model(proto)
+    except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        raise ModelFileError(f"the ONNX checker refuses it: {reason}", model=name) from None
+    _check_finite(proto, name)
+
+
+def _check_known(proto: onnx.ModelProto, name: str) -> None:
+    """Names all unknown operators at once; the checker would stop at the first."""
+    opset = default_opset(proto)
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise SupportError(
+            f"it is of opset {opset}, and the installed onnx knows opsets up to {newest}",
+            hint="upgrade the package `onnx`",
+            model=name,
+        )
+    functions = {(f.domain, f.name) for f in proto.functions}
+    unknown = Counter(
+        node.op_type
+        for node in proto.graph.node
+        if node.domain in ("", "ai.onnx")
+        and (node.domain, node.op_type) not in functions
+        and not onnx.defs.has(node.op_type, opset, "")
+    )
+    if unknown:
+        listing = ", ".join(f"`{op}` ({n})" for op, n in sorted(unknown.items()))
+        raise SupportError(
+            f"its nodes use operators that opset {opset} of ONNX does not have: {listing}",
+            hint="the exporter wrote something outside of the standard: try another exporter",
+            model=name,
+        )
+
+
+def _check_finite(proto: onnx.ModelProto, name: str) -> None:
+    used_as_weight = {
+        value for node in proto.graph.node if node.op_type in _WEIGHTED for value in node.input[1:]
+    }
+    constants = {
+        a.t.name or node.output[0]: node.output[0]
+        for node in proto.graph.node
+        if node.op_type == "Constant"
+        for a in node.attribute
+        if a.HasField("t")
+    }
+    for tensor in weights(proto):
+        if tensor.data_type not in _FLOATS:
+            continue
+        try:
+            array = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError) as error:
+            raise ModelFileError(
+                f"the data of tensor `{tensor.name}` does not fit its shape ({error})", model=name
+            ) from None
+        # ml_dtypes' bfloat16 has no isfinite loop of its own.
+        array = array.astype(np.float32) if tensor.data_type == TensorProto.BFLOAT16 else array
+        masks_allowed = constants.get(tensor.name, tensor.name) not in used_as_weight
+        bad = np.isnan(array) if masks_allowed else ~np.isfinite(array)
+        if bad.any():
+            raise ModelFileError(
+                f"{int(bad.sum())} of {array.size} values of the weight `{tensor.name}` "
+                "are not finite",
+                hint="the training diverged or the file is damaged: export it again",
+                model=name,
+            )
