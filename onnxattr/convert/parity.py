@@ -1,0 +1,169 @@
+"""The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import fx
+
+from onnxattr.arrays import Float32
+from onnxattr.convert.feed import Feed, resize
+from onnxattr.convert.torch import input_dtype, module_name
+from onnxattr.errors import ParityError, SupportError
+from onnxattr.graph.outputs import label
+from onnxattr.types import Model, Network, Parity, Probes
+
+#: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
+
+#: Probes compared: more of them find no other mistakes, and ONNX Runtime is run for each.
+PROBES = 8
+
+
+def check_parity(network: Network, probes: Probes) -> Parity:
+    """Returns how far `network` is from ONNX Runtime, which runs the original graph on the CPU.
+
+    Raises:
+        ParityError: It is too far, or not finite; names the first node that diverges.
+        SupportError: ONNX Runtime cannot run the model.
+    """
+    feed = Feed(network.spec, input_dtype(network.model))
+    images = torch.from_numpy(probes.images[:PROBES])
+    x = feed(resize(images, network.spec.height, network.spec.width))
+    # A graph that fixes its batch is run on whole batches only; the last may repeat its probes.
+    batch = network.spec.batch or len(x)
+    chunks = [wrap(x[i : i + batch], batch) for i in range(0, len(x), batch)]
+    session = Session(network.model, [network.representation.value])
+    tolerance = TOLERANCE[feed.dtype]
+    error = 0.0
+    with torch.no_grad():
+        for chunk in chunks:
+            (reference,) = session.run(network.spec.input, chunk.numpy())
+            ours = network.module(chunk.to(network.device)).cpu().numpy()
+            if ours.shape != reference.shape:
+                raise _mismatch(network, chunk, f"shape {ours.shape} against {reference.shape}")
+            if not np.isfinite(reference).all():
+                raise ParityError(
+                    "under ONNX Runtime its representation holds values that are not finite",
+                    hint="is the input range right? see --range, --mean, --std",
+                    model=network.model.name,
+                )
+            error = max(error, relative_error(ours, reference))
+            if not error <= tolerance:
+                raise _mismatch(
+                    network, chunk, f"max|Δ| is {error:.1e} of max|reference|, over {tolerance:.0e}"
+                )
+    return Parity(error=error, tolerance=tolerance, probes=len(x))
+
+
+def relative_error(ours: Float32, reference: Float32) -> float:
+    """Returns max|Δ| / max|reference|; infinite where ours is not finite."""
+    if ours.size == 0:
+        return 0.0
+    delta = np.abs(ours.astype(np.float64) - reference.astype(np.float64)).max()
+    scale = np.abs(reference.astype(np.float64)).max()
+    if not np.isfinite(delta):
+        return float("inf")
+    return float(delta / scale) if scale > 0 else float(delta)
+
+
+def wrap(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Returns `x` with its probes repeated up to `size` of them."""
+    return x if len(x) == size else x[torch.arange(size) % len(x)]
+
+
+class Session:
+    """ONNX Runtime on a model's original graph, with chosen tensors as its outputs.
+
+    Args:
+        model: A model as it was given.
+        values: Tensors of its main graph.
+
+    Raises:
+        SupportError: ONNX Runtime refuses the model.
+    """
+
+    def __init__(self, model: Model, values: Sequence[str]) -> None:
+        import onnxruntime as ort
+
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model.proto)
+        present = {value.name for value in proto.graph.output}
+        proto.graph.output.extend(
+            onnx.helper.make_empty_tensor_value_info(v) for v in values if v not in present
+        )
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        self._name, self._values = model.name, list(values)
+        try:
+            self._session = ort.InferenceSession(
+                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has no common base class for its errors.
+            raise self._refused(error) from error
+
+    def run(self, name: str, x: np.ndarray[Any, Any]) -> list[Float32]:
+        """Returns the chosen tensors for `x` at the input `name`.
+
+        Raises:
+            SupportError: ONNX Runtime fails on it.
+        """
+        try:
+            outputs: list[Float32] = self._session.run(self._values, {name: x})
+        except Exception as error:
+            raise self._refused(error) from error
+        return outputs
+
+    def _refused(self, error: Exception) -> SupportError:
+        return SupportError(
+            f"ONNX Runtime cannot run it: {' '.join(str(error).split())}", model=self._name
+        )
+
+
+def _mismatch(network: Network, x: torch.Tensor, what: str) -> ParityError:
+    return ParityError(
+        f"the converted network and ONNX Runtime disagree: {what}; {first_divergence(network, x)}",
+        hint="its maps would be wrong, so it is left out",
+        model=network.model.name,
+    )
+
+
+def first_divergence(network: Network, x: torch.Tensor) -> str:
+    """Returns in words the first node, in the graph's order, whose output is not ONNX Runtime's."""
+    names, graph = network.dialect.names, network.dialect.proto.graph
+    kept = {value for node in network.model.proto.graph.node for value in node.output}
+    nodes = [n for n in graph.node if len(n.output) == 1 and names.values.get(n.output[0]) in kept]
+    session = Session(network.model, [names.values[n.output[0]] for n in nodes])
+    references = session.run(network.spec.input, x.numpy())
+    ours = _Recorder(network.module).record(x.to(network.device))
+    tolerance = TOLERANCE[x.dtype]
+    for node, reference in zip(nodes, references, strict=True):
+        value = ours.get(module_name(node))
+        if value is None or not np.issubdtype(reference.dtype, np.floating):
+            continue
+        array = value.cpu().numpy()
+        if array.shape != reference.shape or relative_error(array, reference) > tolerance:
+            return f"the first node that differs is {label(names.nodes[node.name])}"
+    return "no single node could be found that differs"
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a converted module and keeps what each submodule returned."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        assert isinstance(module, fx.GraphModule)
+        super().__init__(module)
+        self._values: dict[str, torch.Tensor] = {}
+
+    def record(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            self.run(x)
+        return self._values
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        result = super().call_module(target, args, kwargs)
+        if isinstance(result, torch.Tensor):
+            self._values[str(target)] = result
+        return result

@@ -1,0 +1,120 @@
+"""From a model to a differentiable torch module, through onnx2torch."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import onnx2torch
+import torch
+from onnx import helper
+from torch import nn
+
+from onnxattr.convert.ops import OPERATORS
+from onnxattr.convert.support import require_support
+from onnxattr.errors import SupportError
+from onnxattr.graph.inputs import InputOptions, graph_inputs, image_input
+from onnxattr.graph.load import load
+from onnxattr.graph.normalise import normalise
+from onnxattr.graph.outputs import representation
+from onnxattr.types import InputSpec, Model, Network
+
+
+def to_network(
+    model: Model,
+    *,
+    at: str = "feature",
+    options: InputOptions | None = None,
+    device: str = "cpu",
+) -> Network:
+    """Returns the differentiable network of `model` up to its representation.
+
+    Args:
+        model: A model as it was given.
+        at: What is attributed; see `graph.outputs.representation`.
+        options: What the user says of the input.
+        device: Where the parameters go, as torch names it.
+
+    Raises:
+        ModelInputError: The model takes no single RGB image.
+        UsageError: `at` names nothing in the model.
+        SupportError: Operators have no converter, or onnx2torch fails.
+    """
+    spec = image_input(model, options)
+    chosen = representation(model, at)
+    dialect = _dialect(model, outputs=[chosen.value], spec=spec)
+    return Network(
+        module=_module(dialect).to(device),
+        model=model,
+        dialect=dialect,
+        spec=spec,
+        representation=chosen,
+        operators={
+            module_name(node): dialect.names.nodes[node.name]
+            for node in dialect.proto.graph.node
+            if node.op_type != "Outputs"
+        },
+        device=device,
+    )
+
+
+def to_torch(source: str | Path | bytes | onnx.ModelProto, *, device: str = "cpu") -> nn.Module:
+    """Returns an ONNX model as a torch module, differentiable, frozen, in evaluation mode.
+
+    The module takes the graph's inputs positionally and returns its outputs in the order of the
+    graph: a tensor, or a tuple where there are several. It is converted in the calling process,
+    after every name in the graph has been replaced.
+
+    Args:
+        source: A path, the bytes of an ONNX file, or a parsed model.
+        device: Where the parameters go, as torch names it.
+
+    Raises:
+        ModelFileError: The file cannot be used.
+        SupportError: Operators have no converter, or onnx2torch fails.
+
+    Example:
+        >>> import torch
+        >>> from onnx import parser
+        >>> header = '<ir_version: 8, opset_import: ["" : 17]>'
+        >>> text = header + "g (float[N] x) => (float[N] y) { y = Relu(x) }"
+        >>> onnxattr.to_torch(parser.parse_model(text))(torch.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+    """
+    return _module(_dialect(load(source))).to(device)
+
+
+def module_name(node: onnx.NodeProto) -> str:
+    """Returns the name that onnx2torch gives to the submodule of `node`."""
+    return f"{node.domain}/{node.name}" if node.domain else node.name
+
+
+def input_dtype(model: Model) -> torch.dtype:
+    """Returns the torch type of the model's only input."""
+    value = graph_inputs(model.proto.graph)[0]
+    numpy_type = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    dtype: torch.dtype = getattr(torch, numpy_type.name)
+    return dtype
+
+
+def _dialect(
+    model: Model, *, outputs: Sequence[str] | None = None, spec: InputSpec | None = None
+) -> Model:
+    dialect = normalise(model, outputs=outputs, spec=spec, own=OPERATORS)
+    require_support(dialect)
+    return dialect
+
+
+def _module(dialect: Model) -> nn.Module:
+    with warnings.catch_warnings():
+        # What onnx2torch warns about (Resize) is decided by the comparison with ONNX Runtime.
+        warnings.simplefilter("ignore")
+        try:
+            module: nn.Module = onnx2torch.convert(dialect.proto)
+        except Exception as error:
+            # onnx2torch raises whatever its converters happen to hit: KeyError, AssertionError, …
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise SupportError(
+                f"onnx2torch cannot convert it: {reason}", model=dialect.name
+            ) from error
+    return module.eval().requires_grad_(False)
