@@ -1,0 +1,1 @@
+"""Attribution maps of converted networks. Imports `convert` and what is below it."""

@@ -1,0 +1,140 @@
+"""Runs a method over all probes of a set, in batches, on the network's device."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from onnxattr.attribution import gradients, relevance
+from onnxattr.attribution.methods import METHODS, Explain
+from onnxattr.convert.feed import resize
+from onnxattr.convert.parity import wrap
+from onnxattr.errors import DeviceError, UsageError
+from onnxattr.types import Maps, Network, Probes
+
+__all__ = ["METHODS", "attribute", "choose_device", "gradients", "relevance"]
+
+#: Probes at a time, where the graph leaves the batch free. Results depend on it in the last bits.
+BATCH = 8
+
+
+def attribute(
+    network: Network,
+    probes: Probes,
+    *,
+    method: str = "saliency",
+    batch_size: int | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Maps:
+    """Returns the attribution maps of `network` for all `probes`, at the network's input size.
+
+    Deterministic for a device and a batch size. Where memory runs out the batch is halved and the
+    work goes on; `Maps.batch` tells the size that was reached.
+
+    Args:
+        network: From `convert.torch.to_network`.
+        probes: The probe set.
+        method: `saliency`, `grad-input` or `elrp`.
+        batch_size: Probes at a time; a graph that fixes its batch overrules it.
+        advance: Called with the number of probes done, after each batch.
+
+    Raises:
+        UsageError: There is no such method.
+        SupportError: The representation has no gradient.
+        DeviceError: Memory runs out at a batch of one.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
+    explain = METHODS[method](network)
+    fixed = network.spec.batch
+    size = fixed or batch_size or BATCH
+    count = len(probes.images)
+    values = np.empty((count, network.spec.height, network.spec.width), np.float32)
+    done = 0
+    with deterministic():
+        while done < count:
+            images = torch.from_numpy(probes.images[done : done + size])
+            try:
+                maps = _explain(network, explain, images, fixed)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if fixed or size == 1:
+                    raise DeviceError(
+                        f"memory of `{network.device}` runs out at a batch of {size}",
+                        hint="use --device cpu or a smaller --size",
+                        model=network.model.name,
+                    ) from None
+                size //= 2
+                continue
+            values[done : done + len(images)] = maps
+            done += len(images)
+            advance(len(images))
+    return Maps(
+        values=values, method=method, model=network.model.name, batch=size, device=network.device
+    )
+
+
+def choose_device(asked: str = "auto") -> str:
+    """Returns the torch device to compute on.
+
+    Args:
+        asked: `auto` takes the first GPU there is; or `cpu`, `cuda`, `cuda:1`, `mps`, ….
+
+    Raises:
+        UsageError: That is no device's name.
+        DeviceError: The device is not there; never falls back to another.
+    """
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return "cuda:0"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise UsageError(
+            f"there is no device `{asked}`", hint="valid are `auto`, `cpu`, `cuda[:n]`, `mps`"
+        ) from None
+    if device.type == "cpu":
+        return "cpu"
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"the device `{asked}` was asked for, and torch sees {count} CUDA devices",
+                hint="use --device auto or --device cpu",
+            )
+        return f"cuda:{device.index or 0}"
+    if device.type == "mps" and torch.backends.mps.is_available():
+        return "mps"
+    raise DeviceError(
+        f"the device `{asked}` was asked for, and torch does not see it",
+        hint="use --device auto or --device cpu",
+    )
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Asks torch for repeatable, full-precision arithmetic, and restores its settings after."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)
+    cudnn.benchmark, cudnn.deterministic = False, True
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def _explain(
+    network: Network, explain: Explain, images: torch.Tensor, fixed: int | None
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    x = resize(images.to(network.device), network.spec.height, network.spec.width)
+    maps = explain(wrap(x, fixed) if fixed else x)
+    return maps[: len(images)].detach().cpu().numpy()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch has a class for accelerators only; the CPU allocator raises a bare RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,71 @@
+"""Methods that are one gradient: saliency and gradient times input."""
+
+import torch
+from torch import nn
+
+from onnxattr.attribution.methods import METHODS, Explain
+from onnxattr.convert.feed import Feed
+from onnxattr.convert.torch import input_dtype
+from onnxattr.errors import SupportError
+from onnxattr.types import Network
+
+
+@METHODS.register("saliency")
+def saliency(network: Network) -> Explain:
+    """Prepares |∂T/∂x|, averaged over the channels; x is the canonical probe.
+
+    The absolute value is taken after the sum over units (Simonyan et al. 2014; Song et al. 2019,
+    official code).
+    """
+    feed = _feed(network)
+
+    def explain(probes: torch.Tensor) -> torch.Tensor:
+        probes = probes.detach().requires_grad_()
+        return gradient(network, network.module, feed(probes), probes).abs().mean(dim=1)
+
+    return explain
+
+
+@METHODS.register("grad-input")
+def grad_input(network: Network) -> Explain:
+    """Prepares z ⊙ ∂T/∂z, signed, averaged over the channels; z is what the model is fed.
+
+    As in the paper, which multiplies by the input that its encoders see, in [-1, 1]
+    (Shrikumar et al. 2016; Song et al. 2019, official code).
+    """
+    return times_input(network, network.module)
+
+
+def times_input(network: Network, module: nn.Module) -> Explain:
+    """Returns the function z ⊙ ∂T/∂z for `module`, which stands for the network's own."""
+    feed = _feed(network)
+
+    def explain(probes: torch.Tensor) -> torch.Tensor:
+        fed = feed(probes.detach()).requires_grad_()
+        product = fed.detach() * gradient(network, module, fed, fed)
+        return feed.to_canonical(product).mean(dim=1)
+
+    return explain
+
+
+def gradient(
+    network: Network, module: nn.Module, fed: torch.Tensor, source: torch.Tensor
+) -> torch.Tensor:
+    """Returns ∂T/∂source, where `fed` depends on `source` and T = Σ module(fed).
+
+    Raises:
+        SupportError: Nothing differentiable connects the two.
+    """
+    units = module(fed)
+    if not units.is_floating_point() or not units.requires_grad:
+        raise SupportError(
+            f"its tensor `{network.representation.value}` has no gradient to the input",
+            hint="choose another tensor with --at",
+            model=network.model.name,
+        )
+    (result,) = torch.autograd.grad(units.sum(), source)
+    return result
+
+
+def _feed(network: Network) -> Feed:
+    return Feed(network.spec, input_dtype(network.model)).to(network.device)
