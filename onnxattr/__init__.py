@@ -1,0 +1,149 @@
+"""onnxattr: ranks neural networks of any framework by how alike their attribution maps are.
+
+    >>> import onnxattr
+    >>> result = onnxattr.rank(["samples/models"], target="edge2d-torch")
+    >>> result.targets[0].name
+    'edge2d-torch'
+
+What stands here is the whole public interface. It is imported on first use, so that importing
+`onnxattr` itself costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from onnxattr._version import __version__
+
+if TYPE_CHECKING:
+    from onnxattr.convert.torch import to_torch
+    from onnxattr.errors import (
+        DeviceError,
+        InputError,
+        ModelFileError,
+        ModelInputError,
+        OnnxattrError,
+        ParityError,
+        ProbeError,
+        RankingError,
+        SupportError,
+        UsageError,
+    )
+    from onnxattr.graph.inputs import InputOptions
+    from onnxattr.graph.load import load
+    from onnxattr.pipeline import Options, attribute, compare, inspect, rank
+    from onnxattr.probes import load_probes
+    from onnxattr.report.json import to_json
+    from onnxattr.types import (
+        Comparison,
+        Failure,
+        InputSpec,
+        Inspection,
+        Maps,
+        Model,
+        Origin,
+        Parity,
+        ProbeCosine,
+        Probes,
+        Ranking,
+        Representation,
+        Similarity,
+        Source,
+        Summary,
+        Survey,
+        Target,
+        Unsupported,
+    )
+
+_HOMES = {
+    "convert.torch": ("to_torch",),
+    "errors": (
+        "DeviceError",
+        "InputError",
+        "ModelFileError",
+        "ModelInputError",
+        "OnnxattrError",
+        "ParityError",
+        "ProbeError",
+        "RankingError",
+        "SupportError",
+        "UsageError",
+    ),
+    "graph.inputs": ("InputOptions",),
+    "graph.load": ("load",),
+    "pipeline": ("Options", "attribute", "compare", "inspect", "rank"),
+    "probes": ("load_probes",),
+    "report.json": ("to_json",),
+    "types": (
+        "Comparison",
+        "Failure",
+        "InputSpec",
+        "Inspection",
+        "Maps",
+        "Model",
+        "Origin",
+        "Parity",
+        "ProbeCosine",
+        "Probes",
+        "Ranking",
+        "Representation",
+        "Similarity",
+        "Source",
+        "Summary",
+        "Survey",
+        "Target",
+        "Unsupported",
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Comparison",
+    "DeviceError",
+    "Failure",
+    "InputError",
+    "InputOptions",
+    "InputSpec",
+    "Inspection",
+    "Maps",
+    "Model",
+    "ModelFileError",
+    "ModelInputError",
+    "OnnxattrError",
+    "Options",
+    "Origin",
+    "Parity",
+    "ParityError",
+    "ProbeCosine",
+    "ProbeError",
+    "Probes",
+    "Ranking",
+    "RankingError",
+    "Representation",
+    "Similarity",
+    "Source",
+    "Summary",
+    "SupportError",
+    "Survey",
+    "Target",
+    "Unsupported",
+    "UsageError",
+    "__version__",
+    "attribute",
+    "compare",
+    "inspect",
+    "load",
+    "load_probes",
+    "rank",
+    "to_json",
+    "to_torch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module `onnxattr` has no attribute `{name}`")
+    return getattr(import_module(f"onnxattr.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

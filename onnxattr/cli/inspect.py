@@ -1,0 +1,38 @@
+"""`onnxattr inspect`."""
+
+import typer
+
+from onnxattr.cli import options
+from onnxattr.cli.console import tell, write
+from onnxattr.cli.guard import INCOMPLETE, NOTHING, guard
+
+
+def inspect(
+    models: options.Models,
+    at: options.At = "feature",
+    layout: options.Layout = None,
+    size: options.Size = None,
+    value_range: options.Range = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    form: options.OutputFormat = None,
+    output: options.Output = None,
+    exit_zero: options.ExitZero = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show what models are, what would be attributed, and what stops them from being ranked.
+
+    Nothing is run. Exit code: 0 all can be ranked, 1 some cannot, 3 no file is a model.
+    """
+    with guard(debug):
+        from onnxattr import pipeline
+
+        given = options.input_options(layout, size, value_range, mean, std)
+        result = pipeline.inspect(models, at=at, input=given)
+        for failure in result.failures:
+            tell(failure)
+        if not result.models:
+            raise typer.Exit(NOTHING)
+        write(result, options.choose_format(form, output), output)
+        if not exit_zero and (result.failures or any(m.problems for m in result.models)):
+            raise typer.Exit(INCOMPLETE)

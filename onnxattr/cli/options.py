@@ -1,0 +1,237 @@
+"""The options that commands share, each defined once, and what turns them into library options."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxattr.cli.console import Format
+from onnxattr.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxattr.graph.inputs import InputOptions
+
+_PROBING, _INPUT, _OUTPUT = "Maps and probes", "Model input", "Output"
+
+Models = Annotated[
+    list[str],
+    typer.Argument(help="Model files, directories with .onnx files, or globs.", show_default=False),
+]
+Probes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--probes",
+        "-p",
+        metavar="DIR|FILE",
+        help="Probe images instead of the built-in ones; may be repeated.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="Use the first N probes (default: 64 of the 200 built-in, all of yours).",
+        metavar="N",
+        show_default=False,
+        rich_help_panel=_PROBING,
+    ),
+]
+Method = Annotated[
+    str, typer.Option(help="saliency, grad-input or elrp.", rich_help_panel=_PROBING)
+]
+At = Annotated[
+    str,
+    typer.Option(
+        help="What is attributed: feature, logits, output, or the name of a tensor.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Paper = Annotated[
+    bool,
+    typer.Option(
+        "--paper",
+        help="The paper's own arithmetic: maps are not centred.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Of the bootstrap intervals.", rich_help_panel=_PROBING)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda[:n] or mps.", rich_help_panel=_PROBING)]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Probes at a time (default: 8).",
+        metavar="N",
+        show_default=False,
+        rich_help_panel=_PROBING,
+    ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(help="NCHW or NHWC; by default from the graph.", rich_help_panel=_INPUT),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        help="Pixels, for inputs that leave them free: N or HEIGHTxWIDTH.",
+        metavar="N|HxW",
+        rich_help_panel=_INPUT,
+    ),
+]
+Range = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--range",
+        help="What black and white become (default: 0 1).",
+        metavar="LOW HIGH",
+        show_default=False,
+        rich_help_panel=_INPUT,
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        help="Subtracted after the range; one value or R,G,B.",
+        metavar="V|R,G,B",
+        rich_help_panel=_INPUT,
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(
+        help="Divided by after the mean; one value or R,G,B.",
+        metavar="V|R,G,B",
+        rich_help_panel=_INPUT,
+    ),
+]
+OutputFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="How the result is written (default: table, or by the suffix of -o).",
+        show_default=False,
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the result to a file.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Results and errors only.", rich_help_panel=_OUTPUT),
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        help="Say what was decided for each model, and why.",
+        show_default=False,
+        metavar="",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+ShowProgress = Annotated[
+    bool,
+    typer.Option("--progress/--no-progress", help="Progress bar.", rich_help_panel=_OUTPUT),
+]
+ExitZero = Annotated[
+    bool,
+    typer.Option(
+        "--exit-zero",
+        help="Exit with 0 even if a model was left out.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_OUTPUT)]
+
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="MODEL",
+        help="Rank the sources of this model only: its name or path.",
+        show_default=False,
+    ),
+]
+
+_BY_SUFFIX = {
+    ".json": Format.json,
+    ".jsonl": Format.jsonl,
+    ".csv": Format.csv,
+    ".tsv": Format.tsv,
+    ".md": Format.markdown,
+}
+
+
+def choose_format(form: Format | None, output: Path | None) -> Format:
+    """Returns the format asked for, or the one that the suffix of `output` means."""
+    if form is not None:
+        return form
+    return _BY_SUFFIX.get(output.suffix.lower(), Format.table) if output else Format.table
+
+
+def parse_values(option: str, value: str | None) -> tuple[float, ...] | None:
+    """Returns the numbers in `0.485,0.456,0.406`.
+
+    Raises:
+        UsageError: `value` is no list of numbers.
+    """
+    if value is None:
+        return None
+    try:
+        return tuple(float(v) for v in re.split(r"[,\s]+", value.strip()))
+    except ValueError:
+        raise UsageError(
+            f"{option} takes a number or three, not `{value}`",
+            hint=f"for instance {option} 0.485,0.456,0.406",
+        ) from None
+
+
+def parse_size(value: str | None) -> tuple[int, int] | None:
+    """Returns (height, width) of `224` or `240x320`.
+
+    Raises:
+        UsageError: `value` is neither.
+    """
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", value.strip())
+    if match is None:
+        raise UsageError(
+            f"--size takes N or HEIGHTxWIDTH, not `{value}`", hint="for instance --size 224"
+        )
+    return int(match[1]), int(match[2] or match[1])
+
+
+def input_options(
+    layout: str | None,
+    size: str | None,
+    value_range: tuple[float, float] | None,
+    mean: str | None,
+    std: str | None,
+) -> "InputOptions":
+    """Returns what the user says of the models' inputs.
+
+    Raises:
+        UsageError: A value cannot be understood.
+    """
+    from onnxattr.graph.inputs import InputOptions
+
+    return InputOptions(
+        layout=layout.upper() if layout else None,
+        size=parse_size(size),
+        range=value_range,
+        mean=parse_values("--mean", mean),
+        std=parse_values("--std", std),
+    )

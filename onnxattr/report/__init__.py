@@ -1,0 +1,1 @@
+"""Results as text: terminal tables, JSON, CSV, markdown. Reads `types` and nothing else."""

@@ -1,0 +1,63 @@
+"""Results as JSON, an interface with a version: keys are added, never changed, within one."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from onnxattr.report.rows import Result
+from onnxattr.report.text import clean
+from onnxattr.types import Comparison, Ranking, Similarity
+
+SCHEMA_VERSION = 1
+
+
+def to_json(result: Result) -> str:
+    """Returns `result` as JSON text: full precision, stable order of keys, null for NaN.
+
+    Example:
+        >>> from onnxattr.types import Survey
+        >>> print(to_json(Survey((), ())))
+        {
+          "schema_version": 1,
+          "kind": "survey",
+          "models": [],
+          "failures": []
+        }
+        <BLANKLINE>
+    """
+    kind = type(result).__name__.lower()
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "kind": kind}
+    for field in dataclasses.fields(result):
+        value = getattr(result, field.name)
+        document[field.name] = _similarity(value) if isinstance(value, Similarity) else plain(value)
+    if isinstance(result, Ranking | Comparison):
+        # Last, so that two runs differ in their last lines only.
+        document["seconds"] = document.pop("seconds")
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Returns `value` in JSON's types: no NaN, no tuples, every string cleaned."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {clean(str(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _similarity(similarity: Similarity) -> dict[str, Any]:
+    """The cosines of single probes stay in Python: they are as many as models² × probes."""
+    return {
+        "names": plain(similarity.names),
+        "centred": similarity.centred,
+        "canvas": plain(similarity.canvas),
+        "matrix": plain(similarity.matrix.tolist()),
+    }

@@ -1,0 +1,37 @@
+"""Results as a markdown table."""
+
+import math
+import re
+from typing import Any
+
+from onnxattr.report.rows import Result, rows
+from onnxattr.report.text import clean
+
+
+def to_markdown(result: Result) -> str:
+    """Returns `result` as a table in GitHub's markdown; figures have four significant digits."""
+    table = rows(result)
+    if not table:
+        return ""
+    keys = [k for k in table[0] if k != "sha256"]
+    lines = [
+        "| " + " | ".join(keys) + " |",
+        "| " + " | ".join("---:" if _numeric(table[0][k]) else "---" for k in keys) + " |",
+    ]
+    lines += ["| " + " | ".join(_cell(row[k]) for k in keys) + " |" for row in table]
+    return "\n".join(lines) + "\n"
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    # Whatever markdown or HTML would read as more than a letter is escaped.
+    return re.sub(r"([\\`*_{}\[\]<>|#&~])", r"\\\1", clean(str(value)))

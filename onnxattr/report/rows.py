@@ -1,0 +1,70 @@
+"""Results as flat rows, which CSV, TSV, JSON lines and markdown write down."""
+
+from typing import Any
+
+from onnxattr.types import Comparison, Inspection, Ranking, Summary, Survey
+
+Result = Ranking | Comparison | Survey
+Row = dict[str, Any]
+
+
+def rows(result: Result) -> list[Row]:
+    """Returns one row a target and source, a probe, or a model; keys are the same in each."""
+    if isinstance(result, Ranking):
+        return _ranking(result)
+    if isinstance(result, Comparison):
+        return [{"probe": p.name, "cosine": p.cosine} for p in result.probes]
+    return [_inspection(i) for i in result.models]
+
+
+def _ranking(result: Ranking) -> list[Row]:
+    models = {m.name: m for m in result.models}
+    return [
+        {
+            "target": target.name,
+            "rank": source.rank,
+            "tied": source.tied,
+            "source": source.name,
+            "similarity": source.similarity,
+            "low": source.low,
+            "high": source.high,
+            "distance": source.distance,
+            "duplicate": source.duplicate,
+            **_facts(models[source.name]),
+        }
+        for target in result.targets
+        for source in target.sources
+    ]
+
+
+def _facts(model: Summary) -> Row:
+    return {
+        "origin": model.origin.framework,
+        "exporter": model.origin.exporter,
+        "opset": model.opset,
+        "parameters": model.parameters,
+        "parity_error": model.parity.error,
+        "sha256": model.sha256,
+    }
+
+
+def _inspection(model: Inspection) -> Row:
+    spec = model.spec
+    return {
+        "model": model.name,
+        "path": model.path,
+        "origin": model.origin.framework,
+        "exporter": model.origin.exporter,
+        "opset": model.opset,
+        "parameters": model.parameters,
+        "inputs": "; ".join(model.inputs),
+        "outputs": "; ".join(model.outputs),
+        "layout": spec.layout if spec else None,
+        "height": spec.height if spec else None,
+        "width": spec.width if spec else None,
+        "range": f"{spec.range[0]:g} to {spec.range[1]:g}" if spec else None,
+        "representation": model.representation.value if model.representation else None,
+        "rule": model.representation.rule if model.representation else None,
+        "problems": "; ".join(model.problems),
+        "sha256": model.sha256,
+    }
