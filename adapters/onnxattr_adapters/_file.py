@@ -1,0 +1,141 @@
+"""What all adapters do with a freshly exported file: clean it, run it, and only then publish it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxattr_adapters import ExportError
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = npt.NDArray[Any]
+TOLERANCE = 1e-4
+"""Allowed max|Δ| between file and model, as a share of max|reference|."""
+
+
+@contextmanager
+def draft(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a place to write to, and move what was written to `path` if the body succeeds.
+
+    After an error `path` is what it was before: no half-written or wrong file is left behind.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> target = pathlib.Path(tempfile.mkdtemp()) / "text.onnx"
+        >>> with draft(target) as place:
+        ...     _ = place.write_text("checked")
+        >>> target.read_text()
+        'checked'
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
+        place = Path(folder) / "model.onnx"
+        yield place
+        place.replace(target)
+
+
+def clean(model: onnx.ModelProto) -> None:
+    """Remove, in place, what exporters note down about the machine: stack traces and file paths.
+
+    torch's exporter attaches the Python stack trace of every node, which names the exporting
+    user's files and can outweigh a small model's weights. The producer's name and version stay.
+    """
+    del model.metadata_props[:]
+    model.doc_string = ""
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        _clean_nodes(function.node)
+        _clean_values(function.value_info)
+    _clean_graph(model.graph)
+
+
+def check(path: Path, inputs: Sequence[Array], references: Sequence[Array]) -> None:
+    """Compare a file, run by ONNX Runtime on the CPU, with what the native model returned.
+
+    Args:
+        path: The file.
+        inputs: One array for each input of the file, in its order.
+        references: The native model's outputs for them, in the order of the file's outputs.
+
+    Raises:
+        ExportError: ONNX Runtime refuses the file, the number or shape of the outputs differs, an
+            output is not finite where the model's is, or max|Δ| > 1e-4 · max|reference|.
+    """
+    import onnxruntime
+
+    try:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        names = [value.name for value in session.get_inputs()]
+        outputs = session.run(None, dict(zip(names, inputs, strict=True)))
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise ExportError(
+            f"ONNX Runtime cannot run the exported file: {one_line(error)}"
+        ) from error
+    if len(outputs) != len(references):
+        raise ExportError(
+            f"the exported file has {len(outputs)} outputs, the model has {len(references)}"
+        )
+    for number, (output, reference) in enumerate(zip(outputs, references, strict=True)):
+        _compare(number, np.asarray(output), np.asarray(reference))
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _compare(number: int, output: Array, reference: Array) -> None:
+    if output.shape != reference.shape:
+        raise ExportError(
+            f"output {number} has shape {output.shape} in the exported file, "
+            f"and {reference.shape} in the model"
+        )
+    if output.size == 0:
+        return
+    difference = float(np.abs(output.astype(np.float64) - reference.astype(np.float64)).max())
+    allowed = TOLERANCE * float(np.abs(reference.astype(np.float64)).max())
+    if not difference <= allowed:  # also true for NaN
+        raise ExportError(
+            f"output {number} of the exported file differs from the model by {difference:.3g}, "
+            f"more than the allowed {allowed:.3g}"
+        )
+
+
+def _clean_graph(graph: onnx.GraphProto) -> None:
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    _clean_nodes(graph.node)
+    _clean_values([*graph.input, *graph.output, *graph.value_info, *graph.initializer])
+
+
+def _clean_values(values: Iterable[onnx.ValueInfoProto | onnx.TensorProto]) -> None:
+    for value in values:
+        value.doc_string = ""
+        del value.metadata_props[:]
+
+
+def _clean_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
+    for node in nodes:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+            for graph in (attribute.g, *attribute.graphs):
+                if graph.node:
+                    _clean_graph(graph)
