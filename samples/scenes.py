@@ -65,8 +65,7 @@ def draw(world: World, size: int, *, supersample: int = 2) -> Scene:
     parts = [part for thing in world.things for part in thing.parts]
     owner = np.array([n for n, thing in enumerate(world.things) for _ in thing.parts])
     class_of = np.array([thing.class_id for thing in world.things])
-    origin = np.array(world.camera.position)[:, None]
-
+    origin = np.array(world.camera.position)
     centre = cast(parts, origin, pixel_rays(world, size))
     objects = owner[centre.part]
     colours, albedo, shading = _look(world, parts, size, supersample)
@@ -111,7 +110,7 @@ def _look(
     Every sub-sample sees the lights from another of their points, which softens the shadows at no
     further cost.
     """
-    origin = np.array(world.camera.position)[:, None]
+    origin = np.array(world.camera.position)
     offsets = (np.arange(supersample) + 0.5) / supersample - 0.5
     count = supersample**2
     sums = [np.zeros((channels, size * size)) for channels in (3, 3, 1)]
@@ -119,7 +118,8 @@ def _look(
         shift = (float(offsets[number % supersample]), float(offsets[number // supersample]))
         rays = pixel_rays(world, size, shift)
         hits = cast(parts, origin, rays)
-        light = _shade(world, parts, hits, origin + hits.t * rays, number / count)
+        points = origin[:, None] + hits.t * rays
+        light = _shade(world, parts, hits, points, number / count)
         for total, part in zip(sums, (hits.albedo * light, hits.albedo, light), strict=True):
             total += part / count
     return sums[0], sums[1], sums[2]
@@ -132,12 +132,13 @@ def _shade(world: World, parts: Sequence[Part], hits: Hits, points: Array, turn:
     open_air = np.prod(1 - 0.3 * np.exp(-np.maximum(edge, 0) / CORNER_REACH), axis=0)
     total = world.ambient * open_air / 0.7 * (0.8 + 0.2 * hits.normals[2])
     blockers = [part for thing in world.objects for part in thing.parts]
-    start = points + 1e-3 * hits.normals
+    lifted = points + 1e-3 * hits.normals  # so that a surface does not shadow itself
     for light in world.lights:
-        to_light = _light_point(light, turn)[:, None] - start
-        square = (to_light**2).sum(axis=0)
-        cosine = np.maximum((to_light * hits.normals).sum(axis=0), 0) / np.sqrt(square)
-        lit = ~blocked(blockers, start, to_light)
+        lamp = _light_point(light, turn)
+        ray = lifted - lamp[:, None]
+        square = (ray * ray).sum(axis=0)
+        cosine = np.maximum(-(ray * hits.normals).sum(axis=0), 0) / np.sqrt(square)
+        lit = ~blocked(blockers, lamp, ray)
         total = total + light.power * cosine * lit / (1 + square)
     glow = np.array([part.glow for part in parts])[hits.part]
     return np.asarray(np.where(glow > 0, glow, total))[None]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from samples.casting import Part
 from samples.furniture import KINDS, SURFACES, class_names, colour, placed, texture
@@ -127,7 +128,7 @@ def compose(seed: int, variety: Variety = TRAINING) -> World:
     )
 
 
-def aim(position: Sequence[float], target: Sequence[float], roll: float, fov: float) -> Camera:
+def aim(position: npt.ArrayLike, target: npt.ArrayLike, roll: float, fov: float) -> Camera:
     """Return a camera at `position` that looks at `target`, turned by `roll` about that line."""
     start = np.asarray(position, dtype=float)
     forward = np.asarray(target, dtype=float) - start
@@ -188,7 +189,7 @@ def _look_closely(
     """Return the camera moved up to one of the objects; it stays where that is impossible."""
     if not things:
         return camera
-    thing = things[rng.integers(len(things))]
+    thing = things[int(rng.integers(len(things)))]
     middle = np.mean([part.centre for part in thing.parts], axis=0)
     away = np.array(camera.position) - middle
     distance = _reach(thing.parts) + rng.uniform(0.5, 0.9)
