@@ -16,7 +16,11 @@ _PROBING, _INPUT, _OUTPUT = "Maps and probes", "Model input", "Output"
 
 Models = Annotated[
     list[str],
-    typer.Argument(help="Model files, directories with .onnx files, or globs.", show_default=False),
+    typer.Argument(
+        metavar="MODELS...",
+        help="Model files, directories with .onnx files, or globs.",
+        show_default=False,
+    ),
 ]
 Probes = Annotated[
     list[str] | None,

@@ -23,8 +23,10 @@ class Feed(nn.Module):
         self.spec, self.dtype = spec, dtype
         low, high = spec.range
         mean, std = (torch.tensor(v, dtype=torch.float64).expand(3) for v in (spec.mean, spec.std))
-        self.register_buffer("scale", ((high - low) / std).float().reshape(3, 1, 1))
-        self.register_buffer("shift", ((low - mean) / std).float().reshape(3, 1, 1))
+        # Half-precision models are fed values that were computed in float32.
+        exact = torch.promote_types(dtype, torch.float32)
+        self.register_buffer("scale", ((high - low) / std).to(exact).reshape(3, 1, 1))
+        self.register_buffer("shift", ((low - mean) / std).to(exact).reshape(3, 1, 1))
 
     def forward(self, probes: torch.Tensor) -> torch.Tensor:
         """Returns the model's input for canonical `probes`, float32 [probe, 3, y, x] in [0, 1]."""

@@ -1,0 +1,132 @@
+"""Running out of memory, devices, and exporters that write the same weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nets import SIZE, Net, network, probes
+from onnx import parser
+
+import onnxattr
+from onnxattr.attribution import engine
+from onnxattr.attribution.methods import METHODS
+from onnxattr.convert.torch import to_network
+from onnxattr.errors import DeviceError, SupportError, UsageError
+from onnxattr.space.similarity import similarity
+from onnxattr.types import Network
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def limited(limit: int, message: str | None):
+    """A method that has memory for `limit` probes at a time."""
+
+    def method(net: Network):
+        inner = METHODS["saliency"](net)
+
+        def explain(x: torch.Tensor) -> torch.Tensor:
+            if len(x) > limit:
+                raise torch.OutOfMemoryError("GPU") if message is None else RuntimeError(message)
+            return inner(x)
+
+        return explain
+
+    return method
+
+
+@pytest.mark.parametrize(
+    "message",
+    [None, "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"],
+)
+def test_running_out_of_memory_halves_the_batch(
+    message: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network(Net.random("Relu", 0).onnx())
+    expected = engine.attribute(net, probes(9), batch_size=2).values
+    monkeypatch.setitem(METHODS._entries, "limited", limited(2, message))
+    done: list[int] = []
+    maps = engine.attribute(net, probes(9), method="limited", batch_size=8, advance=done.append)
+    assert maps.batch == 2
+    assert done == [2, 2, 2, 2, 1]
+    np.testing.assert_array_equal(maps.values, expected)
+
+
+def test_no_memory_for_one_probe_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS._entries, "limited", limited(0, None))
+    with pytest.raises(DeviceError, match="batch of 1"):
+        engine.attribute(network(Net.random("Relu", 0).onnx()), probes(), method="limited")
+
+
+def test_another_error_is_not_taken_for_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS._entries, "limited", limited(0, "shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        engine.attribute(network(Net.random("Relu", 0).onnx()), probes(), method="limited")
+
+
+def test_a_batch_size_below_one_is_refused() -> None:
+    with pytest.raises(UsageError, match="positive"):
+        engine.attribute(network(Net.random("Relu", 0).onnx()), probes(), batch_size=0)
+
+
+def test_settings_of_torch_are_restored_even_after_an_error() -> None:
+    cudnn = torch.backends.cudnn
+    before = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+
+    def fail() -> None:
+        with engine.deterministic():
+            assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (False, True, False)
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_auto_takes_a_gpu_where_there_is_one(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert engine.choose_device("auto") == ("cuda:0" if gpu else "cpu")
+
+
+def test_a_device_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert engine.choose_device("cuda") == "cuda:0"
+    assert engine.choose_device("cuda:1") == "cuda:1"
+    for missing in ("cuda:2", "mps", "xpu"):
+        with pytest.raises(DeviceError, match=missing):
+            engine.choose_device(missing)
+    with pytest.raises(UsageError, match="gpu0"):
+        engine.choose_device("gpu0")
+
+
+def test_a_representation_without_a_gradient_is_refused() -> None:
+    graph = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,3,6,6] x) => (int64[N,1,6,6] y)'
+    model = onnxattr.load(parser.parse_model(graph + "{ y = ArgMax<axis = 1>(x) }"))
+    net = to_network(model, at="output", options=onnxattr.InputOptions(layout="NCHW"))
+    with pytest.raises(SupportError, match="has no gradient"):
+        engine.attribute(net, probes())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_weights_from_keras_and_torch_give_the_same_maps(method: str) -> None:
+    maps = [
+        onnxattr.attribute(
+            FIXTURES / f"same_weights-{framework}.onnx",
+            options=onnxattr.Options(method=method, limit=16),
+        ).values
+        for framework in ("torch", "keras")
+    ]
+    for centred in (True, False):
+        cosines = similarity(maps, ["torch", "keras"], centred=centred).per_probe[0, 1]
+        assert cosines.min() >= 0.9999
+
+
+def test_maps_are_an_array() -> None:
+    net = network(Net.random("Relu", 0).onnx())
+    maps = engine.attribute(net, probes(2))
+    assert np.asarray(maps).shape == (2, SIZE, SIZE)
+    assert np.asarray(maps).dtype == np.float32

@@ -1,0 +1,114 @@
+"""Orders, intervals and ties."""
+
+import numpy as np
+import pytest
+
+from onnxattr.space.ranking import CONFIDENCE, bootstrap_means, interval, rank_sources
+from onnxattr.space.similarity import mean_cosines
+from onnxattr.types import Similarity
+
+
+def space(cosines: dict[tuple[str, str], np.ndarray], names: list[str]) -> Similarity:
+    """A similarity with these cosines between pairs, and 1 on the diagonal."""
+    count = len(next(iter(cosines.values())))
+    per_probe = np.ones((len(names), len(names), count))
+    for (one, two), values in cosines.items():
+        i, j = names.index(one), names.index(two)
+        per_probe[i, j] = per_probe[j, i] = values
+    return Similarity(
+        tuple(names), mean_cosines(per_probe), per_probe, True, (1, 1), (0,) * len(names)
+    )
+
+
+def noisy(mean: float, seed: int, spread: float = 0.1, count: int = 64) -> np.ndarray:
+    return mean + np.random.default_rng(seed).normal(size=count) * spread
+
+
+def test_bootstrap_equals_a_slow_loop_over_the_same_draws() -> None:
+    cosines = np.random.default_rng(1).normal(size=(3, 10))
+    cosines[1, 4] = np.nan
+    means = bootstrap_means(cosines, seed=7, resamples=50)
+    draws = np.random.default_rng(7).multinomial(10, [0.1] * 10, size=50)
+    for row in range(3):
+        for resample, counts in enumerate(draws):
+            drawn = [p for p, n in enumerate(counts) for _ in range(n) if row != 1 or p != 4]
+            assert means[row, resample] == pytest.approx(np.mean(cosines[row, drawn]), abs=1e-12)
+
+
+def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(300):
+        low, high = interval(bootstrap_means(rng.normal(0.3, 0.2, (1, 64)), seed=trial)[0])
+        covered += low <= 0.3 <= high
+    # The percentile interval is a little narrow at 64 probes; four standard errors of 300 trials.
+    assert abs(covered / 300 - CONFIDENCE) < 0.05
+
+
+def test_closest_first_and_self_is_dropped_by_identity() -> None:
+    names = ["target", "near", "far", "copy"]
+    result = space(
+        {
+            ("target", "near"): noisy(0.6, 0),
+            ("target", "far"): noisy(0.2, 1),
+            ("target", "copy"): np.ones(64),
+            ("near", "far"): noisy(0.1, 2),
+            ("near", "copy"): noisy(0.6, 0),
+            ("far", "copy"): noisy(0.2, 1),
+        },
+        names,
+    )
+    ranked = rank_sources(result, 0, hashes=["h", "i", "j", "h"])
+    assert [s.name for s in ranked.sources] == ["copy", "near", "far"]
+    assert [s.rank for s in ranked.sources] == [1, 2, 3]
+    assert [s.duplicate for s in ranked.sources] == [True, False, False]
+    for source in ranked.sources[1:]:
+        assert source.low < source.similarity < source.high
+
+
+def test_sources_that_the_probes_cannot_tell_apart_share_a_rank() -> None:
+    one = noisy(0.5, 0)
+    result = space(
+        {
+            ("t", "a"): one,
+            ("t", "b"): one + noisy(0.0, 1, spread=0.3),
+            ("t", "c"): noisy(0.1, 2),
+            ("t", "d"): noisy(0.1, 3),
+        },
+        ["t", "a", "b", "c", "d"],
+    )
+    sources = rank_sources(result, 0).sources
+    assert sorted(s.name for s in sources[:2]) == ["a", "b"]
+    assert [s.rank for s in sources] == [1, 1, 3, 3]
+    assert all(s.tied for s in sources)
+
+
+def test_differences_are_paired() -> None:
+    """Two sources far less apart than each one spreads are told apart if they move together."""
+    shared = noisy(0.5, 0, spread=0.3)
+    result = space({("t", "a"): shared, ("t", "b"): shared - 0.01}, ["t", "a", "b"])
+    first, second = rank_sources(result, 0).sources
+    assert first.low < second.similarity
+    assert (first.rank, second.rank, first.tied, second.tied) == (1, 2, False, False)
+
+
+def test_equal_similarities_are_ordered_by_name_and_tied() -> None:
+    same = noisy(0.5, 0)
+    result = space({("t", "b"): same, ("t", "a"): same}, ["t", "b", "a"])
+    assert [(s.name, s.rank, s.tied) for s in rank_sources(result, 0).sources] == [
+        ("a", 1, True),
+        ("b", 1, True),
+    ]
+
+
+def test_a_seed_decides_the_interval() -> None:
+    result = space({("t", "a"): noisy(0.5, 0)}, ["t", "a"])
+    first, again, other = (rank_sources(result, 0, seed=s).sources[0] for s in (0, 0, 1))
+    assert first == again
+    assert (first.low, first.high) != (other.low, other.high)
+    assert first.similarity == other.similarity
+
+
+def test_a_source_without_a_common_probe_is_left_out() -> None:
+    result = space({("t", "a"): np.full(4, np.nan), ("t", "b"): np.full(4, 0.5)}, ["t", "a", "b"])
+    assert [s.name for s in rank_sources(result, 0).sources] == ["b"]
