@@ -60,6 +60,21 @@ def clean(model: onnx.ModelProto) -> None:
     _clean_graph(model.graph)
 
 
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model as one file.
+
+    Raises:
+        ExportError: it is larger than the 2 GB that one protobuf file can hold.
+    """
+    import onnx
+    from google.protobuf.message import EncodeError
+
+    try:
+        onnx.save(model, str(path))
+    except (ValueError, EncodeError) as error:
+        raise ExportError(f"the model does not fit into one file: {one_line(error)}") from error
+
+
 def check(path: Path, inputs: Sequence[Array], references: Sequence[Array]) -> None:
     """Compare a file, run by ONNX Runtime on the CPU, with what the native model returned.
 

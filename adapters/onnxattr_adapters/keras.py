@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxattr_adapters import ExportError
-from onnxattr_adapters._file import Array, check, clean, draft, one_line
+from onnxattr_adapters._file import Array, check, clean, draft, one_line, save
 
 if TYPE_CHECKING:
     import keras
@@ -40,10 +40,10 @@ def export(
 
     Example:
         >>> import keras, tempfile  # doctest: +SKIP
-        >>> file = tempfile.mkdtemp() + "/net.onnx"  # doctest: +SKIP
-        >>> net = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
-        ... # doctest: +SKIP
-        >>> export(net, file)  # doctest: +SKIP
+        >>> net = keras.Sequential(  # doctest: +SKIP
+        ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.ReLU()]
+        ... )
+        >>> export(net, tempfile.mkdtemp() + "/net.onnx")  # doctest: +SKIP
     """
     import onnx
 
@@ -61,7 +61,7 @@ def export(
             raise ExportError(f"Keras cannot export this model: {one_line(error)}") from error
         proto = onnx.load(str(place))
         clean(proto)
-        onnx.save(proto, str(place))
+        save(proto, place)
         check(place, inputs, references)
 
 

@@ -114,6 +114,16 @@ def test_wrong_file_is_never_published(network, path, monkeypatch):
     assert [item.name for item in path.parent.iterdir()] == ["net.onnx"]
 
 
+def test_model_beyond_two_gigabytes_is_one_line(network, path, monkeypatch):
+    def refuse(model, file):
+        raise ValueError("Message onnx.ModelProto exceeds maximum protobuf size of 2GB")
+
+    monkeypatch.setattr(onnx, "save", refuse)
+    with pytest.raises(ExportError, match="does not fit into one file"):
+        pytorch.export(network, path, example=torch.rand(1, 3, 16, 16))
+    assert not path.exists()
+
+
 def test_tensorflow_loaded_first_is_refused_instead_of_crashing(network, path, monkeypatch):
     pytest.importorskip("triton", reason="without Triton nothing collides")
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
