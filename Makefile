@@ -1,0 +1,68 @@
+# Two commands: `make demo` ranks the sample models, `make test` runs the tests.
+# The environment is made once, in .venv, from the versions in constraints.txt.
+#
+#   PYTHON=…       a Python ≥ 3.11, found by name if not given
+#   TORCH_INDEX=…  a package index for torch and torchvision alone, such as PyTorch's CPU-only one
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-exporters check format bench wheel clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+
+demo: $(VENV)/.installed
+	$(BIN)/onnxattr rank samples/models/*.onnx
+
+test: $(VENV)/.installed-dev
+	$(BIN)/pytest
+
+test-exporters: $(VENV)/.installed-exporters
+	$(BIN)/pytest -m exporters
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/startup.py
+
+wheel: $(VENV)/.installed-dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing onnxattr into $(VENV): some minutes, and up to 6 GB of disk"
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch torchvision)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-exporters: $(VENV)/.installed-dev
+	$(PIP) -e '.[dev,samples]'
+	@touch $@
+
+# A name is not enough: a shim may stand for a version that is not there, and `python3` for any.
+$(BIN)/python:
+	@python=""; \
+	for name in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python); do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "error: no Python of version 3.11 or newer was found" >&2; \
+	  echo "hint: install one, or say which: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	if ! $$python -c 'import venv, ensurepip' >/dev/null 2>&1; then \
+	  echo "error: $$python cannot make environments: its modules venv or ensurepip are missing" >&2; \
+	  echo "hint: on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; fi; \
+	$$python -m venv $(VENV)
