@@ -341,7 +341,8 @@ def _build_space(
             "centred maps need at least two probes, and there is one",
             hint="give more probes, or --paper for maps that are not centred",
         )
-    progress.begin(len(found), len(images.images), device)
+    chosen = f"{device} (auto)" if options.device == "auto" else device
+    progress.begin(len(found), len(images.images), chosen)
     space = _Space([], [], list(failures), _settings(options, images, device), {})
     for name, path in found.items():
         progress.model(name)
