@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/onnxattr rank samples/models/*.onnx
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not exporters"
 
 test-exporters: $(VENV)/.installed-exporters
 	$(BIN)/pytest -m exporters
