@@ -1,12 +1,21 @@
 """The command `onnxattr`."""
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from onnxattr._version import __version__
+from onnxattr.cli.console import tell
+from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
 from onnxattr.cli.rank import compare, rank
+from onnxattr.errors import UsageError
+
+#: The class of all complaints about a command line. It is click's, of which some versions of Typer
+#: carry a copy of their own; the one public class below it leads to either.
+_Complaint: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="onnxattr",
@@ -35,6 +44,26 @@ def root(
     """Rank neural networks of any framework, from their ONNX files, by their attribution maps."""
 
 
-def main() -> None:
-    """Runs the command line."""
-    app()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits.
+
+    Args:
+        arguments: What stands behind the program's name; by default that of this process.
+    """
+    try:
+        code = app(args=arguments, prog_name="onnxattr", standalone_mode=False)
+    except _Complaint as complaint:
+        _complain(complaint)
+        code = USAGE
+    sys.exit(code or OK)
+
+
+def _complain(complaint: Exception) -> None:
+    """Prints what is wrong with a command line in the form of all our errors."""
+    message = complaint.format_message() if hasattr(complaint, "format_message") else ""
+    context = getattr(complaint, "ctx", None)
+    command = context.command_path if context else "onnxattr"
+    if not message or type(complaint).__name__ == "NoArgsIsHelpError":
+        return  # The help is on the screen already.
+    message = " ".join(message.split()).removesuffix(".")
+    tell(UsageError(message[:1].lower() + message[1:], hint=f"`{command} --help` shows the usage"))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -14,11 +15,14 @@ from rich.text import Text
 
 from onnxattr.errors import OnnxattrError, UsageError
 from onnxattr.report.rows import Result
-from onnxattr.report.text import clean
+from onnxattr.report.text import MAX_TEXT, clean, in_ascii
 from onnxattr.types import Failure, Summary
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.
 _UNBOUNDED = 10_000
+
+#: How the field writes that a file is stdout.
+STDOUT = Path("-")
 
 
 class Format(StrEnum):
@@ -37,29 +41,56 @@ def stderr() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+def check_output(output: Path | None) -> None:
+    """Makes sure, before any work is done, that `output` is in a place to write to.
+
+    Raises:
+        UsageError: It is a directory, or its directory is missing or cannot be written.
+    """
+    if output is None or output == STDOUT or output.is_char_device() or output.is_fifo():
+        return
+    if output.is_dir():
+        raise _unwritable(output, "it is a directory")
+    folder = output.resolve().parent
+    if not folder.is_dir():
+        raise _unwritable(output, f"there is no directory `{folder}`")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unwritable(output, "its directory takes no new files")
+
+
 def write(result: Result, form: Format, output: Path | None) -> None:
     """Writes `result` to the file `output`, or to stdout.
 
     Raises:
         UsageError: The file cannot be written; what it held is still there.
     """
-    if output is None and form is Format.table and sys.stdout.isatty():
+    if output is not None and output != STDOUT:
+        _replace(output, as_text(result, form))
+        return
+    if form is Format.table and sys.stdout.isatty():
         from onnxattr.report.table import render
 
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Names may hold letters that the terminal's encoding has not.
+            sys.stdout.reconfigure(errors="backslashreplace")
         render(result, Console(highlight=False))
         return
-    content = as_text(result, form)
-    if output is not None:
-        _replace(output, content)
-        return
+    # FORCE_COLOR makes a terminal of whatever stdout is; only its width stays unknown.
+    content = as_text(result, form, styled=Console().is_terminal)
     # Bytes, so that no platform turns line ends or letters into its own.
     sys.stdout.flush()
     sys.stdout.buffer.write(content.encode("utf-8", "backslashreplace"))
     sys.stdout.flush()
 
 
-def as_text(result: Result, form: Format) -> str:
-    """Returns `result` in the format asked for; a table is plain and never truncated."""
+def as_text(result: Result, form: Format, *, styled: bool = False) -> str:
+    """Returns `result` in the format asked for; a table is never truncated, and plain by default.
+
+    Args:
+        result: What to write.
+        form: How.
+        styled: Let a table have colours, as far as the environment allows.
+    """
     from onnxattr.report import delimited, json, markdown, table
 
     if form is Format.table:
@@ -69,9 +100,9 @@ def as_text(result: Result, form: Format) -> str:
             Console(
                 file=buffer,
                 width=_UNBOUNDED,
-                force_terminal=False,
+                force_terminal=styled,
                 highlight=False,
-                color_system=None,
+                color_system="auto" if styled else None,
             ),
         )
         return "".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines())
@@ -88,30 +119,27 @@ def as_text(result: Result, form: Format) -> str:
 def tell(error: OnnxattrError | Failure) -> None:
     """Prints one failure on stderr: which model, what happened, and a hint."""
     name = error.name if isinstance(error, Failure) else error.model
-    line = Text("error: ", "bold red")
-    line.append(f"{clean(name)}: " if name else "", "bold").append(clean(error.message))
-    console = stderr()
-    console.print(line)
+    about = f"{clean(name)}: " if name else ""
+    _say(("error: ", "bold red"), (about, "bold"), (_message(error.message), ""))
     if error.hint:
-        console.print(Text.assemble(("hint: ", "cyan"), clean(error.hint)))
+        _say(("hint: ", "cyan"), (_message(error.hint), ""))
 
 
 def warn(message: str) -> None:
     """Prints one warning on stderr."""
-    stderr().print(Text.assemble(("warning: ", "yellow"), clean(message)))
+    _say(("warning: ", "yellow"), (_message(message), ""))
 
 
 def explain(models: Iterable[Summary], verbosity: int) -> None:
     """Prints on stderr what was decided for each model and by which rule, if asked for."""
     if not verbosity:
         return
-    console = stderr()
     for model in models:
         decided = [f"{part}: {rule}" for part, rule in model.spec.sources.items()]
         decided.append(f"attributed at {model.representation.value}: {model.representation.rule}")
         parity = f"parity {model.parity.error:.1e}, at most {model.parity.tolerance:.0e}"
         decided += [parity, f"batch {model.batch}"]
-        console.print(Text(f"{clean(model.name)}: {clean('; '.join(decided))}", "dim"))
+        _say((f"{clean(model.name)}: {_message('; '.join(decided))}", "dim"))
 
 
 class Bars:
@@ -131,7 +159,8 @@ class Bars:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=quiet or not show or not console.is_terminal,
+            # FORCE_COLOR asks for colours, not for a bar in a log file.
+            disable=quiet or not show or not (sys.stderr.isatty() and console.is_terminal),
         )
         self._task: TaskID | None = None
 
@@ -147,8 +176,8 @@ class Bars:
     def begin(self, models: int, probes: int, device: str) -> None:
         """Says what will be done, and on which device."""
         if not self._quiet:
-            line = f"{models} models × {probes} probes on {device}"
-            self._progress.console.print(Text(line, "dim"))
+            counts = f"{_count(models, 'model')}, {_count(probes, 'probe')}"
+            _say((f"{counts}, on {device}", "dim"))
         self._task = self._progress.add_task("", total=models * probes)
 
     def model(self, name: str) -> None:
@@ -166,23 +195,50 @@ class Bars:
         tell(failure)
 
 
+def _say(*parts: tuple[str, str]) -> None:
+    """Prints one line on stderr, made of texts and their styles."""
+    console = stderr()
+    if console.options.ascii_only:
+        parts = tuple((in_ascii(text), style) for text, style in parts)
+    console.print(Text.assemble(*parts))
+
+
+def _message(text: str) -> str:
+    return clean(text, MAX_TEXT)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _unwritable(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"`{path}` cannot be written: {reason}", hint="choose another place with --output"
+    )
+
+
 def _replace(path: Path, content: str) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all; a device, a pipe or a link stays what it is."""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(content)
-            os.chmod(temporary, 0o666 & ~_umask())
+            return
+        path = path.resolve()
+        handle, temporary = tempfile.mkstemp(prefix=".onnxattr-", dir=path.parent)
+        try:
+            with os.fdopen(
+                handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+            ) as file:
+                file.write(content)
+            os.chmod(temporary, mode)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise UsageError(
-            f"`{path}` cannot be written: {error.strerror or error}",
-            hint="choose another place with -o",
-        ) from None
+        raise _unwritable(path, error.strerror or str(error)) from None
 
 
 def _umask() -> int:

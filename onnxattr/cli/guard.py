@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
-from onnxattr.cli.console import stderr, tell
+from onnxattr.cli.console import tell
 from onnxattr.errors import OnnxattrError, UsageError
 
 OK, INCOMPLETE, USAGE, NOTHING, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
@@ -23,7 +23,7 @@ def guard(debug: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        stderr().print("interrupted")
+        tell(OnnxattrError("interrupted"))
         raise typer.Exit(INTERRUPTED) from None
     except OnnxattrError as error:
         if debug:
@@ -35,8 +35,12 @@ def guard(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        stderr().print(f"internal error: {type(error).__name__}: {error}", markup=False)
-        stderr().print("hint: this is a bug in onnxattr; --debug shows where", markup=False)
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        tell(
+            OnnxattrError(
+                f"internal: {reason}", hint="this is a bug in onnxattr; --debug shows where"
+            )
+        )
         raise typer.Exit(BUG) from None
 
 

@@ -3,7 +3,7 @@
 import typer
 
 from onnxattr.cli import options
-from onnxattr.cli.console import tell, write
+from onnxattr.cli.console import check_output, tell, write
 from onnxattr.cli.guard import INCOMPLETE, NOTHING, guard
 
 
@@ -27,12 +27,14 @@ def inspect(
     with guard(debug):
         from onnxattr import pipeline
 
+        chosen = options.choose_format(form, output)
+        check_output(output)
         given = options.input_options(layout, size, value_range, mean, std)
         result = pipeline.inspect(models, at=at, input=given)
         for failure in result.failures:
             tell(failure)
         if not result.models:
             raise typer.Exit(NOTHING)
-        write(result, options.choose_format(form, output), output)
+        write(result, chosen, output)
         if not exit_zero and (result.failures or any(m.problems for m in result.models)):
             raise typer.Exit(INCOMPLETE)

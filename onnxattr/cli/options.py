@@ -8,6 +8,7 @@ import typer
 
 from onnxattr.cli.console import Format
 from onnxattr.errors import UsageError
+from onnxattr.registry import closest
 
 if TYPE_CHECKING:
     from onnxattr.graph.inputs import InputOptions
@@ -109,11 +110,13 @@ Std = Annotated[
     ),
 ]
 OutputFormat = Annotated[
-    Format | None,
+    str | None,
     typer.Option(
         "--format",
         "-f",
-        help="How the result is written (default: table, or by the suffix of -o).",
+        metavar="FORMAT",
+        help=f"{', '.join(Format)} (default: table, or by the suffix of -o).",
+        autocompletion=lambda: list(Format),
         show_default=False,
         rich_help_panel=_OUTPUT,
     ),
@@ -124,7 +127,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write the result to a file.",
+        help="Write the result to a file (- is stdout).",
         rich_help_panel=_OUTPUT,
     ),
 ]
@@ -178,11 +181,28 @@ _BY_SUFFIX = {
 }
 
 
-def choose_format(form: Format | None, output: Path | None) -> Format:
-    """Returns the format asked for, or the one that the suffix of `output` means."""
+def choose_format(form: str | None, output: Path | None) -> Format:
+    """Returns the format asked for, or the one that the suffix of `output` means.
+
+    Raises:
+        UsageError: There is no such format.
+    """
     if form is not None:
-        return form
+        if form.lower() not in list(Format):
+            raise UsageError(f"there is no format `{form}`", hint=closest(form, Format))
+        return Format(form.lower())
     return _BY_SUFFIX.get(output.suffix.lower(), Format.table) if output else Format.table
+
+
+def at_least(lowest: int, option: str, value: int | None) -> int | None:
+    """Returns `value`, if it is not too small.
+
+    Raises:
+        UsageError: It is.
+    """
+    if value is not None and value < lowest:
+        raise UsageError(f"{option} takes a whole number from {lowest}, not `{value}`")
+    return value
 
 
 def parse_values(option: str, value: str | None) -> tuple[float, ...] | None:

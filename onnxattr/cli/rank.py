@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from onnxattr.cli import options
-from onnxattr.cli.console import Bars, explain, warn, write
+from onnxattr.cli.console import Bars, check_output, explain, warn, write
 from onnxattr.cli.guard import INCOMPLETE, guard
 
 
@@ -42,6 +42,11 @@ def rank(
     with guard(debug):
         from onnxattr import pipeline
 
+        options.at_least(1, "--limit", limit)
+        options.at_least(1, "--batch-size", batch_size)
+        options.at_least(0, "--seed", seed)
+        chosen = options.choose_format(form, output)
+        check_output(output)
         settings = pipeline.Options(
             method=method,
             at=at,
@@ -60,7 +65,7 @@ def rank(
             explain(result.models, verbose)
             for line in result.warnings:
                 warn(line)
-        write(result, options.choose_format(form, output), output)
+        write(result, chosen, output)
         if result.failures and not exit_zero:
             raise typer.Exit(INCOMPLETE)
 
@@ -95,6 +100,11 @@ def compare(
     with guard(debug):
         from onnxattr import pipeline
 
+        options.at_least(1, "--limit", limit)
+        options.at_least(1, "--batch-size", batch_size)
+        options.at_least(0, "--seed", seed)
+        chosen = options.choose_format(form, output)
+        check_output(output)
         settings = pipeline.Options(
             method=method,
             at=at,
@@ -111,4 +121,4 @@ def compare(
             explain(result.models, verbose)
             for line in result.warnings:
                 warn(line)
-        write(result, options.choose_format(form, output), output)
+        write(result, chosen, output)

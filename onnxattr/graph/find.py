@@ -13,7 +13,8 @@ def find_models(sources: Sequence[str | Path]) -> tuple[dict[str, Path], list[Fa
     """Returns the model files that `sources` mean, by unique name, and what could not be found.
 
     A model is called by its file's stem; files of the same stem by as much of their path as tells
-    them apart. A file that is meant twice is kept once.
+    them apart, and by their suffix if all of the path does not. A file that is meant twice is kept
+    once.
 
     Args:
         sources: Files, directories (their `*.onnx` files), or glob patterns.
@@ -37,11 +38,12 @@ def find_models(sources: Sequence[str | Path]) -> tuple[dict[str, Path], list[Fa
 
 def _expand(source: str) -> tuple[list[Path], Failure | None]:
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = sorted(path.glob("*.onnx"))
         hint = "models end in .onnx; directories are not searched deeper"
         return found, None if found else Failure(source, "the directory holds no models", hint)
-    if path.exists() or not glob.has_magic(source):
+    # Other than Path's, this is False for names that are too long to exist.
+    if os.path.exists(path) or not glob.has_magic(source):
         # A missing file is reported when it is read, under its own name.
         return [path], None
     found = sorted(Path(p) for p in glob.glob(source, recursive=True))
@@ -59,5 +61,7 @@ def _names(paths: Sequence[str]) -> list[str]:
             for name, d, p in zip(names, depth, parts, strict=True)
         ]
         if deeper == depth:
-            return names
+            break
         depth = deeper
+    # `a.onnx` and `a` of one directory.
+    return [p if name in clashing else name for p, name in zip(paths, names, strict=True)]

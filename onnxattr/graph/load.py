@@ -1,6 +1,7 @@
 """From a file, bytes or a `ModelProto` to a checked `Model`."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,7 +127,12 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
                 hint="export or download it again",
                 model=name,
             ) from None
-        raise ModelFileError("the file is not an ONNX model", model=name) from None
+        pointer = data.startswith(b"version https://git-lfs.")
+        raise ModelFileError(
+            "the file is not an ONNX model" + (", but a pointer of Git LFS" if pointer else ""),
+            hint="fetch the model itself: `git lfs pull`" if pointer else "",
+            model=name,
+        ) from None
     if not proto.HasField("graph") or not proto.graph.output:
         raise ModelFileError(
             "the file holds no ONNX graph with outputs: it is truncated or not a model",
@@ -143,7 +149,7 @@ def _read_external_data(
     for tensor in external_data_helper._get_all_tensors(proto):
         if not external_data_helper.uses_external_data(tensor):
             continue
-        location = external_data_helper.ExternalDataInfo(tensor).location
+        location = next((e.value for e in tensor.external_data if e.key == "location"), "")
         if path is None:
             raise ModelFileError(
                 f"weights are in a second file, `{location}`, which bytes cannot bring along",
@@ -154,7 +160,7 @@ def _read_external_data(
             external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
             detail = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
-            missing = not (path.parent / location).exists()
+            missing = not os.path.exists(path.parent / location)
             reason = "is missing" if missing else f"cannot be used: {detail}"
             raise ModelFileError(
                 f"its external data file `{location}` {reason}",
@@ -185,6 +191,12 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
 
 def _check_known(proto: onnx.ModelProto, name: str) -> None:
     """Names all unknown operators at once; the checker would stop at the first."""
+    if not proto.opset_import:
+        raise ModelFileError(
+            "it imports no operator set: it is truncated or damaged",
+            hint="export or download it again",
+            model=name,
+        )
     opset = default_opset(proto)
     newest = onnx.defs.onnx_opset_version()
     if opset > newest:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxattr.report.json import plain
 from onnxattr.report.rows import Result, rows
-from onnxattr.report.text import clean
+from onnxattr.report.text import MAX_TEXT, clean
 
 
 def to_csv(result: Result, delimiter: str = ",") -> str:
@@ -38,7 +38,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        text = clean(value)
+        text = clean(value, MAX_TEXT)
         # A spreadsheet runs a cell that starts like a formula.
         return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
     return value

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxattr.report.rows import Result
-from onnxattr.report.text import clean
+from onnxattr.report.text import MAX_TEXT, clean
 from onnxattr.types import Comparison, Ranking, Similarity
 
 SCHEMA_VERSION = 1
@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     if isinstance(value, str):
-        return clean(value)
+        return clean(value, MAX_TEXT)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

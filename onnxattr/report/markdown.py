@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from onnxattr.report.rows import Result, rows
-from onnxattr.report.text import clean
+from onnxattr.report.text import MAX_TEXT, clean
 
 
 def to_markdown(result: Result) -> str:
@@ -34,4 +34,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     # Whatever markdown or HTML would read as more than a letter is escaped.
-    return re.sub(r"([\\`*_{}\[\]<>|#&~])", r"\\\1", clean(str(value)))
+    return re.sub(r"([\\`*_{}\[\]<>|#&~])", r"\\\1", clean(str(value), MAX_TEXT))

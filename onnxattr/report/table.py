@@ -1,6 +1,6 @@
 """Results as rich tables for a terminal, and as plain, untruncated text for everything else."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -18,7 +18,6 @@ from onnxattr.types import (
     Ranking,
     Source,
     Summary,
-    Survey,
     Target,
 )
 
@@ -28,7 +27,8 @@ CLOSEST = 3
 #: Probes that are shown at each end of a comparison.
 EXTREMES = 5
 
-_SPARSE, _WIDE = 6, 30
+#: Widths of a bar, in characters; the first that the line has room for is taken.
+_BARS = (30, 20, 12, 8)
 
 
 def render(result: Result, console: Console) -> None:
@@ -36,14 +36,18 @@ def render(result: Result, console: Console) -> None:
 
     Args:
         result: What to show.
-        console: Where; its width decides how wide the bars are.
+        console: Where; its width decides which columns there are and how wide the bars are.
     """
     if isinstance(result, Ranking):
-        _ranking(result, console)
+        parts = _ranking(result, console)
     elif isinstance(result, Comparison):
-        _comparison(result, console)
+        parts = _comparison(result, console)
     else:
-        _survey(result, console)
+        parts = (_inspection(model) for model in result.models)
+    for position, part in enumerate(parts):
+        if position:
+            console.print()
+        console.print(InAscii(part) if console.options.ascii_only else part)
 
 
 class Bar:
@@ -65,167 +69,181 @@ class Bar:
         yield Segment(bar[:width].ljust(width), style)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as it was asked to be, or less."""
-        return Measurement(min(4, self.width), self.width)
+        """As wide as it was asked to be."""
+        return Measurement(self.width, self.width)
 
 
-def _ranking(result: Ranking, console: Console) -> None:
+class InAscii:
+    """A renderable with ASCII for our own symbols, for terminals that have nothing else."""
+
+    def __init__(self, content: RenderableType) -> None:
+        self.content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Renders the content, then replaces its symbols."""
+        for segment in console.render(self.content, options):
+            yield Segment(text.in_ascii(segment.text), segment.style, segment.control)
+
+
+def _ranking(result: Ranking, console: Console) -> Iterator[RenderableType]:
     models = {m.name: m for m in result.models}
-    how = "the paper's arithmetic" if not result.similarity.centred else "centred"
-    probes = result.settings["probes"]
-    footer = (
-        f"{result.settings['method']} maps at {text.clean(str(result.settings['at']))}, {how}; "
-        f"{probes['count']} probes ({text.clean(probes['source'])}); "
-        f"interval: {result.settings['confidence']:.0%} of {result.settings['resamples']} "
-        "resamples of the probes; = shares a rank"
-    )
     if result.settings["target"] is None:
-        console.print(_models_table(result.models))
-        console.print()
-        console.print(_closest_table(result.targets, models, console))
+        yield from _models_tables(result.models, console)
+        yield _closest_table(result, models, console)
     else:
         (target,) = result.targets
-        console.print(Text(f"Sources for {text.clean(target.name)}, closest first", "bold"))
-        console.print()
-        console.print(_sources_table(target, models, console))
-    console.print()
-    console.print(Text(footer, "dim"))
+        yield Text(f"Sources for {text.clean(target.name)}, closest first", "bold")
+        yield _sources_table(target, models, console, centred=result.similarity.centred)
+    yield Text(_footer(result), "dim")
 
 
-def _models_table(models: Iterable[Summary]) -> Table:
-    table = _table(
-        Column("model", overflow="fold"),
-        Column("origin"),
-        _right("opset"),
-        _right("params"),
-        _right("parity"),
-        Column("input"),
-        Column("attributed at", overflow="fold", max_width=40),
+def _footer(result: Ranking | Comparison) -> str:
+    settings = result.settings
+    how = "centred" if settings["centred"] else "the paper's arithmetic"
+    count = settings["probes"]["count"]
+    number = "1 probe" if count == 1 else f"{count} probes"
+    shared = "; = shares a rank" if isinstance(result, Ranking) else ""
+    return (
+        f"{settings['method']} maps at {text.clean(str(settings['at']))}, {how}; "
+        f"{number} ({text.clean(settings['probes']['source'])}); "
+        f"interval: {settings['confidence']:.0%} of {settings['resamples']} "
+        f"resamples of the probes{shared}"
     )
+
+
+def _models_tables(models: Iterable[Summary], console: Console) -> Iterator[Table]:
+    """Yields one table, or two where the line has no room for the name of the tensor."""
+    models = list(models)
+    title = "attributed at"
+    table = _table(
+        _name("model"), Column("origin"), *map(_right, ("opset", "params", "parity")),
+        Column("input"), _name(title),
+    )  # fmt: skip
+    places = _table(_name("model"), _name(title))
+    narrow = _table(*(c.copy() for c in table.columns[:-1]))
     for m in models:
-        spec = m.spec
-        table.add_row(
-            text.clean(m.name),
-            text.clean(m.origin.framework),
-            str(m.opset),
-            text.short_count(m.parameters),
-            f"{m.parity.error:.0e}",
-            f"{spec.layout} {spec.height}×{spec.width}",
-            text.clean(m.representation.value),
+        size = f"{m.spec.layout} {m.spec.height}×{m.spec.width}"
+        cells = (m.name, m.origin.framework, *_facts(m), size)
+        _add(table, *cells, m.representation.value)
+        _add(narrow, *cells)
+        _add(places, m.name, m.representation.value)
+    if _fits(table, console):
+        yield table
+    else:
+        yield narrow
+        yield places
+
+
+def _closest_table(result: Ranking, models: dict[str, Summary], console: Console) -> Table:
+    centred = result.similarity.centred
+
+    def build(bar: int, columns: frozenset[str]) -> Table:
+        table = _table(
+            _name("model"),
+            _right("rank"),
+            _name("closest sources"),
+            *([Column("origin")] if "origin" in columns else []),
+            *_similarity_columns(centred, bar),
         )
-    return table
+        for target in result.targets:
+            for position, source in enumerate(target.sources[:CLOSEST]):
+                _add(
+                    table,
+                    Text(text.clean(target.name), "bold") if position == 0 else "",
+                    text.rank(source.rank, source.tied),
+                    _source_name(source),
+                    *([models[source.name].origin.framework] if "origin" in columns else []),
+                    *_similarity_cells(source, centred, bar),
+                )
+        return table
+
+    return _widest(console, build, ("origin",))
 
 
-def _closest_table(
-    targets: Iterable[Target], models: dict[str, Summary], console: Console
+def _sources_table(
+    target: Target, models: dict[str, Summary], console: Console, *, centred: bool
 ) -> Table:
-    table = _table(
-        Column("model", overflow="fold"),
-        _right("rank"),
-        Column("closest sources", overflow="fold"),
-        Column("origin"),
-        *_similarity_columns(),
-    )
-    for target in targets:
-        for position, source in enumerate(target.sources[:CLOSEST]):
-            table.add_row(
-                Text(text.clean(target.name), "bold") if position == 0 else "",
+    def build(bar: int, columns: frozenset[str]) -> Table:
+        table = _table(
+            _right("rank"),
+            _name("model"),
+            *([Column("origin")] if "origin" in columns else []),
+            *(map(_right, ("opset", "params", "parity")) if "facts" in columns else []),
+            *_similarity_columns(centred, bar),
+        )
+        for source in target.sources:
+            model = models[source.name]
+            _add(
+                table,
                 text.rank(source.rank, source.tied),
                 _source_name(source),
-                text.clean(models[source.name].origin.framework),
-                *_similarity_cells(source, console),
-                end_section=position == min(CLOSEST, len(target.sources)) - 1,
+                *([model.origin.framework] if "origin" in columns else []),
+                *(_facts(model) if "facts" in columns else []),
+                *_similarity_cells(source, centred, bar),
             )
-    return table
+        return table
+
+    return _widest(console, build, ("origin", "facts"))
 
 
-def _sources_table(target: Target, models: dict[str, Summary], console: Console) -> Table:
-    table = _table(
-        _right("rank"),
-        Column("model", overflow="fold"),
-        Column("origin"),
-        _right("opset"),
-        _right("params"),
-        _right("parity"),
-        *_similarity_columns(),
-    )
-    for source in target.sources:
-        model = models[source.name]
-        table.add_row(
-            text.rank(source.rank, source.tied),
-            _source_name(source),
-            text.clean(model.origin.framework),
-            str(model.opset),
-            text.short_count(model.parameters),
-            f"{model.parity.error:.0e}",
-            *_similarity_cells(source, console),
-        )
-    return table
-
-
-def _comparison(result: Comparison, console: Console) -> None:
+def _comparison(result: Comparison, console: Console) -> Iterator[RenderableType]:
     one, two = (text.clean(m.name) for m in result.models)
-    console.print(_models_table(result.models))
-    console.print()
-    same = "; the files are the same, byte for byte" if result.duplicate else ""
-    console.print(
-        Text.assemble(
-            f"similarity of {one} and {two}: ",
-            (text.cosine(result.similarity), "bold"),
-            f" ({text.interval(result.low, result.high)}){same}",
-        )
+    yield from _models_tables(result.models, console)
+    headline = Text.assemble(
+        f"similarity of {one} and {two}: ",
+        (text.cosine(result.similarity), "bold"),
+        f" ({text.interval(result.low, result.high)})",
     )
+    if result.duplicate:
+        headline.append("\nthe files are the same, byte for byte", "yellow")
     if result.distance is not None:
-        console.print(Text(f"the paper's distance N / Σ cos: {result.distance:.4g}"))
+        headline.append(f"\nthe paper's distance N / Σ cos: {result.distance:.4g}")
+    yield headline
     extremes = min(EXTREMES, len(result.probes) // 2) or 1
-    for title, probes in (
-        ("most alike on", result.probes[:extremes]),
-        ("least alike on", result.probes[: -extremes - 1 : -1]),
-    ):
-        console.print()
-        console.print(_probes_table(title, probes, console))
+    yield _probes_table("most alike on", result.probes[:extremes], console)
+    if len(result.probes) > 1:
+        yield _probes_table("least alike on", result.probes[: -extremes - 1 : -1], console)
+    yield Text(_footer(result), "dim")
 
 
 def _probes_table(title: str, probes: Iterable[ProbeCosine], console: Console) -> Table:
-    table = _table(Column(title, overflow="fold"), _right("cosine"), Column(""))
-    for probe in probes:
-        table.add_row(
-            text.clean(probe.name), text.cosine(probe.cosine), _bar(probe.cosine, console)
-        )
-    return table
+    probes = list(probes)
 
+    def build(bar: int, columns: frozenset[str]) -> Table:
+        table = _table(_name(title), _right("cosine"), *([Column("")] if bar else []))
+        for probe in probes:
+            bars = [Bar(probe.cosine, bar)] if bar else []
+            _add(table, probe.name, text.cosine(probe.cosine), *bars)
+        return table
 
-def _survey(result: Survey, console: Console) -> None:
-    for position, model in enumerate(result.models):
-        if position:
-            console.print()
-        console.print(_inspection(model))
+    return _widest(console, build, ())
 
 
 def _inspection(model: Inspection) -> Table:
     table = Table.grid(Column("", style="dim"), Column("", overflow="fold"), padding=(0, 2, 0, 0))
-    usable = not model.problems
-    table.add_row("model", Text(text.clean(model.name), "bold"))
-    table.add_row("file", text.clean(model.path))
-    table.add_row("sha256", model.sha256)
-    origin = f"{model.origin.framework} ({model.origin.exporter}), opset {model.opset}"
-    table.add_row("origin", text.clean(origin))
-    table.add_row("parameters", f"{model.parameters:,}")
-    table.add_row("inputs", text.clean(", ".join(model.inputs)))
-    table.add_row("outputs", text.clean(", ".join(model.outputs)))
+    _add(table, "model", Text(text.clean(model.name), "bold"))
+    _add(table, "file", model.path)
+    _add(table, "sha256", model.sha256)
+    _add(
+        table, "origin", f"{model.origin.framework} ({model.origin.exporter}), opset {model.opset}"
+    )
+    _add(table, "parameters", f"{model.parameters:,}")
+    for title, values in (("input", model.inputs), ("output", model.outputs)):
+        for value in values:
+            _add(table, title, value)
     if model.spec is not None:
         for part, value in spec_lines(model).items():
-            table.add_row(part, text.clean(value))
+            _add(table, part, value)
     if model.representation is not None:
-        where = f"{model.representation.value} ({model.representation.rule})"
-        table.add_row("attributed at", text.clean(where))
+        _add(table, "attributed at", f"{model.representation.value}  ({model.representation.rule})")
     for missing in model.unsupported:
         nodes = ", ".join(n or "(no name)" for n in missing.nodes)
-        table.add_row("unsupported", text.clean(f"{missing.operator}: {nodes}"))
+        listing = f"{missing.operator} ({len(missing.nodes)}): {nodes}"
+        _add(table, "unsupported", Text(text.clean(listing, text.MAX_TEXT)))
     for problem in model.problems:
-        table.add_row("problem", Text(text.clean(problem), "red"))
-    verdict = Text("can be ranked", "green") if usable else Text("cannot be ranked", "red")
-    table.add_row("verdict", verdict)
+        _add(table, "problem", Text(text.clean(problem, text.MAX_TEXT), "red"))
+    verdict = Text("cannot be ranked", "red") if model.problems else Text("can be ranked", "green")
+    _add(table, "verdict", verdict)
     return table
 
 
@@ -245,28 +263,60 @@ def spec_lines(model: Inspection) -> dict[str, str]:
     return lines
 
 
+def _widest(
+    console: Console, build: Callable[[int, frozenset[str]], Table], columns: tuple[str, ...]
+) -> Table:
+    """Returns the fullest table that fits.
+
+    Bars shrink, then `columns` go from the last to the first, then the bars. What still does not
+    fit is folded.
+    """
+    kept = [frozenset(columns[:count]) for count in range(len(columns), -1, -1)]
+    tables = (build(bar, some) for some in kept for bar in _BARS)
+    fitting = next((table for table in tables if _fits(table, console)), None)
+    return fitting or build(0, frozenset())
+
+
+def _fits(table: Table, console: Console) -> bool:
+    unbounded = console.options.update(max_width=10_000)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
+
+
 def _table(*columns: Column) -> Table:
-    return Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    return Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+
+
+def _add(table: Table, *cells: RenderableType) -> None:
+    """Adds a row; strings are cleaned, and never read as rich's markup."""
+    table.add_row(*(Text(text.clean(c)) if isinstance(c, str) else c for c in cells))
+
+
+def _name(title: str) -> Column:
+    return Column(title, overflow="fold")
 
 
 def _right(title: str) -> Column:
     return Column(title, justify="right", no_wrap=True)
 
 
-def _similarity_columns() -> tuple[Column, ...]:
-    return _right("cosine"), Column("interval", no_wrap=True), Column("")
+def _facts(model: Summary) -> tuple[str, str, str]:
+    return str(model.opset), text.short_count(model.parameters), f"{model.parity.error:.0e}"
 
 
-def _similarity_cells(source: Source, console: Console) -> tuple[RenderableType, ...]:
-    return (
+def _similarity_columns(centred: bool, bar: int) -> list[Column]:
+    columns = [_right("cosine"), _right("interval")]
+    columns += [] if centred else [_right("distance")]
+    return columns + ([Column("")] if bar else [])
+
+
+def _similarity_cells(source: Source, centred: bool, bar: int) -> list[RenderableType]:
+    cells: list[RenderableType] = [
         text.cosine(source.similarity),
         text.interval(source.low, source.high),
-        _bar(source.similarity, console),
-    )
-
-
-def _bar(share: float, console: Console) -> Bar:
-    return Bar(share, _WIDE if console.width >= 110 else _SPARSE)
+    ]
+    if not centred:
+        cells.append("-" if source.distance is None else f"{source.distance:.3f}")
+    return cells + ([Bar(source.similarity, bar)] if bar else [])
 
 
 def _source_name(source: Source) -> Text:

@@ -3,26 +3,41 @@
 import unicodedata
 
 #: A name longer than this is no name but an attack on the reader's screen.
-_MAX_LENGTH = 500
+MAX_NAME = 500
+
+#: Of a message or of a string in a data format: that of the longest path.
+MAX_TEXT = 4096
+
+#: What our own words use beyond ASCII, for terminals that have nothing else.
+_IN_ASCII = str.maketrans({"×": "x", "Σ": "sum", "…": "...", "−": "-", "Δ": "delta"})
 
 
-def clean(text: str) -> str:
+def clean(text: str, limit: int = MAX_NAME) -> str:
     r"""Returns `text` on one line without anything that moves a cursor, hides or reorders.
 
     Control, formatting (bidirectional, zero-width), surrogate and private characters are written as
     escapes. Every string that comes from a file passes here on its way to a reader.
 
+    Args:
+        text: Anything.
+        limit: The number of characters that are kept.
+
     Example:
         >>> clean("a\x1b[31mb\u202ec")
         'a\\x1b[31mb\\u202ec'
     """
-    text = text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(c if _visible(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def _visible(character: str) -> bool:
     category = unicodedata.category(character)
     return category[0] != "C" and category not in ("Zl", "Zp")
+
+
+def in_ascii(text: str) -> str:
+    """Returns `text` with ASCII for the symbols that our own words use."""
+    return text.translate(_IN_ASCII)
 
 
 def short_count(count: int) -> str:
@@ -38,13 +53,13 @@ def short_count(count: int) -> str:
 
 
 def cosine(value: float) -> str:
-    """Returns a cosine with three digits behind the point."""
-    return f"{value:.3f}"
+    """Returns a cosine with three digits behind the point, and no minus before a zero."""
+    return f"{value:z.3f}"
 
 
 def interval(low: float, high: float) -> str:
     """Returns an interval of cosines."""
-    return f"{low:.2f} to {high:.2f}"
+    return f"{low:z.2f} to {high:z.2f}"
 
 
 def rank(number: int, tied: bool) -> str:
