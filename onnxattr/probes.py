@@ -1,8 +1,10 @@
 """Probe images: the built-in set, or the user's files. Imports `types`, `errors`."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,8 @@ def load_probes(
     resized with an antialiasing filter.
 
     Args:
-        sources: Files and directories (searched one level deep); None for the built-in set.
+        sources: Files and directories (searched one level deep, hidden files left out); None for
+            the built-in set.
         limit: Take the first so many; None takes 64 of the built-in set, and all of the user's.
         canvas: Side of the square in pixels.
 
@@ -56,7 +59,7 @@ def load_probes(
         source = "built-in"
     else:
         files = _files(sources, errors)
-        source = ", ".join(str(s) for s in sources)
+        source = _listed([str(s) for s in sources])
     images: list[UInt8] = []
     names: list[str] = []
     for file in files:
@@ -69,10 +72,11 @@ def load_probes(
             continue
         names.append(file.name)
     if not images:
-        reason = errors[0].message if errors else f"`{source}` holds no images"
+        reason = errors[0].message if errors else "none is given"
+        more = f", and {len(errors) - 1} more errors" if len(errors) > 1 else ""
         raise ProbeError(
-            f"there are no probe images to use: {reason}",
-            hint=f"images end in {', '.join(sorted(_SUFFIXES))}",
+            f"there are no probe images to use: {reason}{more}",
+            hint=errors[0].hint if errors else "give image files or directories",
         )
     stacked = np.stack(images)
     digest = hashlib.sha256(repr(stacked.shape).encode() + stacked.tobytes()).hexdigest()
@@ -83,32 +87,50 @@ def read_image(file: Path, canvas: int = CANVAS) -> UInt8:
     """Returns one image, uint8 [canvas, canvas, 3], RGB.
 
     Raises:
-        ProbeError: The file is missing, no image, damaged, or over 100 megapixels.
+        ProbeError: The file is missing, no image, damaged, over 100 megapixels, or of a kind
+            that has no defined black and white.
     """
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ProbeError(f"the probe `{file}` does not exist or is not a regular file")
     try:
         with warnings.catch_warnings():
-            # The size is judged below, by our own limit.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # The size is judged below, by our own limit; what Pillow says of odd metadata does not
+            # concern the pixels.
+            warnings.simplefilter("ignore")
             with Image.open(file, formats=_FORMATS) as image:
                 if image.width * image.height > _MAX_PIXELS:
+                    raise _too_large(file, f"{image.width}×{image.height}")
+                if image.mode in ("I", "F"):
                     raise ProbeError(
-                        f"the probe `{file}` has {image.width}×{image.height} pixels, "
-                        "over the limit of 100 megapixels"
+                        f"the probe `{file}` has 32-bit values, of which black and white are "
+                        "not defined",
+                        hint="convert it to 8 or 16 bits",
                     )
                 upright = ImageOps.exif_transpose(image)
                 rgb = _on_white(upright)
                 square = ImageOps.fit(rgb, (canvas, canvas), Image.Resampling.BICUBIC)
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+    except ProbeError:
+        raise
+    except Image.DecompressionBombError:
+        # Pillow's own limit, which is higher than ours, is met before the size can be read.
+        raise _too_large(file, "too many") from None
+    except UnidentifiedImageError:
         raise ProbeError(
             f"the probe `{file}` is not an image in a known format",
             hint="known are JPEG, PNG, WebP, BMP, TIFF",
         ) from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:
+        # Pillow's decoders raise whatever damaged bytes make them hit: struct.error, KeyError, …
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ProbeError(f"the probe `{file}` cannot be decoded: {reason}") from None
     return np.asarray(square, dtype=np.uint8)
+
+
+def _too_large(file: Path, pixels: str) -> ProbeError:
+    return ProbeError(
+        f"the probe `{file}` has {pixels} pixels, over the limit of 100 megapixels",
+        hint="make it smaller: a probe is resized to a few hundred pixels anyway",
+    )
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -125,21 +147,43 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _files(sources: Sequence[str | Path], errors: list[ProbeError]) -> list[Path]:
     files: list[Path] = []
     for source in map(Path, sources):
-        if source.is_dir():
-            found = sorted(f for f in source.iterdir() if f.suffix.lower() in _SUFFIXES)
-            if not found:
-                errors.append(ProbeError(f"the directory `{source}` holds no images"))
-            files += found
-        else:
+        if not os.path.isdir(source):
             files.append(source)
+            continue
+        try:
+            found = sorted(f for f in source.iterdir() if _looks_like_image(f))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            errors.append(ProbeError(f"the directory `{source}` cannot be read: {reason}"))
+            continue
+        if not found:
+            errors.append(
+                ProbeError(
+                    f"the directory `{source}` holds no images",
+                    hint=f"images end in {', '.join(sorted(_SUFFIXES))}",
+                )
+            )
+        files += found
     return files
+
+
+def _looks_like_image(file: Path) -> bool:
+    # Some systems put a hidden file of metadata beside each image, under the same suffix.
+    return file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+
+
+def _listed(sources: Sequence[str]) -> str:
+    """Returns `sources` in a few words, however many a shell made of a pattern."""
+    few = 3
+    if len(sources) <= few:
+        return ", ".join(sources)
+    return f"{sources[0]} and {len(sources) - 1} more"
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
     """Returns `names` with a number behind each one that was there before."""
-    seen: dict[str, int] = {}
-    result = []
+    result: dict[str, None] = {}
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        numbered = (name if i == 1 else f"{name} ({i})" for i in count(1))
+        result[next(n for n in numbered if n not in result)] = None
     return tuple(result)
