@@ -1,5 +1,6 @@
 """Which input takes the image, and how it wants it: layout by axis tracking, sizes by shape."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
 
 #: Height and width where the graph leaves them free and nobody says: the field's habit.
 FREE_SIZE = 224
+
+#: Height and width that an option may ask for: more is a slip of the finger, and fills all memory.
+MAX_SIZE = 8192
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 
@@ -52,15 +56,27 @@ class InputOptions:
             raise UsageError(
                 f"there is no layout `{self.layout}`", hint=closest(self.layout, ("NCHW", "NHWC"))
             )
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise UsageError(f"a size is two positive numbers of pixels, not `{self.size}`")
+        if self.size is not None and not (
+            len(self.size) == 2 and all(1 <= s <= MAX_SIZE for s in self.size)
+        ):
+            raise UsageError(
+                f"a size is a height and a width of 1 to {MAX_SIZE} pixels, "
+                f"not `{'x'.join(map(str, self.size))}`"
+            )
+        for key, values in (("range", self.range), ("mean", self.mean), ("std", self.std)):
+            if values is not None and not all(map(math.isfinite, values)):
+                raise UsageError(f"the {key} `{_listed(values)}` is not finite")
         if self.range is not None and not self.range[0] < self.range[1]:
-            raise UsageError(f"the range `{self.range}` does not rise from low to high")
+            raise UsageError(f"the range `{_listed(self.range)}` does not rise from low to high")
         for key, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, 3):
                 raise UsageError(f"the {key} takes one value or three, not {len(values)}")
-        if self.std is not None and any(s <= 0 for s in self.std):
-            raise UsageError(f"the std `{self.std}` is not positive")
+        if self.std is not None and min(self.std) <= 0:
+            raise UsageError(f"the std `{_listed(self.std)}` is not positive")
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{v:g}" for v in values)
 
 
 def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
