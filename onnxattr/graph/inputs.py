@@ -169,7 +169,8 @@ def _only_input(model: Model) -> onnx.ValueInfoProto:
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[int | None]:
-    return [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+    # Old exporters write a free size as -1.
+    return [d.dim_value if d.dim_value > 0 else None for d in value.type.tensor_type.shape.dim]
 
 
 def _layout(

@@ -7,8 +7,9 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from onnxattr.errors import SupportError
+from onnxattr.errors import ModelFileError, SupportError
 from onnxattr.graph import passes
+from onnxattr.graph.load import OWN_DOMAIN
 from onnxattr.types import InputSpec, Model
 
 
@@ -28,8 +29,15 @@ def normalise(
         own: Operators with their since-version that have a converter of ours.
 
     Raises:
+        ModelFileError: It uses our own operator domain inside of a function.
         SupportError: A pass cannot handle the graph; names the pass.
     """
+    # A function has imports of its own, and its nodes land in the graph when it is inlined.
+    if any(o.domain == OWN_DOMAIN for f in model.proto.functions for o in f.opset_import):
+        raise ModelFileError(
+            f"one of its functions uses the operator domain `{OWN_DOMAIN}`, which is reserved",
+            model=model.name,
+        )
     graph = ir.from_proto(_bare(model.proto))
     rename = passes.Rename()
     sequence: list[ir.passes.PassBase] = [
@@ -45,6 +53,7 @@ def normalise(
         sequence.append(passes.Freeze(spec.input, shape(spec)))
     sequence += [
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True),
+        passes.ExplicitPads(),
         passes.AlignOpset(),
         passes.UseOwnOperators(own),
         common.RemoveUnusedNodesPass(),
@@ -73,13 +82,20 @@ def shape(spec: InputSpec) -> list[int | str]:
 
 
 def _bare(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy without what the vendor says of shapes and metadata: both may be wrong."""
+    """Returns a copy without what the vendor says of shapes and metadata: both may be wrong.
+
+    Of the inputs' shapes only negative sizes go, by which old exporters mean free ones.
+    """
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     del bare.metadata_props[:]
     del bare.graph.value_info[:]
     del bare.graph.metadata_props[:]
     bare.doc_string = bare.graph.doc_string = ""
+    for value in (*bare.graph.input, *bare.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.Clear()
     for node in bare.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]

@@ -10,12 +10,14 @@ from onnxattr.graph.passes.freeze import Freeze
 from onnxattr.graph.passes.opset import AlignOpset
 from onnxattr.graph.passes.outputs import JoinOutputs
 from onnxattr.graph.passes.own import UseOwnOperators
+from onnxattr.graph.passes.pads import ExplicitPads
 from onnxattr.graph.passes.provenance import Remember, vendor_name, vendor_node
 from onnxattr.graph.passes.rename import Rename
 
 __all__ = [
     "AlignOpset",
     "Cut",
+    "ExplicitPads",
     "Freeze",
     "JoinOutputs",
     "Remember",

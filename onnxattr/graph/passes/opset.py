@@ -5,6 +5,7 @@ computes, and refuses most downgrades.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
 import onnx_ir as ir
 
@@ -65,7 +66,11 @@ def _reduce(node: ir.Node) -> bool:
     elif "noop_with_empty_axes" in node.attributes and (
         node.attributes["noop_with_empty_axes"].as_int()
     ):
-        return _replace(node, "Identity", node.inputs[:1], {})
+        # What the operator does beside reducing is still done.
+        alone = {"ReduceL1": "Abs", "ReduceL2": "Abs", "ReduceLogSum": "Log"}
+        if node.op_type == "ReduceSumSquare":
+            return _replace(node, "Mul", [node.inputs[0], node.inputs[0]], {})
+        return _replace(node, alone.get(node.op_type, "Identity"), node.inputs[:1], {})
     return _replace(node, node.op_type, node.inputs[:1], attributes)
 
 
@@ -82,6 +87,8 @@ def _split(node: ir.Node) -> bool:
         return False
     part = -(-size // parts)
     sizes = [part] * (parts - 1) + [size - part * (parts - 1)]
+    if sizes[-1] < 0:
+        return False
     constant = _constant(node, sizes)
     attributes = {k: a for k, a in node.attributes.items() if k == "axis"}
     return _replace(node, "Split", [node.inputs[0], constant], attributes)
@@ -136,7 +143,8 @@ def _constant(node: ir.Node, values: Sequence[int]) -> ir.Value:
     """Returns a new initializer of the graph that `node` is in."""
     graph = node.graph
     assert isinstance(graph, ir.Graph)
-    name = f"onnxattr.constant.{len(graph.initializers)}"
+    # The vendor may have taken any name.
+    name = next(n for i in count() if (n := f"onnxattr.constant.{i}") not in graph.initializers)
     value = ir.val(name, const_value=ir.tensor(list(values), dtype=ir.DataType.INT64, name=name))
     graph.initializers.add(value)
     return value
