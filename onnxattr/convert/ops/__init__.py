@@ -3,7 +3,7 @@
 Importing this package fills `OPERATORS`; `UseOwnOperators` relabels what stands in it.
 """
 
-from onnxattr.convert.ops import activations, indexing, pooling, structure
+from onnxattr.convert.ops import activations, indexing, normalization, pooling, structure
 from onnxattr.convert.ops.table import OPERATORS
 
-__all__ = ["OPERATORS", "activations", "indexing", "pooling", "structure"]
+__all__ = ["OPERATORS", "activations", "indexing", "normalization", "pooling", "structure"]
