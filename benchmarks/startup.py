@@ -29,9 +29,7 @@ IMPORT = "import onnxattr"
 def milliseconds(code: str, *arguments: str) -> float:
     """Returns the wall time of a fresh interpreter that runs `code`."""
     started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, check=True
-    )
+    subprocess.run([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, check=True)
     return (time.perf_counter() - started) * 1000
 
 
