@@ -1,9 +1,9 @@
 """onnxattr: ranks neural networks of any framework by how alike their attribution maps are.
 
     >>> import onnxattr
-    >>> result = onnxattr.rank(["samples/models"], target="edge2d-torch")
-    >>> result.targets[0].name
-    'edge2d-torch'
+    >>> result = onnxattr.rank(["samples/models/rgb2*.onnx"], target="rgb2depth-torch")
+    >>> result.targets[0].sources[0].name
+    'rgb2depth-keras'
 
 What stands here is the whole public interface. It is imported on first use, so that importing
 `onnxattr` itself costs nothing.

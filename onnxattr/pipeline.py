@@ -167,9 +167,10 @@ def rank(
 
     Example:
         >>> import onnxattr
-        >>> result = onnxattr.rank(["samples/models"], target="edge2d-torch")
-        >>> len(result.targets[0].sources)
-        9
+        >>> options = onnxattr.Options(limit=8)
+        >>> result = onnxattr.rank(["samples/models/rgb2*.onnx"], options=options)
+        >>> [len(target.sources) for target in result.targets]
+        [3, 3, 3, 3]
     """
     options, progress = options or Options(), progress or Silent()
     started = time.perf_counter()
