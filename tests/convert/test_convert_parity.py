@@ -1,0 +1,175 @@
+"""The gate between a converted network and ONNX Runtime."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from onnxattr.convert.ops import normalization, pooling
+from onnxattr.convert.parity import PROBES, TOLERANCE, check_parity, relative_error, wrap
+from onnxattr.convert.torch import to_network
+from onnxattr.errors import ParityError, SupportError
+from onnxattr.graph.inputs import InputOptions
+from onnxattr.graph.load import load
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("batch", ["N", 1, 3])
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_equal_networks_pass(image_net, probes, layout, batch, count):
+    network = to_network(load(image_net(layout=layout, batch=batch)))
+    assert network.spec.layout == layout
+    result = check_parity(network, probes(count))
+    assert result.probes == min(count, PROBES)
+    assert result.tolerance == TOLERANCE[torch.float32]
+    assert 0 <= result.error < 1e-5
+
+
+class Wrong(nn.Module):
+    """The right answer, and a little more."""
+
+    def __init__(self, right, error):
+        super().__init__()
+        self.right, self.error = right, error
+
+    def forward(self, *args):
+        return self.right(*args) * (1 + self.error)
+
+
+def broken(network, vendor_name, error=1e-2):
+    (name,) = (k for k, node in network.operators.items() if node.name == vendor_name)
+    network.module.add_module(name, Wrong(network.module.get_submodule(name), error))
+    return network
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(
+    "culprit", ["conv1", "bn1", "act1", "pool1", "conv2", "act2", "gap", "flat"]
+)
+def test_the_first_node_that_differs_is_named(image_net, probes, culprit, layout):
+    network = broken(to_network(load(image_net(layout=layout), name="net")), culprit)
+    with pytest.raises(ParityError, match=rf"first node that differs is \w+ `{culprit}`") as caught:
+        check_parity(network, probes(3))
+    assert caught.value.model == "net"
+    assert caught.value.hint
+
+
+def test_the_first_of_two_is_named(image_net, probes):
+    network = broken(broken(to_network(load(image_net())), "act2"), "bn1")
+    with pytest.raises(ParityError, match="BatchNormalization `bn1`"):
+        check_parity(network, probes(3))
+
+
+@pytest.mark.parametrize(
+    ("family", "cls", "says"),
+    [
+        (pooling, "AveragePool", "AveragePool `pool1`"),
+        (normalization, "BatchNormalization", "BatchNormalization `bn1`"),
+    ],
+)
+def test_a_wrong_converter_is_caught(image_net, probes, monkeypatch, family, cls, says):
+    right = getattr(family, cls)
+    wrong = type(cls, (right,), {"forward": lambda self, x: right.forward(self, x) + 0.1})
+    monkeypatch.setattr(family, cls, wrong)
+    with pytest.raises(ParityError, match=says):
+        check_parity(to_network(load(image_net())), probes(2))
+
+
+def test_a_wrong_shape_is_caught(image_net, probes, monkeypatch):
+    right = pooling.AveragePool.hang
+    monkeypatch.setattr(
+        pooling.AveragePool, "hang", lambda self, size: [h + 2 for h in right(self, size)]
+    )
+    network = to_network(load(image_net()), at="p")
+    with pytest.raises(ParityError, match=r"shape .* against .*AveragePool `pool1`"):
+        check_parity(network, probes(2))
+
+
+@pytest.mark.parametrize(("error", "passes"), [(0.5e-4, True), (2e-4, False)])
+def test_the_tolerance_is_where_it_is_said_to_be(image_net, probes, error, passes):
+    network = broken(to_network(load(image_net())), "flat", error)
+    if passes:
+        assert check_parity(network, probes(3)).error == pytest.approx(error, rel=0.1)
+    else:
+        with pytest.raises(ParityError):
+            check_parity(network, probes(3))
+
+
+def test_networks_that_return_nothing_finite(image_net, probes):
+    network = broken(to_network(load(image_net())), "flat", float("nan"))
+    with pytest.raises(ParityError, match="Flatten `flat`"):
+        check_parity(network, probes(3))
+
+
+def test_a_reference_that_is_not_finite(build, probes, noise):
+    text = "(float[N,3,8,8] x) => (float[N,3,a,b] y) { h = Conv(x, w) y = Log(h) }"
+    network = to_network(load(build(text, w=-np.abs(noise(3, 3, 1, 1))), name="net"))
+    with pytest.raises(ParityError, match="not finite") as caught:
+        check_parity(network, probes(2))
+    assert "--range" in caught.value.hint
+
+
+def test_what_onnx_runtime_cannot_run(build, probes, noise):
+    text = """(float[N,3,H,W] x) => (float[N,3,a,b] y) {
+        c = Conv(x, w) h = Add(c, k) y = Relu(h) }"""
+    proto = build(text, w=noise(3, 3, 1, 1), k=noise(3, 5, 5))
+    network = to_network(load(proto), options=InputOptions(size=(5, 5)))
+    assert check_parity(network, probes(2)).error < 1e-5
+    network = to_network(load(proto), options=InputOptions(size=(7, 7)))
+    with pytest.raises(SupportError, match="ONNX Runtime cannot run it") as caught:
+        check_parity(network, probes(2))
+    assert "--size" in caught.value.hint
+
+
+def test_the_vendors_graph_is_the_judge_not_ours(image_net, probes):
+    network = to_network(load(image_net()))
+    other = image_net()
+    weight = next(t for t in other.graph.initializer if t.name == "b1")
+    weight.raw_data = (np.frombuffer(weight.raw_data, np.float32) + 1).tobytes()
+    network = dataclasses.replace(network, model=load(other))
+    with pytest.raises(ParityError, match="Conv `conv1`"):
+        check_parity(network, probes(2))
+
+
+def test_functions_are_compared_too(image_net, probes):
+    functions = """<domain: "f", opset_import: ["" : 17]>
+        act (x) => (y) { s = Sigmoid(x) y = Mul(x, s) }"""
+    proto = image_net(functions=functions, imports=', "f" : 1')
+    proto.graph.node[3].op_type, proto.graph.node[3].domain = "act", "f"
+    network = to_network(load(proto))
+    assert check_parity(network, probes(3)).error < 1e-5
+    with pytest.raises(ParityError, match="AveragePool `pool1`"):
+        check_parity(broken(network, "pool1"), probes(3))
+
+
+# ONNX Runtime has no double convolution on the CPU.
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("double", "h = Mul(x, w) y = Sigmoid(h)"),
+        ("float16", "h = Conv(x, w) y = Relu(h)"),
+    ],
+)
+def test_other_float_types(build, probes, noise, kind, body):
+    text = f"({kind}[N,3,8,8] x) => ({kind}[N,3,8,8] y) {{ {body} }}"
+    dtype = np.dtype({"double": "float64"}.get(kind, kind))
+    proto = build(text, w=noise(3, 3, 1, 1)[: 1 if kind == "double" else 3].astype(dtype))
+    result = check_parity(to_network(load(proto), at="y"), probes(3))
+    assert result.error <= result.tolerance == TOLERANCE[getattr(torch, dtype.name)]
+
+
+def test_relative_error():
+    a = np.array([1.0, -4.0], np.float32)
+    assert relative_error(a, a) == 0
+    assert relative_error(a + np.float32([0, 1]), a) == pytest.approx(0.25)
+    assert relative_error(a * 0 + 3, a * 0) == 3
+    assert relative_error(a * np.float32(np.nan), a) == float("inf")
+    assert relative_error(a[:0], a[:0]) == 0
+
+
+def test_wrap_repeats_probes_up_to_the_batch():
+    x = torch.arange(2.0)[:, None]
+    assert wrap(x, 5)[:, 0].tolist() == [0, 1, 0, 1, 0]
+    assert wrap(x, 2) is x
