@@ -113,13 +113,13 @@ class Session:
         try:
             outputs: list[Float32] = self._session.run(self._values, {name: x})
         except Exception as error:
-            raise self._refused(error) from error
+            hint = "where a graph leaves its input's size free it may still need one: see --size"
+            raise self._refused(error, hint) from error
         return outputs
 
-    def _refused(self, error: Exception) -> SupportError:
-        return SupportError(
-            f"ONNX Runtime cannot run it: {' '.join(str(error).split())}", model=self._name
-        )
+    def _refused(self, error: Exception, hint: str = "") -> SupportError:
+        reason = " ".join(str(error).split())
+        return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
 
 
 def _mismatch(network: Network, x: torch.Tensor, what: str) -> ParityError:

@@ -6,6 +6,10 @@ from onnx2torch.node_converters import get_converter
 from onnxattr.errors import SupportError
 from onnxattr.types import Model, Unsupported
 
+#: Operators for which onnx2torch returns all outputs. For others, such as Dropout with its mask, it
+#: returns the first alone and then takes that tensor's rows for the outputs.
+_RETURN_ALL = {"Split", "TopK"}
+
 
 def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
     """Returns the operators of a normalised model that have no converter, by ONNX name.
@@ -39,6 +43,8 @@ def require_support(dialect: Model) -> None:
 
 
 def _has_converter(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
+    if len(node.output) > 1 and not node.domain and node.op_type not in _RETURN_ALL:
+        return False
     try:
         get_converter(
             operation_type=node.op_type, version=versions[node.domain], domain=node.domain

@@ -98,6 +98,9 @@ class MaxPool(Windows):
     """ONNX MaxPool: the maximum over a window; padding never wins."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.is_floating_point():
+            # ONNX admits integers of 8 bits beside floats, and torch none: this is exact for them.
+            return self.forward(x.float()).to(x.dtype)
         padded = F.pad(self.pad(x, float("-inf")), self.hang(x.shape[2:]), value=float("-inf"))
         pool = _MAXIMA[len(self.kernel)]
         return pool(padded, self.kernel, self.strides, 0, self.dilations)
