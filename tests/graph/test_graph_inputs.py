@@ -138,7 +138,7 @@ def test_models_without_one_image_input(build, text, says):
 
 def test_a_grey_image_is_refused(build):
     text = CONV.format(dims="N,1,8,8", before="h = Identity(x)")
-    with pytest.raises(ModelInputError, match="takes 1 channels in layout NCHW"):
+    with pytest.raises(ModelInputError, match=r"1,8,8\].*channels.*NCHW"):
         image_input(load(build(text, w=np.ones((4, 1, 1, 1), np.float32))))
 
 
