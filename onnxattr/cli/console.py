@@ -116,13 +116,13 @@ def as_text(result: Result, form: Format, *, styled: bool = False) -> str:
     return writers[form](result)
 
 
-def tell(error: OnnxattrError | Failure) -> None:
+def tell(error: OnnxattrError | Failure, console: Console | None = None) -> None:
     """Prints one failure on stderr: which model, what happened, and a hint."""
     name = error.name if isinstance(error, Failure) else error.model
     about = f"{clean(name)}: " if name else ""
-    _say(("error: ", "bold red"), (about, "bold"), (_message(error.message), ""))
+    _say(("error: ", "bold red"), (about, "bold"), (_message(error.message), ""), console=console)
     if error.hint:
-        _say(("hint: ", "cyan"), (_message(error.hint), ""))
+        _say(("hint: ", "cyan"), (_message(error.hint), ""), console=console)
 
 
 def warn(message: str) -> None:
@@ -177,7 +177,7 @@ class Bars:
         """Says what will be done, and on which device."""
         if not self._quiet:
             counts = f"{_count(models, 'model')}, {_count(probes, 'probe')}"
-            _say((f"{counts}, on {device}", "dim"))
+            _say((f"{counts}, on {device}", "dim"), console=self._progress.console)
         self._task = self._progress.add_task("", total=models * probes)
 
     def model(self, name: str) -> None:
@@ -192,12 +192,15 @@ class Bars:
 
     def failed(self, failure: Failure) -> None:
         """Tells why something is left out."""
-        tell(failure)
+        tell(failure, self._progress.console)
 
 
-def _say(*parts: tuple[str, str]) -> None:
-    """Prints one line on stderr, made of texts and their styles."""
-    console = stderr()
+def _say(*parts: tuple[str, str], console: Console | None = None) -> None:
+    """Prints one line on stderr, made of texts and their styles.
+
+    While a progress bar is drawn its own console must be given: any other writes over the bar.
+    """
+    console = console or stderr()
     if console.options.ascii_only:
         parts = tuple((in_ascii(text), style) for text, style in parts)
     console.print(Text.assemble(*parts))

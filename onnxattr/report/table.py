@@ -210,7 +210,8 @@ def _probes_table(title: str, probes: Iterable[ProbeCosine], console: Console) -
     probes = list(probes)
 
     def build(bar: int, columns: frozenset[str]) -> Table:
-        table = _table(_name(title), _right("cosine"), *([Column("")] if bar else []))
+        name = Column(title, overflow="fold", min_width=len("least alike on"))
+        table = _table(name, _right("cosine"), *([Column("")] if bar else []))
         for probe in probes:
             bars = [Bar(probe.cosine, bar)] if bar else []
             _add(table, probe.name, text.cosine(probe.cosine), *bars)

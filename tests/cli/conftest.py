@@ -43,6 +43,17 @@ class Outcome:
         return [line.removeprefix(kind) for line in self.err.splitlines() if line.startswith(kind)]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """On images this small, threads that wait for each other take most of the time."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
     """No terminal, whatever runs the tests: these variables make one of a pipe."""

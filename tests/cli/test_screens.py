@@ -1,0 +1,297 @@
+"""What people see, at the narrowest and at a usual width; rewritten by `pytest --overwrite`."""
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from onnxattr.report import table
+from onnxattr.types import (
+    Comparison,
+    InputSpec,
+    Inspection,
+    Origin,
+    Parity,
+    ProbeCosine,
+    Ranking,
+    Representation,
+    Similarity,
+    Source,
+    Summary,
+    Survey,
+    Target,
+    Unsupported,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+
+GRAPH = "graph: the first Conv reads axis {} as channels"
+
+FACTS = (
+    ("edge2d-torch", "PyTorch", "NCHW", 64, 88_400, "/encoder/encoder.9/Relu_output_0"),
+    ("edge2d-keras", "TensorFlow", "NHWC", 64, 88_400, "model/re_lu_9/Relu:0"),
+    ("denoise-torch", "PyTorch", "NCHW", 64, 88_400, "/encoder/encoder.9/Relu_output_0"),
+    ("normals-keras", "TensorFlow", "NHWC", 64, 88_412, "model/re_lu_9/Relu:0"),
+    ("resnet50-v1-12", "MATLAB", "NCHW", 224, 25_557_032, "flatten_473"),
+    ("mobilenet", "unknown", "NCHW", 224, 3_504_872, "/avgpool/GlobalAveragePool_output_0"),
+)
+
+
+def summary(name, framework, layout, size, parameters, value):
+    return Summary(
+        name=name,
+        path=f"models/{name}.onnx",
+        sha256=f"{sum(map(ord, name)):064x}",
+        origin=Origin(framework, f"{framework.lower()} 1.0"),
+        opset=17,
+        parameters=parameters,
+        spec=InputSpec("input", layout, size, size),
+        representation=Representation(value, "the output: the graph ends without a head"),
+        parity=Parity(3.2e-7, 1e-4, 8),
+        batch=8,
+        unusable=0,
+    )
+
+
+MODELS = tuple(summary(*facts) for facts in FACTS)
+
+
+def ranking(models=MODELS, *, target=None, centred=True):
+    """Cosines that fall with the place in the list; the second twin is the first, byte for byte."""
+    names = [m.name for m in models]
+    targets = []
+    for one in models if target is None else [m for m in models if m.name == target]:
+        here = names.index(one.name)
+        others = sorted(
+            (n for n in names if n != one.name), key=lambda n: abs(names.index(n) - here)
+        )
+        sources = []
+        for rank, name in enumerate(others, start=1):
+            cosine = 1.0 if {name, one.name} == {*names[:2]} else 0.83 - 0.21 * rank
+            sources.append(
+                Source(
+                    name=name,
+                    rank=2 if rank == 3 else rank,
+                    tied=rank in (2, 3),
+                    similarity=cosine,
+                    low=cosine - 0.04,
+                    high=min(cosine + 0.05, 1.0),
+                    distance=1 / cosine if not centred and cosine > 0 else None,
+                    duplicate=cosine == 1.0,
+                )
+            )
+        targets.append(Target(one.name, tuple(sources)))
+    eye = np.eye(len(models))
+    return Ranking(
+        targets=tuple(targets),
+        models=tuple(models),
+        failures=(),
+        similarity=Similarity(
+            tuple(names), eye, eye[..., None], centred, (64, 64), (0,) * len(models)
+        ),
+        warnings=(),
+        settings=settings(target=target, centred=centred),
+        versions={},
+        seconds={},
+    )
+
+
+def settings(**more):
+    probes = {"source": "built-in", "count": 64, "sha256": "0" * 64}
+    return {
+        "method": "saliency",
+        "at": "feature",
+        "centred": True,
+        "resamples": 2000,
+        "confidence": 0.95,
+        "target": None,
+        "probes": probes,
+        **more,
+    }
+
+
+def comparison(**more):
+    cosines = [0.91, 0.85, 0.8, 0.77, 0.7, 0.61, 0.5, 0.3, 0.1, -0.0004, -0.05, -0.2]
+    base = Comparison(
+        models=(MODELS[0], MODELS[3]),
+        similarity=0.4407,
+        low=0.2213,
+        high=0.641,
+        distance=None,
+        duplicate=False,
+        probes=tuple(ProbeCosine(f"{i:03}.webp", c) for i, c in enumerate(cosines)),
+        warnings=(),
+        settings=settings(),
+        versions={},
+        seconds={},
+    )
+    return replace(base, **more)
+
+
+def inspection():
+    sources = {
+        "layout": GRAPH.format(1), "size": "assumed: the graph is free",
+        "range": "assumed", "mean": "option", "std": "option",
+    }  # fmt: skip
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    spec = InputSpec("input", "NCHW", 224, 224, mean=mean, std=std, sources=sources)
+    usable = Inspection(
+        name="resnet50-v1-12",
+        path="models/vendor/resnet50-v1-12.onnx",
+        sha256="5f3c" * 16,
+        origin=Origin("PyTorch", "pytorch 2.9.0"),
+        opset=18,
+        parameters=25_557_032,
+        inputs=("input float32[batch,3,height,width]",),
+        outputs=("logits float32[batch,1000]",),
+        spec=spec,
+        representation=Representation(
+            "/layer4/layer4.2/relu_2/Relu_output_0", "the input of the head, Gemm `/fc/Gemm`"
+        ),
+        unsupported=(),
+        problems=(),
+    )
+    missing = (
+        Unsupported("GridSample", ("/sample/GridSample", "/sample_1/GridSample")),
+        Unsupported("NonMaxSuppression", ("",)),
+    )
+    return Survey(
+        (
+            usable,
+            replace(
+                usable,
+                name="detector",
+                path="models/detector.onnx",
+                inputs=("image uint8[1,480,640,3]", "scale float32[2]"),
+                outputs=("boxes float32[?,4]", "scores float32[?]"),
+                spec=None,
+                unsupported=missing,
+                problems=(
+                    "it takes 2 inputs, and a probe can be fed to one only: `image` "
+                    "uint8[1,480,640,3], `scale` float32[2]",
+                    "no converter for `GridSample`, `NonMaxSuppression`",
+                ),
+            ),
+        ),
+        (),
+    )
+
+
+SCREENS = {
+    "rank": ranking(),
+    "rank-target": ranking(target="edge2d-torch"),
+    "rank-paper": ranking(MODELS[:4], centred=False),
+    "rank-paper-target": ranking(target="edge2d-torch", centred=False),
+    "compare": comparison(),
+    "compare-paper": comparison(
+        similarity=1.0, low=1.0, high=1.0, distance=1.0, duplicate=True,
+        models=MODELS[:2], settings=settings(centred=False),
+    ),
+    "compare-one-probe": comparison(probes=(ProbeCosine("a.png", 0.44),)),
+    "inspect": inspection(),
+}  # fmt: skip
+
+
+def screen(result, width, encoding="utf-8"):
+    """What `result` looks like on a terminal of `width`, without colours."""
+    buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    console = Console(
+        file=buffer, width=width, force_terminal=True, color_system=None, highlight=False
+    )
+    table.render(result, console)
+    text = buffer.buffer.getvalue().decode(encoding)
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())
+
+
+@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("name", SCREENS)
+def test_screen(name, width, overwrite):
+    shown = screen(SCREENS[name], width)
+    file = GOLDEN / f"{name}-{width}.txt"
+    if overwrite:
+        file.write_text(shown, encoding="utf-8")
+
+    assert shown == file.read_text(encoding="utf-8")
+
+
+def test_every_golden_file_belongs_to_a_screen():
+    assert {f.name for f in GOLDEN.iterdir()} == {
+        f"{name}-{width}.txt" for name in SCREENS for width in (80, 160)
+    }
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 240])
+@pytest.mark.parametrize("name", SCREENS)
+def test_nothing_is_cut_and_nothing_sticks_out(name, width):
+    shown = screen(SCREENS[name], width)
+
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize("name", [n for n in SCREENS if n.startswith("rank")])
+def test_names_stay_whole_at_the_narrowest_usual_width(name):
+    shown = screen(SCREENS[name], 80)
+
+    for source in SCREENS[name].targets[0].sources[: table.CLOSEST]:
+        assert source.name in shown
+
+
+def test_names_too_long_for_a_line_are_folded_and_whole():
+    long = "vit_base_patch16_clip_quickgelu_384.laion2b_ft_in12k_in1k"
+    models = (replace(MODELS[0], name=long), replace(MODELS[1], name=long[::-1]))
+
+    shown = screen(ranking(models), 80)
+
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    columns = [line[:23].strip() for line in shown.splitlines()]
+    assert long.startswith(columns[1])
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_terminal_that_knows_ascii_only(name):
+    shown = screen(SCREENS[name], 80, encoding="ascii")
+
+    assert shown.isascii()
+    assert "\\x" not in shown
+    assert "?" not in shown.replace("float32[?", "")
+
+
+def test_colour_is_never_the_only_signal():
+    """What is coloured says the same in words or in figures."""
+    shown = screen(SCREENS["rank-target"], 160)
+    assert "(duplicate)" in shown
+    shown = screen(SCREENS["inspect"], 160)
+    assert "problem        " in shown
+    assert "cannot be ranked" in shown
+
+
+def test_a_minus_zero_is_a_zero():
+    shown = screen(SCREENS["compare"], 80)
+
+    assert "-0.000" not in shown
+    assert re.search(r"^009\.webp +0\.000$", shown, re.MULTILINE)
+
+
+def test_a_bar_is_as_long_as_its_cosine():
+    for encoding, bars in (
+        ("utf-8", ["█" * 27 + "▎", "█" * 25 + "▌", "█" * 24, "█" * 23 + "▏", "█" * 21]),
+        ("ascii", [("#" * length).ljust(30, ".") for length in (27, 26, 24, 23, 21)]),
+    ):
+        lines = screen(SCREENS["compare"], 80, encoding).splitlines()
+        assert [line.split()[2] for line in lines if re.match(r"00[0-4]", line)] == bars
+
+
+def test_a_target_without_sources():
+    """No probe left a usable map: there is still a screen, and it says so by being empty."""
+    result = ranking(target="edge2d-torch")
+    (target,) = result.targets
+
+    shown = screen(replace(result, targets=(replace(target, sources=()),)), 80)
+
+    assert shown.startswith("Sources for edge2d-torch, closest first\n")
