@@ -14,7 +14,7 @@ from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
 #: Height and width where the graph leaves them free and nobody says: the field's habit.
 FREE_SIZE = 224
 
-#: Height and width that an option may ask for: more is a slip of the finger, and fills all memory.
+#: Height and width that a model or an option may ask for: more would fill all memory.
 MAX_SIZE = 8192
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
@@ -93,8 +93,13 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     channels, height, width = (shape[i] for i in ((1, 2, 3) if layout == "NCHW" else (3, 1, 2)))
     if channels not in (3, None):
         raise ModelInputError(
-            f"its input `{value.name}` {describe(value)} takes {channels} channels in layout "
-            f"{layout}; a probe has 3",
+            f"its input `{value.name}` {describe(value)} does not take the 3 channels of a probe "
+            f"(layout {layout})",
+            model=model.name,
+        )
+    if max(height or 1, width or 1) > MAX_SIZE:
+        raise ModelInputError(
+            f"its input `{value.name}` {describe(value)} is larger than {MAX_SIZE} pixels a side",
             model=model.name,
         )
     free = options.size or (FREE_SIZE, FREE_SIZE)

@@ -30,6 +30,9 @@ EXTREMES = 5
 #: Widths of a bar, in characters; the first that the line has room for is taken.
 _BARS = (30, 20, 12, 8)
 
+#: Spaces between columns, likewise.
+_GAPS = (2, 1)
+
 
 def render(result: Result, console: Console) -> None:
     """Prints `result` on `console` as tables.
@@ -127,7 +130,7 @@ def _models_tables(models: Iterable[Summary], console: Console) -> Iterator[Tabl
         _add(table, *cells, m.representation.value)
         _add(narrow, *cells)
         _add(places, m.name, m.representation.value)
-    if _fits(table, console):
+    if any(_fits(table, console, gap) for gap in _GAPS):
         yield table
     else:
         yield narrow
@@ -269,22 +272,26 @@ def _widest(
 ) -> Table:
     """Returns the fullest table that fits.
 
-    Bars shrink, then `columns` go from the last to the first, then the bars. What still does not
-    fit is folded.
+    Bars shrink and columns move together, then `columns` go from the last to the first, then the
+    bars. What still does not fit is folded.
     """
     kept = [frozenset(columns[:count]) for count in range(len(columns), -1, -1)]
-    tables = (build(bar, some) for some in kept for bar in _BARS)
-    fitting = next((table for table in tables if _fits(table, console)), None)
-    return fitting or build(0, frozenset())
+    bare = build(0, frozenset())
+    choices = [(gap, build(bar, some)) for some in kept for gap in _GAPS for bar in _BARS]
+    choices += [(gap, bare) for gap in _GAPS]
+    return next((table for gap, table in choices if _fits(table, console, gap)), bare)
 
 
-def _fits(table: Table, console: Console) -> bool:
+def _fits(table: Table, console: Console, gap: int) -> bool:
+    """Puts `gap` between the columns of `table`; returns whether it fits on a line."""
+    table.padding = (0, gap, 0, 0)
     unbounded = console.options.update(max_width=10_000)
     return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def _table(*columns: Column) -> Table:
-    return Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    padding = (0, _GAPS[0], 0, 0)
+    return Table(*columns, box=None, padding=padding, pad_edge=False, header_style="dim")
 
 
 def _add(table: Table, *cells: RenderableType) -> None:
