@@ -256,7 +256,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Failure:
-    """A model that was left out, and why."""
+    """A model, or a probe, that was left out, and why.
+
+    Attributes:
+        name: The model; empty for a probe, which the message names.
+        message: What is wrong.
+        hint: What to do, or an empty string.
+    """
 
     name: str
     message: str
@@ -304,7 +310,7 @@ class Ranking:
     Attributes:
         targets: One for each target asked for, in the order of the models.
         models: What is to be said of each ranked model.
-        failures: Models that were left out.
+        failures: Models and probes that were left out.
         similarity: The cosines behind it.
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.
@@ -342,6 +348,7 @@ class Comparison:
         distance: As in `Source`.
         duplicate: Whether both are the same file, byte for byte.
         probes: All probes with a cosine, most alike first.
+        failures: Probes that were left out.
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.
         versions: Of onnxattr and of what it computed with.
@@ -355,6 +362,7 @@ class Comparison:
     distance: float | None
     duplicate: bool
     probes: tuple[ProbeCosine, ...]
+    failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     versions: Mapping[str, str]

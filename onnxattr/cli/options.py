@@ -194,17 +194,6 @@ def choose_format(form: str | None, output: Path | None) -> Format:
     return _BY_SUFFIX.get(output.suffix.lower(), Format.table) if output else Format.table
 
 
-def at_least(lowest: int, option: str, value: int | None) -> int | None:
-    """Returns `value`, if it is not too small.
-
-    Raises:
-        UsageError: It is.
-    """
-    if value is not None and value < lowest:
-        raise UsageError(f"{option} takes a whole number from {lowest}, not `{value}`")
-    return value
-
-
 def parse_values(option: str, value: str | None) -> tuple[float, ...] | None:
     """Returns the numbers in `0.485,0.456,0.406`.
 

@@ -37,14 +37,12 @@ def rank(
     """Rank models by how alike their attribution maps are.
 
     Each model is shown with its three closest sources; with --target, that model's sources, closest
-    first. Exit code: 0 all ranked, 1 a model was left out, 2 wrong usage, 3 nothing to rank.
+    first. Exit code: 0 all ranked, 1 a model or a probe was left out, 2 wrong usage, 3 nothing to
+    rank.
     """
     with guard(debug):
         from onnxattr import pipeline
 
-        options.at_least(1, "--limit", limit)
-        options.at_least(1, "--batch-size", batch_size)
-        options.at_least(0, "--seed", seed)
         chosen = options.choose_format(form, output)
         check_output(output)
         settings = pipeline.Options(
@@ -91,18 +89,16 @@ def compare(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     progress: options.ShowProgress = True,
+    exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
 ) -> None:
     """Compare two models: similarity, interval, and where they agree and differ most.
 
-    Exit code: 0 compared, 2 wrong usage, 3 one of the two cannot be used.
+    Exit code: 0 compared, 1 a probe was left out, 2 wrong usage, 3 a model cannot be used.
     """
     with guard(debug):
         from onnxattr import pipeline
 
-        options.at_least(1, "--limit", limit)
-        options.at_least(1, "--batch-size", batch_size)
-        options.at_least(0, "--seed", seed)
         chosen = options.choose_format(form, output)
         check_output(output)
         settings = pipeline.Options(
@@ -122,3 +118,5 @@ def compare(
             for line in result.warnings:
                 warn(line)
         write(result, chosen, output)
+        if result.failures and not exit_zero:
+            raise typer.Exit(INCOMPLETE)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from onnxattr.report.text import assumptions, value_range
 from onnxattr.types import Comparison, Inspection, Ranking, Summary, Survey
 
 Result = Ranking | Comparison | Survey
@@ -44,6 +45,9 @@ def _facts(model: Summary) -> Row:
         "opset": model.opset,
         "parameters": model.parameters,
         "parity_error": model.parity.error,
+        "layout": model.spec.layout,
+        "range": value_range(model.spec).replace("*", ""),
+        "assumed": assumptions(model.spec),
         "sha256": model.sha256,
     }
 
@@ -62,7 +66,8 @@ def _inspection(model: Inspection) -> Row:
         "layout": spec.layout if spec else None,
         "height": spec.height if spec else None,
         "width": spec.width if spec else None,
-        "range": f"{spec.range[0]:g} to {spec.range[1]:g}" if spec else None,
+        "range": value_range(spec).replace("*", "") if spec else None,
+        "assumed": assumptions(spec) if spec else None,
         "representation": model.representation.value if model.representation else None,
         "rule": model.representation.rule if model.representation else None,
         "problems": "; ".join(model.problems),

@@ -96,7 +96,10 @@ def _ranking(result: Ranking, console: Console) -> Iterator[RenderableType]:
     else:
         (target,) = result.targets
         yield Text(f"Sources for {text.clean(target.name)}, closest first", "bold")
-        yield _sources_table(target, models, console, centred=result.similarity.centred)
+        sources = _sources_table(target, models, console, centred=result.similarity.centred)
+        yield sources
+        if "parity" not in [column.header for column in sources.columns]:
+            yield from _models_tables(result.models, console)
     yield Text(_footer(result), "dim")
 
 
@@ -106,35 +109,39 @@ def _footer(result: Ranking | Comparison) -> str:
     count = settings["probes"]["count"]
     number = "1 probe" if count == 1 else f"{count} probes"
     shared = "; = shares a rank" if isinstance(result, Ranking) else ""
+    doubtful = sum(bool(text.assumptions(m.spec)) for m in result.models)
+    everyone = "all models" if doubtful == len(result.models) else f"{doubtful} models"
+    starred = isinstance(result, Comparison) or settings["target"] is None
+    what = "* is" if starred else "the input range is"
+    assumed = f"; {what} assumed for {everyone}" if doubtful else ""
     return (
         f"{settings['method']} maps at {text.clean(str(settings['at']))}, {how}; "
         f"{number} ({text.clean(settings['probes']['source'])}); "
         f"interval: {settings['confidence']:.0%} of {settings['resamples']} "
-        f"resamples of the probes{shared}"
+        f"resamples of the probes{shared}{assumed}"
     )
 
 
 def _models_tables(models: Iterable[Summary], console: Console) -> Iterator[Table]:
-    """Yields one table, or two where the line has no room for the name of the tensor."""
+    """Yields one table, or two where the line has no room for all of it."""
     models = list(models)
-    title = "attributed at"
-    table = _table(
-        _name("model"), Column("origin"), *map(_right, ("opset", "params", "parity")),
-        Column("input"), _name(title),
-    )  # fmt: skip
-    places = _table(_name("model"), _name(title))
-    narrow = _table(*(c.copy() for c in table.columns[:-1]))
+    facts = (Column("origin"), *map(_right, ("opset", "params", "parity")))
+    places = (Column("input"), Column("range"), _name("attributed at"))
+    table = _table(_name("model"), *facts, *places)
+    first = _table(_name("model"), *(c.copy() for c in facts))
+    second = _table(_name("model"), *(c.copy() for c in places))
     for m in models:
+        known = (m.origin.framework, *_facts(m))
         size = f"{m.spec.layout} {m.spec.height}×{m.spec.width}"
-        cells = (m.name, m.origin.framework, *_facts(m), size)
-        _add(table, *cells, m.representation.value)
-        _add(narrow, *cells)
-        _add(places, m.name, m.representation.value)
+        fed = (size, text.value_range(m.spec), m.representation.value)
+        _add(table, m.name, *known, *fed)
+        _add(first, m.name, *known)
+        _add(second, m.name, *fed)
     if any(_fits(table, console, gap) for gap in _GAPS):
         yield table
     else:
-        yield narrow
-        yield places
+        yield first
+        yield second
 
 
 def _closest_table(result: Ranking, models: dict[str, Summary], console: Console) -> Table:

@@ -2,6 +2,8 @@
 
 import unicodedata
 
+from onnxattr.types import ASSUMED, InputSpec
+
 #: A name longer than this is no name but an attack on the reader's screen.
 MAX_NAME = 500
 
@@ -65,3 +67,16 @@ def interval(low: float, high: float) -> str:
 def rank(number: int, tied: bool) -> str:
     """Returns a rank; `=` says that it is shared."""
     return f"{number}=" if tied else str(number)
+
+
+def value_range(spec: InputSpec) -> str:
+    """Returns what black and white become, before mean and std; `*` says that it is assumed."""
+    low, high = spec.range
+    doubt = "*" if spec.sources.get("range", "").startswith(ASSUMED) else ""
+    standardised = (set(spec.mean), set(spec.std)) != ({0.0}, {1.0})
+    return f"{low:g} to {high:g}{doubt}" + (", standardised" if standardised else "")
+
+
+def assumptions(spec: InputSpec) -> str:
+    """Returns the parts of `spec` that nobody and nothing vouches for: `range, mean, std`."""
+    return ", ".join(part for part, rule in spec.sources.items() if rule.startswith(ASSUMED))

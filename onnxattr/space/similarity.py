@@ -31,6 +31,8 @@ def similarity(
         >>> result.matrix.round(6).tolist()
         [[1.0, 1.0], [1.0, 1.0]]
     """
+    if not maps:
+        return Similarity((), np.empty((0, 0)), np.empty((0, 0, 0)), centred, (0, 0), ())
     height = max(m.shape[1] for m in maps)
     width = max(m.shape[2] for m in maps)
     count = maps[0].shape[0]

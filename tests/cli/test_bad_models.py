@@ -482,16 +482,16 @@ def test_a_bug_in_the_tool_has_a_code_of_its_own(run, good, monkeypatch):
 
 
 def test_a_bug_that_one_model_triggers_costs_that_model(rank, good, tmp_path, monkeypatch):
-    from onnxattr import pipeline
+    from onnxattr.pipeline import space
 
-    before = pipeline.load
+    before = space.load
 
     def load(source, *, name=""):
         if name == "cursed":
             raise ZeroDivisionError("a\nb")
         return before(source, name=name)
 
-    monkeypatch.setattr(pipeline, "load", load)
+    monkeypatch.setattr(space, "load", load)
     outcome = rank(good, save(encoder(), tmp_path / "cursed.onnx"))
 
     assert outcome.code == 1

@@ -33,10 +33,10 @@ def test_an_unreadable_probe_costs_itself_alone(run, good, images):
 
     outcome = rank_on(run, good, images)
 
-    assert outcome.code == 0
-    assert outcome.errors == [
-        f"the probe `{images / 'broken.png'}` is not an image in a known format"
-    ]
+    message = f"the probe `{images / 'broken.png'}` is not an image in a known format"
+    assert outcome.code == 1
+    assert outcome.errors == [message]
+    assert [(f["name"], f["message"]) for f in outcome.json["failures"]] == [("", message)]
     assert outcome.json["settings"]["probes"]["count"] == 6
 
 

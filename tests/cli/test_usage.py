@@ -36,7 +36,9 @@ import onnxattr
 )
 def test_wrong_options(run, good, monkeypatch, options, error, hint):
     """A model is never read: a slip of the pen must not cost minutes."""
-    monkeypatch.setattr(onnxattr.pipeline, "load", lambda *_, **__: pytest.fail("a model was read"))
+    monkeypatch.setattr(
+        onnxattr.pipeline.space, "load", lambda *_, **__: pytest.fail("a model was read")
+    )
 
     outcome = run("rank", good, *options)
 

@@ -1,0 +1,7 @@
+"""Joins the layers: from files to rankings. The only package that may import most of them."""
+
+from onnxattr.pipeline.inspect import inspect
+from onnxattr.pipeline.options import Options, Progress, Silent
+from onnxattr.pipeline.rank import attribute, compare, rank
+
+__all__ = ["Options", "Progress", "Silent", "attribute", "compare", "inspect", "rank"]

@@ -1,0 +1,201 @@
+"""Maps of one model, similarity of two, a ranking of many."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from onnxattr.errors import RankingError, UsageError
+from onnxattr.graph.find import find_models
+from onnxattr.graph.load import load
+from onnxattr.pipeline.options import Options, Progress, Silent
+from onnxattr.pipeline.space import build_space, examine, probes_of, versions, warnings_of
+from onnxattr.registry import closest
+from onnxattr.space import ranking
+from onnxattr.types import Comparison, Maps, Model, ProbeCosine, Probes, Ranking
+
+ModelSource = str | Path | bytes | onnx.ModelProto
+
+
+def attribute(
+    model: ModelSource | Model,
+    *,
+    probes: Sequence[str | Path] | Probes | None = None,
+    options: Options | None = None,
+) -> Maps:
+    """Returns the attribution maps of one model, raw, at its own input size.
+
+    Args:
+        model: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
+        probes: Image files and directories, what `load_probes` returned, or None for the built-in
+            set.
+        options: What decides the maps.
+
+    Raises:
+        OnnxattrError: The model, the probes or the options cannot be used; see `errors`.
+
+    Example:
+        >>> import onnxattr
+        >>> maps = onnxattr.attribute("samples/models/edge2d-torch.onnx")
+        >>> maps.values.shape
+        (64, 64, 64)
+    """
+    from onnxattr.attribution import engine
+
+    options = options or Options()
+    device = engine.choose_device(options.device)
+    loaded = model if isinstance(model, Model) else load(model)
+    images, _ = probes_of(probes, options.limit)
+    return examine(loaded, images, options, device, Silent(), {})[1]
+
+
+def rank(
+    models: Sequence[str | Path],
+    *,
+    target: str | None = None,
+    probes: Sequence[str | Path] | Probes | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Ranking:
+    """Returns, for each model or for one target, the other models as sources, closest first.
+
+    A model that cannot be used is left out, with the reason in `Ranking.failures`.
+
+    Args:
+        models: Files, directories or glob patterns.
+        target: Name or path of one of the models; None ranks the sources of every model.
+        probes: Image files and directories, what `load_probes` returned, or None for the built-in
+            set.
+        options: What decides the numbers.
+        progress: Told of what is going on.
+
+    Raises:
+        RankingError: Fewer than two models, or not the target, are left.
+        UsageError: An option or the target is wrong.
+        ProbeError: There are no usable probes.
+        DeviceError: The device is not there.
+
+    Example:
+        >>> import onnxattr
+        >>> options = onnxattr.Options(limit=8)
+        >>> result = onnxattr.rank(["samples/models/rgb2*.onnx"], options=options)
+        >>> [len(target.sources) for target in result.targets]
+        [3, 3, 3, 3]
+    """
+    options, progress = options or Options(), progress or Silent()
+    started = time.perf_counter()
+    found, failures = find_models(models)
+    for failure in failures:
+        progress.failed(failure)
+    if not found:
+        raise RankingError("there are no models to rank", failures=failures)
+    name = _resolve(target, found) if target is not None else None
+    space = build_space(found, failures, probes, options, progress)
+    names = [s.name for s in space.summaries]
+    if name is not None and name not in names:
+        reason = next((f.message for f in space.failures if f.name == name), "it is left out")
+        raise RankingError(f"the target `{name}` cannot be used: {reason}", failures=space.failures)
+    if len(names) < 2:
+        raise RankingError(
+            f"{len(names)} of {len(found)} models can be used, and a ranking needs two",
+            hint="give more models" if len(names) else "`onnxattr inspect` says more of each model",
+            failures=space.failures,
+        )
+    hashes = [s.sha256 for s in space.summaries]
+    wanted = [names.index(name)] if name is not None else list(range(len(names)))
+    return Ranking(
+        targets=tuple(
+            ranking.rank_sources(space.similarity, i, seed=options.seed, hashes=hashes)
+            for i in wanted
+        ),
+        models=space.summaries,
+        failures=tuple(space.failures),
+        similarity=space.similarity,
+        warnings=warnings_of(space, options),
+        settings={**space.settings, "target": name},
+        versions=versions(),
+        seconds={"total": time.perf_counter() - started, **space.seconds},
+    )
+
+
+def compare(
+    first: str | Path,
+    second: str | Path,
+    *,
+    probes: Sequence[str | Path] | Probes | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Returns how alike two models are, and on which probes they agree and differ most.
+
+    Args:
+        first: A model file.
+        second: Another.
+        probes: As for `rank`.
+        options: What decides the numbers.
+        progress: Told of what is going on.
+
+    Raises:
+        RankingError: One of the two cannot be used.
+        OnnxattrError: As for `rank`.
+
+    Example:
+        >>> import onnxattr
+        >>> folder = "samples/models"
+        >>> result = onnxattr.compare(f"{folder}/edge2d-torch.onnx", f"{folder}/denoise-keras.onnx")
+        >>> result.low <= result.similarity <= result.high
+        True
+    """
+    options, progress = options or Options(), progress or Silent()
+    started = time.perf_counter()
+    for path in (Path(first), Path(second)):
+        if path.is_dir():
+            raise UsageError(f"`{path}` is a directory", hint="a comparison takes two model files")
+    found, failures = find_models([first, second])
+    if len(found) < 2 or failures:
+        raise UsageError(
+            f"`{first}` and `{second}` are not two files", hint="a comparison takes two model files"
+        )
+    space = build_space(found, [], probes, options, progress)
+    if len(space.summaries) < 2:
+        raise RankingError(
+            f"{len(space.summaries)} of 2 models can be used, and a comparison needs both",
+            failures=space.failures,
+        )
+    one, two = space.summaries
+    rows = ranking.rank_sources(
+        space.similarity, 0, seed=options.seed, hashes=[one.sha256, two.sha256]
+    ).sources
+    if not rows:
+        raise RankingError("there is no probe on which both models have a usable map")
+    cosines, names = space.similarity.per_probe[0, 1], space.probes.names
+    order = sorted(
+        (i for i in range(len(cosines)) if not np.isnan(cosines[i])),
+        key=lambda i: (-cosines[i], names[i]),
+    )
+    return Comparison(
+        models=(one, two),
+        similarity=rows[0].similarity,
+        low=rows[0].low,
+        high=rows[0].high,
+        distance=rows[0].distance,
+        duplicate=rows[0].duplicate,
+        probes=tuple(ProbeCosine(names[i], float(cosines[i])) for i in order),
+        failures=tuple(space.failures),
+        warnings=warnings_of(space, options),
+        settings=space.settings,
+        versions=versions(),
+        seconds={"total": time.perf_counter() - started, **space.seconds},
+    )
+
+
+def _resolve(target: str, found: Mapping[str, Path]) -> str:
+    """Returns the name of the model that `target` names or is the path of."""
+    if target in found:
+        return target
+    for name, path in found.items():
+        if path.absolute() == Path(target).absolute():
+            return name
+    raise UsageError(f"the target `{target}` is not among the models", hint=closest(target, found))
