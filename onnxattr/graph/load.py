@@ -173,7 +173,9 @@ def _read_external_data(
 
 
 def _check(proto: onnx.ModelProto, name: str) -> None:
-    if any(o.domain == OWN_DOMAIN for o in proto.opset_import):
+    # A function has imports of its own, and its nodes land in the graph when it is inlined.
+    imports = [*proto.opset_import, *(o for f in proto.functions for o in f.opset_import)]
+    if any(o.domain == OWN_DOMAIN for o in imports):
         raise ModelFileError(
             f"it uses the operator domain `{OWN_DOMAIN}`, which is reserved", model=name
         )

@@ -7,9 +7,8 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from onnxattr.errors import ModelFileError, SupportError
+from onnxattr.errors import SupportError
 from onnxattr.graph import passes
-from onnxattr.graph.load import OWN_DOMAIN
 from onnxattr.types import InputSpec, Model
 
 
@@ -29,15 +28,8 @@ def normalise(
         own: Operators with their since-version that have a converter of ours.
 
     Raises:
-        ModelFileError: It uses our own operator domain inside of a function.
         SupportError: A pass cannot handle the graph; names the pass.
     """
-    # A function has imports of its own, and its nodes land in the graph when it is inlined.
-    if any(o.domain == OWN_DOMAIN for f in model.proto.functions for o in f.opset_import):
-        raise ModelFileError(
-            f"one of its functions uses the operator domain `{OWN_DOMAIN}`, which is reserved",
-            model=model.name,
-        )
     graph = ir.from_proto(_bare(model.proto))
     rename = passes.Rename()
     sequence: list[ir.passes.PassBase] = [

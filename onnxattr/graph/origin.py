@@ -18,6 +18,7 @@ _FRAMEWORKS = {
     "onnx.quantize": "ONNX Runtime quantiser",
     "matlab deep learning toolbox converter for onnx model format": "MATLAB",
     "ml.net": "ML.NET",
+    "paddlepaddle": "Paddle",
 }
 
 
