@@ -57,7 +57,9 @@ def test_interrupt(good):
     for number in range(200):
         save(encoder(number), good / f"{number}.onnx")
 
-    process = start("rank", good, "--device", "cpu")
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and their children too.
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    process = start("rank", good, "--device", "cpu", **listening)
     first = process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=100)
