@@ -46,8 +46,21 @@ REFUSED = {
 #: Cases whose expected outputs onnx ships with few digits only: what that rounding amounts to.
 ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 6e-5}
 
+#: Operators whose further inputs say where values go: these may be computed by the graph.
+COMPUTED = {"Reshape", "Resize", "ScatterND", "Slice", "Upsample"}
+
+#: What onnx's reference adds to the definition of Resize; `ops.resize` says more.
+FRACTIONAL = "align_corners with a length_resized that is no whole number"
+
+#: Cases whose expected outputs ONNX Runtime and torch contradict, as we do, and why.
+CONTRADICTED = {
+    "test_resize_downsample_scales_linear_align_corners": FRACTIONAL,
+    "test_resize_downsample_scales_cubic_align_corners": FRACTIONAL,
+}
+
 CASES = {c.name: c for c in TESTS if alone(c) is not None}
 RUN = sorted(CASES.keys() - REFUSED.keys())
+AGREED = [name for name in RUN if name not in CONTRADICTED]
 
 
 def values_of(case):
@@ -88,14 +101,12 @@ def check_forward(module, feeds, case):
         np.testing.assert_allclose(a.numpy(), b, rtol=1e-5, atol=ROUNDED.get(case.name, 1e-6))
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", AGREED)
 def test_forward(name):
     check_forward(*module_of(name), CASES[name])
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in RUN if alone(CASES[n]).op_type in ("Reshape", "ScatterND", "Slice")]
-)
+@pytest.mark.parametrize("name", [n for n in AGREED if alone(CASES[n]).op_type in COMPUTED])
 def test_forward_with_everything_computed(name):
     """Shapes, bounds and places may be inputs, of which nothing is known when converting."""
     case = CASES[name]
@@ -132,4 +143,4 @@ def test_refusals(name, reason):
 
 def test_every_operator_of_ours_is_tried():
     assert {alone(CASES[name]).op_type for name in RUN} == OURS
-    assert REFUSED.keys() | ROUNDED.keys() <= CASES.keys()
+    assert REFUSED.keys() | ROUNDED.keys() | CONTRADICTED.keys() <= CASES.keys()
