@@ -67,5 +67,28 @@ def gradient(
     return result
 
 
+def dependence(network: Network, probes: torch.Tensor) -> float:
+    """Returns how much T depends on the probes, against a sum of the same units with random signs.
+
+    ‖∂ΣU/∂x‖ / ‖∂Σ±U/∂x‖, seeded: about 1 or more as a rule; where the units cancel only rounding
+    is left. A softmax sums to 1, and an untrained LayerNormalization to 0, whatever
+    the probe. NaN where neither sum depends on the probes.
+
+    Args:
+        network: From `convert.torch.to_network`.
+        probes: Canonical probes, float32 [probe, 3, y, x], on the network's device.
+    """
+    feed = _feed(network)
+    probes = probes.detach().requires_grad_()
+    units = network.module(feed(probes))
+    if not units.requires_grad:
+        return float("nan")
+    coins = torch.randint(0, 2, units.shape, generator=torch.Generator().manual_seed(0))
+    signs = (coins * 2 - 1).to(units)
+    (plain,) = torch.autograd.grad(units.sum(), probes, retain_graph=True)
+    (signed,) = torch.autograd.grad((units * signs).sum(), probes)
+    return float(plain.double().norm() / signed.double().norm())
+
+
 def _feed(network: Network) -> Feed:
     return Feed(network.spec, input_dtype(network.model)).to(network.device)

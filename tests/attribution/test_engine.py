@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from nets import SIZE, Net, network, probes
-from onnx import parser
+from onnx import numpy_helper, parser
 
 import onnxattr
-from onnxattr.attribution import engine
+from onnxattr.attribution import engine, gradients
 from onnxattr.attribution.methods import METHODS
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import DeviceError, SupportError, UsageError
@@ -109,6 +109,36 @@ def test_a_representation_without_a_gradient_is_refused() -> None:
     net = to_network(model, at="output", options=onnxattr.InputOptions(layout="NCHW"))
     with pytest.raises(SupportError, match="has no gradient"):
         engine.attribute(net, probes())
+
+
+NORMALISED = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N,3,6,6] x, float[3,3,3,3] w, float[6] one, float[6] zero) => (float[N,3,6,6] y)
+{ z = Conv<pads = [1, 1, 1, 1]>(x, w) a = Tanh(z) y = LAST }"""
+
+
+@pytest.mark.parametrize("last", ["LayerNormalization(a, one, zero)", "Softmax(a)"])
+@pytest.mark.parametrize("trained", [False, True])
+def test_units_that_cancel_are_refused(last: str, trained: bool) -> None:
+    """Their maps would all be finite, and rounding noise. A trained gain makes them real."""
+    rng = np.random.default_rng(0)
+    proto = parser.parse_model(NORMALISED.replace("LAST", last))
+    gain = rng.normal(size=6) if trained else np.ones(6)
+    stored = {"w": rng.normal(size=(3, 3, 3, 3)), "one": gain, "zero": np.zeros(6)}
+    for name, value in stored.items():
+        proto.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+    net = to_network(onnxattr.load(proto), at="output")
+    if trained and "Layer" in last:
+        assert np.abs(engine.attribute(net, probes()).values).max() > 1e-3
+        return
+    with pytest.raises(SupportError, match="cancel"):
+        engine.attribute(net, probes())
+
+
+def test_dependence_is_about_one_where_units_do_not_cancel() -> None:
+    for seed in range(5):
+        net = network(Net.random("Relu", seed).onnx())
+        x = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+        assert gradients.dependence(net, x) > 0.3
 
 
 @pytest.mark.parametrize("method", METHODS)
