@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxattr.arrays import UInt8
 from onnxattr.errors import ProbeError, UsageError
-from onnxattr.types import Probes
+from onnxattr.types import Failure, Probes
 
 #: Side of the square canvas in pixels: that of the built-in images.
 CANVAS = 256
@@ -29,19 +29,19 @@ _MAX_PIXELS = 100_000_000
 
 
 def load_probes(
-    sources: Sequence[str | Path] | None = None,
+    sources: str | Path | Sequence[str | Path] | None = None,
     *,
     limit: int | None = None,
     canvas: int = CANVAS,
-) -> tuple[Probes, list[ProbeError]]:
-    """Returns probe images on one square canvas, and an error for each file that is none.
+) -> Probes:
+    """Returns probe images on one square canvas; files that are none are in its `failures`.
 
     Images are turned upright by their EXIF tag, converted to RGB, centre-cropped to a square and
     resized with an antialiasing filter.
 
     Args:
-        sources: Files and directories (searched one level deep, hidden files left out); None for
-            the built-in set.
+        sources: One or several files and directories (searched one level deep, hidden files left
+            out); None for the built-in set.
         limit: Take the first so many; None takes 64 of the built-in set, and all of the user's.
         canvas: Side of the square in pixels.
 
@@ -54,6 +54,7 @@ def load_probes(
     if canvas < 1:
         raise UsageError(f"a canvas is a positive number of pixels, not `{canvas}`")
     errors: list[ProbeError] = []
+    sources = [sources] if isinstance(sources, str | Path) else sources
     if sources is None:
         files, limit = sorted(_BUILT_IN.glob("*.webp")), limit or DEFAULT_LIMIT
         source = "built-in"
@@ -79,8 +80,18 @@ def load_probes(
             hint=errors[0].hint if errors else "give image files or directories",
         )
     stacked = np.stack(images)
-    digest = hashlib.sha256(repr(stacked.shape).encode() + stacked.tobytes()).hexdigest()
-    return Probes(images=stacked, names=_unique(names), sha256=digest, source=source), errors
+    return Probes(
+        images=stacked,
+        names=_unique(names),
+        sha256=hash_images(stacked),
+        source=source,
+        failures=tuple(Failure("", error.message, error.hint) for error in errors),
+    )
+
+
+def hash_images(images: UInt8) -> str:
+    """Returns the SHA-256 of the shape and the pixels of `images`."""
+    return hashlib.sha256(repr(images.shape).encode() + images.tobytes()).hexdigest()
 
 
 def read_image(file: Path, canvas: int = CANVAS) -> UInt8:

@@ -160,6 +160,21 @@ class Network:
     device: str
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A model, or a probe, that was left out, and why.
+
+    Attributes:
+        name: The model; empty for a probe, which the message names.
+        message: What is wrong.
+        hint: What to do, or an empty string.
+    """
+
+    name: str
+    message: str
+    hint: str
+
+
 @dataclass(frozen=True, eq=False)
 class Probes:
     """Unlabelled images, centre-cropped and resized to one square canvas.
@@ -169,12 +184,14 @@ class Probes:
         names: One a probe.
         sha256: Hash over the pixels.
         source: Where they came from, for reports.
+        failures: Files that are no images, and why.
     """
 
     images: UInt8
     names: tuple[str, ...]
     sha256: str
     source: str
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +200,7 @@ class Maps:
 
     Attributes:
         values: float32, [probe, y, x]; raw: neither centred nor scaled.
+        probes: Names of the probes.
         method: Name of the method.
         model: Name of the model.
         batch: The batch size that was used.
@@ -190,6 +208,7 @@ class Maps:
     """
 
     values: Float32
+    probes: tuple[str, ...]
     method: str
     model: str
     batch: int
@@ -252,21 +271,6 @@ class Summary:
     parity: Parity
     batch: int
     unusable: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A model, or a probe, that was left out, and why.
-
-    Attributes:
-        name: The model; empty for a probe, which the message names.
-        message: What is wrong.
-        hint: What to do, or an empty string.
-    """
-
-    name: str
-    message: str
-    hint: str
 
 
 @dataclass(frozen=True)
@@ -379,7 +383,7 @@ class Unsupported:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found in one model, without running it.
+    """What `inspect` found in one model, which is converted and not run.
 
     Attributes:
         name: The model.

@@ -13,7 +13,7 @@ from onnxattr.convert.parity import wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.types import Maps, Network, Probes
 
-__all__ = ["METHODS", "attribute", "choose_device", "gradients", "relevance"]
+__all__ = ["METHODS", "attribute", "deterministic", "gradients", "relevance"]
 
 #: Probes at a time, where the graph leaves the batch free. Results depend on it in the last bits.
 BATCH = 8
@@ -33,7 +33,8 @@ def attribute(
 ) -> Maps:
     """Returns the attribution maps of `network` for all `probes`, at the network's input size.
 
-    Deterministic for a device and a batch size. Where memory runs out the batch is halved and the
+    Repeatable for a batch size on the CPU; on a GPU as far as cuDNN's deterministic algorithms go.
+    Where memory runs out the batch is halved and the
     work goes on; `Maps.batch` tells the size that was reached.
 
     Args:
@@ -50,14 +51,16 @@ def attribute(
     """
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
-    explain = METHODS[method](network)
+    prepare = METHODS[method]
     fixed = network.spec.batch
     size = fixed or batch_size or BATCH
     count = len(probes.images)
     values = np.empty((count, network.spec.height, network.spec.width), np.float32)
     done = 0
-    with deterministic():
+    # Whatever mode the caller is in, a gradient is wanted.
+    with deterministic(), torch.inference_mode(False), torch.enable_grad():
         _require_dependence(network, probes)
+        explain = prepare(network)
         while done < count:
             images = torch.from_numpy(probes.images[done : done + size])
             try:
@@ -77,51 +80,18 @@ def attribute(
             done += len(images)
             advance(len(images))
     return Maps(
-        values=values, method=method, model=network.model.name, batch=size, device=network.device
-    )
-
-
-def choose_device(asked: str = "auto") -> str:
-    """Returns the torch device to compute on.
-
-    Args:
-        asked: `auto` takes the first GPU there is; or `cpu`, `cuda`, `cuda:1`, `mps`, ….
-
-    Raises:
-        UsageError: That is no device's name.
-        DeviceError: The device is not there; never falls back to another.
-    """
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return "cuda:0"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(asked)
-    except RuntimeError:
-        raise UsageError(
-            f"there is no device `{asked}`", hint="valid are `auto`, `cpu`, `cuda[:n]`, `mps`"
-        ) from None
-    if device.type == "cpu":
-        return "cpu"
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise DeviceError(
-                f"the device `{asked}` was asked for, and torch sees {count} CUDA devices",
-                hint="use --device auto or --device cpu",
-            )
-        return f"cuda:{device.index or 0}"
-    if device.type == "mps" and torch.backends.mps.is_available():
-        return "mps"
-    raise DeviceError(
-        f"the device `{asked}` was asked for, and torch does not see it",
-        hint="use --device auto or --device cpu",
+        values=values,
+        probes=probes.names,
+        method=method,
+        model=network.model.name,
+        batch=size,
+        device=network.device,
     )
 
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Asks torch for repeatable, full-precision arithmetic, and restores its settings after."""
+    """Asks cuDNN for repeatable, full-precision arithmetic, and restores its settings after."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)
     cudnn.benchmark, cudnn.deterministic = False, True

@@ -22,7 +22,8 @@ def inspect(
 ) -> None:
     """Show what models are, what would be attributed, and what stops them from being ranked.
 
-    Nothing is run. Exit code: 0 all can be ranked, 1 some cannot, 3 no file is a model.
+    Models are converted, and not run. Exit code: 0 all can be ranked, 1 some cannot, 3 no file is a
+    model.
     """
     with guard(debug):
         from onnxattr import pipeline
@@ -33,8 +34,8 @@ def inspect(
         result = pipeline.inspect(models, at=at, input=given)
         for failure in result.failures:
             tell(failure)
+        write(result, chosen, output)
         if not result.models:
             raise typer.Exit(NOTHING)
-        write(result, chosen, output)
         if not exit_zero and (result.failures or any(m.problems for m in result.models)):
             raise typer.Exit(INCOMPLETE)

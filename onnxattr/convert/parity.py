@@ -18,8 +18,8 @@ from onnxattr.types import Model, Network, Parity, Probes
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
 
-#: Probes compared: more of them find no other mistakes, and ONNX Runtime is run for each.
-PROBES = 8
+#: Probes that are compared at a time: all of them are.
+BATCH = 8
 
 
 def check_parity(network: Network, probes: Probes) -> Parity:
@@ -29,33 +29,48 @@ def check_parity(network: Network, probes: Probes) -> Parity:
         ParityError: It is too far, or not finite; names the first node that diverges.
         SupportError: ONNX Runtime cannot run the model.
     """
-    feed = Feed(network.spec, input_dtype(network.model))
-    images = torch.from_numpy(probes.images[:PROBES])
-    x = feed(resize(images, network.spec.height, network.spec.width))
+    spec = network.spec
+    feed = Feed(spec, input_dtype(network.model))
     # A graph that fixes its batch is run on whole batches only; the last may repeat its probes.
-    batch = network.spec.batch or len(x)
-    chunks = [wrap(x[i : i + batch], batch) for i in range(0, len(x), batch)]
+    batch = spec.batch or BATCH
     session = Session(network.model, [network.representation.value])
     tolerance = TOLERANCE[feed.dtype]
     error = 0.0
-    with torch.no_grad():
-        for chunk in chunks:
-            (reference,) = session.run(network.spec.input, chunk.numpy())
-            ours = network.module(chunk.to(network.device)).cpu().numpy()
-            if ours.shape != reference.shape:
-                raise _mismatch(network, chunk, f"shape {ours.shape} against {reference.shape}")
-            if not np.isfinite(reference).all():
+    for start in range(0, len(probes.images), batch):
+        images = torch.from_numpy(probes.images[start : start + batch])
+        x = feed(resize(images, spec.height, spec.width))
+        x = wrap(x, batch) if spec.batch else x
+        (reference,) = session.run(spec.input, x.numpy())
+        ours = _forward(network, x)
+        if ours.shape != reference.shape:
+            raise _mismatch(network, x, f"shape {ours.shape} against {reference.shape}")
+        if not np.isfinite(reference).all():
+            raise ParityError(
+                "under ONNX Runtime its representation holds values that are not finite",
+                hint="is the input range right? see --range, --mean, --std",
+                model=network.model.name,
+            )
+        error = max(error, relative_error(ours, reference))
+        if not error <= tolerance:
+            raise _mismatch(
+                network, x, f"max|Δ| is {error:.1e} of max|reference|, over {tolerance:.0e}"
+            )
+        if start == 0 and not spec.batch and len(x) > 1 and len(ours) == len(x):
+            alone = relative_error(_forward(network, x[:1]), ours[:1])
+            if not alone <= tolerance:
                 raise ParityError(
-                    "under ONNX Runtime its representation holds values that are not finite",
-                    hint="is the input range right? see --range, --mean, --std",
+                    "its output for a probe depends on the other probes of the batch "
+                    f"({alone:.1e} of it)",
+                    hint="export it with a batch of one",
                     model=network.model.name,
                 )
-            error = max(error, relative_error(ours, reference))
-            if not error <= tolerance:
-                raise _mismatch(
-                    network, chunk, f"max|Δ| is {error:.1e} of max|reference|, over {tolerance:.0e}"
-                )
-    return Parity(error=error, tolerance=tolerance, probes=len(x))
+    return Parity(error=error, tolerance=tolerance, probes=len(probes.images))
+
+
+def _forward(network: Network, x: torch.Tensor) -> Float32:
+    with torch.no_grad():
+        units: Float32 = network.module(x.to(network.device)).cpu().numpy()
+    return units
 
 
 def relative_error(ours: Float32, reference: Float32) -> float:

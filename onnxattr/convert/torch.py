@@ -10,6 +10,7 @@ import torch
 from onnx import helper
 from torch import nn
 
+from onnxattr.convert.device import choose_device
 from onnxattr.convert.ops import OPERATORS
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
@@ -58,20 +59,24 @@ def to_network(
     )
 
 
-def to_torch(source: str | Path | bytes | onnx.ModelProto, *, device: str = "cpu") -> nn.Module:
+def to_torch(
+    source: str | Path | bytes | onnx.ModelProto | Model, *, device: str = "cpu"
+) -> nn.Module:
     """Returns an ONNX model as a torch module, differentiable, frozen, in evaluation mode.
 
     The module takes the graph's inputs positionally and returns its outputs in the order of the
     graph: a tensor, or a tuple where there are several. It is converted in the calling process,
-    after every name in the graph has been replaced.
+    after every name in the graph has been replaced. Its values are not compared with those of ONNX
+    Runtime, as `rank`, `compare` and `attribute` do: that takes inputs, which the caller has.
 
     Args:
-        source: A path, the bytes of an ONNX file, or a parsed model.
-        device: Where the parameters go, as torch names it.
+        source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
+        device: `cpu`, `cuda[:n]`, `mps`, `meta`, or `auto` for the first GPU.
 
     Raises:
         ModelFileError: The file cannot be used.
         SupportError: Operators have no converter, or onnx2torch fails.
+        DeviceError: The device is not there.
 
     Example:
         >>> import torch
@@ -81,7 +86,9 @@ def to_torch(source: str | Path | bytes | onnx.ModelProto, *, device: str = "cpu
         >>> onnxattr.to_torch(parser.parse_model(text))(torch.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
-    return _module(_dialect(load(source))).to(device)
+    device = device if device == "meta" else choose_device(device)
+    model = source if isinstance(source, Model) else load(source)
+    return _module(_dialect(model)).to(device)
 
 
 def module_name(node: onnx.NodeProto) -> str:
@@ -106,8 +113,9 @@ def _dialect(
 
 
 def _module(dialect: Model) -> nn.Module:
-    with warnings.catch_warnings():
-        # What onnx2torch warns about (Resize) is decided by the comparison with ONNX Runtime.
+    # Tensors that are made in inference mode could never take part in a gradient.
+    with warnings.catch_warnings(), torch.inference_mode(False):
+        # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")
         try:
             module: nn.Module = onnx2torch.convert(dialect.proto)

@@ -9,7 +9,9 @@ from pathlib import Path
 from onnxattr.types import Failure
 
 
-def find_models(sources: Sequence[str | Path]) -> tuple[dict[str, Path], list[Failure]]:
+def find_models(
+    sources: str | Path | Sequence[str | Path],
+) -> tuple[dict[str, Path], list[Failure]]:
     """Returns the model files that `sources` mean, by unique name, and what could not be found.
 
     A model is called by its file's stem; files of the same stem by as much of their path as tells
@@ -17,10 +19,11 @@ def find_models(sources: Sequence[str | Path]) -> tuple[dict[str, Path], list[Fa
     once.
 
     Args:
-        sources: Files, directories (their `*.onnx` files), or glob patterns.
+        sources: One or several files, directories (their `*.onnx` files), or glob patterns.
     """
     paths: list[Path] = []
     failures: list[Failure] = []
+    sources = [sources] if isinstance(sources, str | Path) else sources
     for source in map(str, sources):
         found, failure = _expand(source)
         paths += found

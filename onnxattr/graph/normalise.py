@@ -1,6 +1,7 @@
 """From a vendor's graph to the dialect that the converter reads."""
 
 import dataclasses
+import logging
 from collections.abc import Collection, Sequence
 
 import onnx
@@ -10,6 +11,9 @@ from onnx_ir.passes import common
 from onnxattr.errors import SupportError
 from onnxattr.graph import passes
 from onnxattr.types import InputSpec, Model
+
+# onnx-ir logs names of a vendor's file as they are; without a handler Python prints them on stderr.
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 
 def normalise(

@@ -20,17 +20,17 @@ from onnxattr.types import (
 
 
 def inspect(
-    models: Sequence[str | Path],
+    models: str | Path | Sequence[str | Path],
     *,
     at: str = "feature",
     input: InputOptions | None = None,
 ) -> Survey:
     """Returns what each model is and what would be attributed, and the files that are no models.
 
-    Nothing is run. Every operator without a converter is named, with its nodes.
+    Models are converted, and not run. Every operator without a converter is named, with its nodes.
 
     Args:
-        models: Files, directories or glob patterns.
+        models: One or several files, directories or glob patterns.
         at: As for `rank`.
         input: What the user says of the models' inputs.
 
@@ -53,6 +53,7 @@ def inspect(
 def _inspect(model: Model, at: str, options: InputOptions) -> Inspection:
     from onnxattr.convert.ops import OPERATORS
     from onnxattr.convert.support import unsupported
+    from onnxattr.convert.torch import to_network
     from onnxattr.graph.normalise import normalise
 
     problems: list[str] = []
@@ -71,6 +72,12 @@ def _inspect(model: Model, at: str, options: InputOptions) -> Inspection:
         problems.append(error.message)
     if missing:
         problems.append("no converter for " + ", ".join(f"`{u.operator}`" for u in missing))
+    if not problems:
+        # Converters read constants and attributes that the list of operators does not show.
+        try:
+            to_network(model, at=at, options=options)
+        except OnnxattrError as error:
+            problems.append(error.message)
     graph = model.proto.graph
     return Inspection(
         name=model.name,

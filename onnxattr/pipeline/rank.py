@@ -7,11 +7,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from onnxattr.errors import RankingError, UsageError
+from onnxattr.errors import ProbeError, RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.graph.load import load
 from onnxattr.pipeline.options import Options, Progress, Silent
-from onnxattr.pipeline.space import build_space, examine, probes_of, versions, warnings_of
+from onnxattr.pipeline.space import (
+    ProbeSource,
+    build_space,
+    examine,
+    probes_of,
+    versions,
+    warnings_of,
+)
 from onnxattr.registry import closest
 from onnxattr.space import ranking
 from onnxattr.types import Comparison, Maps, Model, ProbeCosine, Probes, Ranking
@@ -22,19 +29,19 @@ ModelSource = str | Path | bytes | onnx.ModelProto
 def attribute(
     model: ModelSource | Model,
     *,
-    probes: Sequence[str | Path] | Probes | None = None,
+    probes: ProbeSource = None,
     options: Options | None = None,
 ) -> Maps:
     """Returns the attribution maps of one model, raw, at its own input size.
 
     Args:
         model: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
-        probes: Image files and directories, what `load_probes` returned, or None for the built-in
-            set.
+        probes: One or several image files and directories, what `load_probes` returned, or None
+            for the built-in set.
         options: What decides the maps.
 
     Raises:
-        OnnxattrError: The model, the probes or the options cannot be used; see `errors`.
+        OnnxattrError: The model, one of the probes or the options cannot be used; see `errors`.
 
     Example:
         >>> import onnxattr
@@ -42,20 +49,22 @@ def attribute(
         >>> maps.values.shape
         (64, 64, 64)
     """
-    from onnxattr.attribution import engine
+    from onnxattr.convert.device import choose_device
 
     options = options or Options()
-    device = engine.choose_device(options.device)
+    device = choose_device(options.device)
     loaded = model if isinstance(model, Model) else load(model)
-    images, _ = probes_of(probes, options.limit)
+    images = probes_of(probes, options.limit)
+    if images.failures and not isinstance(probes, Probes):
+        raise ProbeError(images.failures[0].message, hint=images.failures[0].hint)
     return examine(loaded, images, options, device, Silent(), {})[1]
 
 
 def rank(
-    models: Sequence[str | Path],
+    models: str | Path | Sequence[str | Path],
     *,
     target: str | None = None,
-    probes: Sequence[str | Path] | Probes | None = None,
+    probes: ProbeSource = None,
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Ranking:
@@ -64,10 +73,10 @@ def rank(
     A model that cannot be used is left out, with the reason in `Ranking.failures`.
 
     Args:
-        models: Files, directories or glob patterns.
+        models: One or several files, directories or glob patterns.
         target: Name or path of one of the models; None ranks the sources of every model.
-        probes: Image files and directories, what `load_probes` returned, or None for the built-in
-            set.
+        probes: One or several image files and directories, what `load_probes` returned, or None
+            for the built-in set.
         options: What decides the numbers.
         progress: Told of what is going on.
 
@@ -124,7 +133,7 @@ def compare(
     first: str | Path,
     second: str | Path,
     *,
-    probes: Sequence[str | Path] | Probes | None = None,
+    probes: ProbeSource = None,
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Comparison:

@@ -15,10 +15,16 @@ from onnxattr._version import __version__
 from onnxattr.errors import OnnxattrError, SupportError, UsageError
 from onnxattr.graph.load import load
 from onnxattr.pipeline.options import Options, Progress
-from onnxattr.probes import load_probes
+from onnxattr.probes import hash_images, load_probes
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity
 from onnxattr.types import ASSUMED, Failure, Maps, Model, Probes, Similarity, Summary
+
+#: One or several image files and directories, a loaded set, or None for the built-in one.
+ProbeSource = str | Path | Sequence[str | Path] | Probes | None
+
+#: Fewer probes than these leave intervals that are far too narrow.
+FEW_PROBES = 10
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class ModelSpace:
 def build_space(
     found: Mapping[str, Path],
     failures: list[Failure],
-    given: Sequence[str | Path] | Probes | None,
+    given: ProbeSource,
     options: Options,
     progress: Progress,
 ) -> ModelSpace:
@@ -55,15 +61,16 @@ def build_space(
         DeviceError: The device is not there.
     """
     from onnxattr.attribution import engine
+    from onnxattr.convert.device import choose_device
 
     def leave_out(failure: Failure) -> None:
         failures.append(failure)
         progress.failed(failure)
 
     engine.METHODS[options.method]  # A wrong name is told before any work is done.
-    device = engine.choose_device(options.device)
-    probes, unreadable = probes_of(given, options.limit)
-    for failure in unreadable:
+    device = choose_device(options.device)
+    probes = probes_of(given, options.limit)
+    for failure in probes.failures:
         leave_out(failure)
     if len(probes.images) < 2 and not options.paper:
         raise UsageError(
@@ -82,11 +89,14 @@ def build_space(
         except Exception as error:
             leave_out(failure_of(name, error))
     compared = _compare_maps(usable, options)
-    for (summary, _), count in zip(usable, compared.unusable, strict=True):
-        if count == len(probes.images):
-            leave_out(Failure(summary.name, "its maps are the same on every probe", ""))
-    lost = {failure.name for failure in failures}
-    if any(summary.name in lost for summary, _ in usable):
+    lost = {
+        summary.name
+        for (summary, _), count in zip(usable, compared.unusable, strict=True)
+        if count == len(probes.images)
+    }
+    for name in sorted(lost):
+        leave_out(Failure(name, "its maps are the same on every probe", ""))
+    if lost:
         usable = [(summary, maps) for summary, maps in usable if summary.name not in lost]
         compared = _compare_maps(usable, options)
     return ModelSpace(
@@ -134,7 +144,8 @@ def examine(
 
     with _timed(seconds, "convert"):
         network = to_network(model, at=options.at, options=options.input, device=device)
-    with _timed(seconds, "parity"):
+    # TF32, which torch allows convolutions by default, is coarser than the tolerance.
+    with _timed(seconds, "parity"), engine.deterministic():
         parity = check_parity(network, probes)
     with _timed(seconds, "attribute"):
         maps = engine.attribute(
@@ -177,18 +188,19 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
         seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - started
 
 
-def probes_of(
-    given: Sequence[str | Path] | Probes | None, limit: int | None
-) -> tuple[Probes, list[Failure]]:
-    """Returns the probes that `given` means, and those of them that cannot be read.
+def probes_of(given: ProbeSource, limit: int | None) -> Probes:
+    """Returns the probes that `given` means, the first `limit` of them.
 
     Raises:
         ProbeError: Not one can be read.
     """
-    if isinstance(given, Probes):
-        return given, []
-    probes, errors = load_probes(given, limit=limit)
-    return probes, [Failure("", error.message, error.hint) for error in errors]
+    if not isinstance(given, Probes):
+        return load_probes(given, limit=limit)
+    if limit is None or limit >= len(given.images):
+        return given
+    images = given.images[:limit]
+    digest = hash_images(images)
+    return dataclasses.replace(given, images=images, names=given.names[:limit], sha256=digest)
 
 
 def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
@@ -219,6 +231,9 @@ def warnings_of(space: ModelSpace, options: Options) -> tuple[str, ...]:
         if assumed:
             everyone = "all models" if len(assumed) == len(summaries) else ", ".join(assumed)
             lines.append(f"{meaning} is assumed for {everyone}; --{part} says otherwise")
+    if (count := len(space.probes.images)) < FEW_PROBES:
+        noun = "1 probe is" if count == 1 else f"{count} probes are"
+        lines.append(f"{noun} too few for intervals and ties to be trusted")
     for summary in summaries:
         if summary.unusable:
             total = len(space.probes.images)

@@ -14,7 +14,7 @@ def rows(result: Result) -> list[Row]:
     if isinstance(result, Ranking):
         return _ranking(result)
     if isinstance(result, Comparison):
-        return [{"probe": p.name, "cosine": p.cosine} for p in result.probes]
+        return _comparison(result)
     return [_inspection(i) for i in result.models]
 
 
@@ -36,6 +36,20 @@ def _ranking(result: Ranking) -> list[Row]:
         for target in result.targets
         for source in target.sources
     ]
+
+
+def _comparison(result: Comparison) -> list[Row]:
+    first, second = (model.name for model in result.models)
+    whole = {
+        "first": first,
+        "second": second,
+        "similarity": result.similarity,
+        "low": result.low,
+        "high": result.high,
+        "distance": result.distance,
+        "duplicate": result.duplicate,
+    }
+    return [{**whole, "probe": p.name, "cosine": p.cosine} for p in result.probes]
 
 
 def _facts(model: Summary) -> Row:

@@ -165,9 +165,17 @@ def _closest_table(result: Ranking, models: dict[str, Summary], console: Console
                     *([models[source.name].origin.framework] if "origin" in columns else []),
                     *_similarity_cells(source, centred, bar),
                 )
+            if hidden := _hidden_ties(target):
+                _add(table, "", "", Text(f"and {hidden} more of this rank", "dim"))
         return table
 
     return _widest(console, build, ("origin",))
+
+
+def _hidden_ties(target: Target) -> int:
+    """Returns how many sources share the rank of the last one that is shown, and are not."""
+    shown, rest = target.sources[:CLOSEST], target.sources[CLOSEST:]
+    return sum(source.rank == shown[-1].rank for source in rest)
 
 
 def _sources_table(

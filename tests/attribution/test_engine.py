@@ -11,6 +11,7 @@ from onnx import numpy_helper, parser
 import onnxattr
 from onnxattr.attribution import engine, gradients
 from onnxattr.attribution.methods import METHODS
+from onnxattr.convert.device import choose_device
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.space.similarity import similarity
@@ -87,20 +88,20 @@ def test_settings_of_torch_are_restored_even_after_an_error() -> None:
 def test_auto_takes_a_gpu_where_there_is_one(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert engine.choose_device("auto") == ("cuda:0" if gpu else "cpu")
+    assert choose_device("auto") == ("cuda:0" if gpu else "cpu")
 
 
 def test_a_device_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert engine.choose_device("cuda") == "cuda:0"
-    assert engine.choose_device("cuda:1") == "cuda:1"
+    assert choose_device("cuda") == "cuda:0"
+    assert choose_device("cuda:1") == "cuda:1"
     for missing in ("cuda:2", "mps", "xpu"):
         with pytest.raises(DeviceError, match=missing):
-            engine.choose_device(missing)
+            choose_device(missing)
     with pytest.raises(UsageError, match="gpu0"):
-        engine.choose_device("gpu0")
+        choose_device("gpu0")
 
 
 def test_a_representation_without_a_gradient_is_refused() -> None:

@@ -50,6 +50,7 @@ def test_streams_and_exit_code(good):
         "error: empty: the file is empty",
         "hint: export or download it again",
         "warning: input range [0, 1] is assumed for all models; --range says otherwise",
+        "warning: 3 probes are too few for intervals and ties to be trusted",
     ]
 
 

@@ -302,3 +302,12 @@ def test_a_target_without_sources():
     shown = screen(replace(result, targets=(replace(target, sources=()),)), 80)
 
     assert shown.startswith("Sources for edge2d-torch, closest first\n")
+
+
+def test_ties_beyond_the_closest_are_counted():
+    result = ranking()
+    (first, *others) = result.targets
+    tied = Target(first.name, tuple(replace(s, rank=1, tied=True) for s in first.sources))
+    shown = screen(replace(result, targets=(tied, *others)), 80)
+    assert f"and {len(first.sources) - 3} more of this rank" in shown
+    assert "more of this rank" not in screen(result, 80)

@@ -104,3 +104,87 @@ def test_inspect_survives_what_breaks_one_model(
     survey = onnxattr.inspect([folder])
     assert [m.name for m in survey.models] == ["b"]
     assert survey.failures[0].message == "ZeroDivisionError: so it goes"
+
+
+def test_a_failure_of_another_name_costs_no_model(folder: Path, monkeypatch) -> None:
+    """A directory without models is called `a` here, and so is a model."""
+    (folder / "a").mkdir()
+    monkeypatch.chdir(folder)
+    result = onnxattr.rank(["a", "a.onnx", "b.onnx"], options=OPTIONS)
+    assert [m.name for m in result.models] == ["a", "b"]
+    assert [f.message for f in result.failures] == ["the directory holds no models"]
+
+
+def test_one_path_is_a_list_of_one(folder: Path) -> None:
+    assert len(onnxattr.rank(str(folder), options=OPTIONS).models) == 2
+    assert len(onnxattr.inspect(folder / "a.onnx").models) == 1
+
+
+def test_few_probes_are_warned_about(folder: Path) -> None:
+    assert "4 probes are too few" in onnxattr.rank(folder, options=OPTIONS).warnings[1]
+    enough = onnxattr.rank(folder, options=onnxattr.Options(limit=10))
+    assert not any("few" in warning for warning in enough.warnings)
+
+
+def test_loaded_probes_are_taken_and_limited(folder: Path) -> None:
+    probes = onnxattr.load_probes(limit=6)
+    whole = onnxattr.attribute(folder / "a.onnx", probes=probes)
+    assert whole.probes == probes.names
+    some = onnxattr.rank(folder, probes=probes, options=OPTIONS)
+    assert some.settings["probes"]["count"] == 4
+    assert some.settings["probes"]["sha256"] == onnxattr.load_probes(limit=4).sha256
+
+
+def test_a_probe_that_cannot_be_read_is_an_error_for_maps(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_text("no image")
+    with pytest.raises(onnxattr.ProbeError, match=r"broken\.png"):
+        onnxattr.attribute(folder / "a.onnx", probes=[tmp_path / "broken.png"])
+
+
+def test_the_callers_grad_mode_does_not_matter(folder: Path) -> None:
+    import torch
+
+    expected = onnxattr.attribute(folder / "a.onnx", options=OPTIONS).values
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            maps = onnxattr.attribute(folder / "a.onnx", options=OPTIONS)
+        np.testing.assert_array_equal(maps.values, expected)
+
+
+def test_a_graph_that_mixes_the_batch_is_left_out(folder: Path) -> None:
+    """Its maps would depend on which probes happen to share a batch."""
+    from onnx import load as read
+
+    proto = read(str(folder / "a.onnx"))
+    (output,) = proto.graph.output
+    proto.graph.node.append(helper.make_node("Softmax", ["y"], ["mixed"], axis=0))
+    output.name = "mixed"
+    save_model(proto, str(folder / "mixing.onnx"))
+    result = onnxattr.rank(folder, options=onnxattr.Options(limit=4, at="output"))
+    assert [f.name for f in result.failures] == ["mixing"]
+    assert "other probes of the batch" in result.failures[0].message
+
+
+def test_inspect_finds_what_only_a_conversion_shows(folder: Path) -> None:
+    from onnx import load as read
+
+    proto = read(str(folder / "a.onnx"))
+    (output,) = proto.graph.output
+    proto.graph.node.append(helper.make_node("ReduceMin", ["y"], ["low"], keepdims=0))
+    proto.graph.node.append(helper.make_node("Clip", ["y", "low"], ["clipped"]))
+    output.name = "clipped"
+    save_model(proto, str(folder / "clip.onnx"))
+    found = {m.name: m for m in onnxattr.inspect(folder).models}
+    assert found["a"].problems == ()
+    assert "computed bounds" in found["clip"].problems[0]
+
+
+def test_nothing_of_a_file_is_logged_raw(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """onnx-ir logs names as they stand; without a handler Python writes them to the terminal."""
+    import logging
+
+    import onnxattr.graph.normalise
+
+    logging.getLogger("onnx_ir.passes").warning("name \x1b[31m of a file")
+    onnxattr.rank(folder, options=OPTIONS)
+    assert "\x1b" not in capfd.readouterr().err

@@ -28,7 +28,8 @@ def shades(images):
 
 
 def test_a_directory_is_read_in_the_order_of_names(folder):
-    images, errors = load_probes([folder], canvas=SIDE)
+    images = load_probes([folder], canvas=SIDE)
+    errors = images.failures
 
     assert images.names == tuple(f"shade{s}.png" for s in ("00", "10", "20", "30", "40"))
     assert shades(images) == [0, 10, 20, 30, 40]
@@ -40,7 +41,7 @@ def test_a_directory_is_read_in_the_order_of_names(folder):
 def test_sources_keep_the_order_they_are_given_in(folder):
     given = [folder / "shade30.png", folder / "shade10.png"]
 
-    assert shades(load_probes(given, canvas=SIDE)[0]) == [30, 10]
+    assert shades(load_probes(given, canvas=SIDE)) == [30, 10]
 
 
 def test_only_images_of_the_directory_itself_are_taken(folder):
@@ -50,7 +51,8 @@ def test_only_images_of_the_directory_itself_are_taken(folder):
     Image.new("L", (SIDE, SIDE), 99).save(folder / "deeper" / "shade99.png")
     Image.new("L", (SIDE, SIDE), 50).save(folder / "SHOUTED.PNG")
 
-    images, errors = load_probes([folder], canvas=SIDE)
+    images = load_probes([folder], canvas=SIDE)
+    errors = images.failures
 
     assert sorted(shades(images)) == [0, 10, 20, 30, 40, 50]
     assert not errors
@@ -58,7 +60,7 @@ def test_only_images_of_the_directory_itself_are_taken(folder):
 
 @pytest.mark.parametrize("limit", [1, 3, 5, 100])
 def test_a_limit_takes_the_first(folder, limit):
-    images, _ = load_probes([folder], limit=limit, canvas=SIDE)
+    images = load_probes([folder], limit=limit, canvas=SIDE)
 
     assert shades(images) == [0, 10, 20, 30, 40][:limit]
 
@@ -66,7 +68,8 @@ def test_a_limit_takes_the_first(folder, limit):
 def test_a_limit_counts_what_can_be_used(folder):
     (folder / "shade00.png").write_text("no image")
 
-    images, errors = load_probes([folder], limit=2, canvas=SIDE)
+    images = load_probes([folder], limit=2, canvas=SIDE)
+    errors = images.failures
 
     assert shades(images) == [10, 20]
     assert len(errors) == 1
@@ -89,7 +92,7 @@ def test_equal_names_are_told_apart(folder, tmp_path):
     other.mkdir()
     Image.new("L", (SIDE, SIDE), 7).save(other / "shade00.png")
 
-    images, _ = load_probes([folder, other, other / "shade00.png"], canvas=SIDE)
+    images = load_probes([folder, other, other / "shade00.png"], canvas=SIDE)
 
     assert len(set(images.names)) == len(images.names) == 7
     assert images.names[-2:] == ("shade00.png (2)", "shade00.png (3)")
@@ -101,7 +104,7 @@ def test_a_number_that_tells_apart_is_not_taken_twice(tmp_path):
         file.parent.mkdir(exist_ok=True)
         Image.new("L", (SIDE, SIDE)).save(file, format="PNG")
 
-    images, _ = load_probes(files, canvas=SIDE)
+    images = load_probes(files, canvas=SIDE)
 
     assert images.names == ("a.png (2)", "a.png", "a.png (3)")
 
@@ -110,7 +113,8 @@ def test_bad_files_are_told_and_the_others_used(folder, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     missing = tmp_path / ("x" * 300 + ".png")
 
-    images, errors = load_probes([tmp_path / "pipe.png", folder, missing], canvas=SIDE)
+    images = load_probes([tmp_path / "pipe.png", folder, missing], canvas=SIDE)
+    errors = images.failures
 
     assert len(images.names) == 5
     assert ["regular file" in e.message for e in errors] == [True, True]
@@ -147,8 +151,8 @@ def test_an_empty_list_is_no_request_for_the_built_in_set():
 def test_long_lists_of_files_have_a_short_name(folder):
     files = sorted(folder.iterdir())
 
-    assert load_probes(files[:2], canvas=SIDE)[0].source == f"{files[0]}, {files[1]}"
-    assert load_probes(files, canvas=SIDE)[0].source == f"{files[0]} and 4 more"
+    assert load_probes(files[:2], canvas=SIDE).source == f"{files[0]}, {files[1]}"
+    assert load_probes(files, canvas=SIDE).source == f"{files[0]} and 4 more"
 
 
 def test_the_hash_is_of_pixels_and_order_alone(folder, tmp_path):
@@ -158,26 +162,27 @@ def test_the_hash_is_of_pixels_and_order_alone(folder, tmp_path):
         Image.open(file).save(same / f"{number}.bmp")
     files = sorted(folder.iterdir())
 
-    first = load_probes([folder], canvas=SIDE)[0].sha256
+    first = load_probes([folder], canvas=SIDE).sha256
 
-    assert load_probes([same], canvas=SIDE)[0].sha256 == first
-    assert load_probes(files[::-1], canvas=SIDE)[0].sha256 != first
-    assert load_probes([folder], limit=4, canvas=SIDE)[0].sha256 != first
-    assert load_probes([folder], canvas=2 * SIDE)[0].sha256 != first
+    assert load_probes([same], canvas=SIDE).sha256 == first
+    assert load_probes(files[::-1], canvas=SIDE).sha256 != first
+    assert load_probes([folder], limit=4, canvas=SIDE).sha256 != first
+    assert load_probes([folder], canvas=2 * SIDE).sha256 != first
 
 
 def test_the_hash_does_not_change_between_releases(folder):
     """Whoever kept a result must be able to tell that the probes are the same."""
     pixels = bytes(shade for shade in (0, 10, 20, 30, 40) for _ in range(2 * 2 * 3))
 
-    images, _ = load_probes([folder], canvas=2)
+    images = load_probes([folder], canvas=2)
 
     assert images.sha256 == hashlib.sha256(b"(5, 2, 2, 3)" + pixels).hexdigest()
 
 
 def test_the_built_in_set():
-    images, errors = load_probes(limit=2)
-    again, _ = load_probes(limit=2)
+    images = load_probes(limit=2)
+    errors = images.failures
+    again = load_probes(limit=2)
 
     assert images.images.shape == (2, 256, 256, 3)
     assert images.source == "built-in"
@@ -188,5 +193,5 @@ def test_the_built_in_set():
 
 
 def test_the_built_in_set_is_bounded_by_default():
-    assert len(load_probes(canvas=SIDE)[0].names) == 64
-    assert len(load_probes(limit=500, canvas=SIDE)[0].names) == 200
+    assert len(load_probes(canvas=SIDE).names) == 64
+    assert len(load_probes(limit=500, canvas=SIDE).names) == 200
