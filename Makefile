@@ -2,7 +2,8 @@
 # The environment is made once, in .venv, from the versions in constraints.txt.
 #
 #   PYTHON=…       a Python ≥ 3.11, found by name if not given
-#   TORCH_INDEX=…  a package index for torch and torchvision alone, such as PyTorch's CPU-only one
+#   TORCH_INDEX=…  one more package index for torch and torchvision, such as the CPU-only one of
+#                  PyTorch, whose `2.14.1+cpu` pip prefers to the plain `2.14.1`
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-exporters check format bench wheel clean
@@ -31,6 +32,7 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/sample_pairs.py
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
@@ -40,7 +42,7 @@ clean:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing onnxattr into $(VENV): some minutes, and up to 6 GB of disk"
-	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch torchvision)
+	$(if $(TORCH_INDEX),$(PIP) --extra-index-url $(TORCH_INDEX) torch torchvision)
 	$(PIP) -e .
 	@touch $@
 

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,14 @@ def test_no_path_of_this_machine_is_in_the_package() -> None:
     home = os.path.expanduser("~")
     for path in ROOT.glob("onnxattr/**/*.py"):
         assert home not in path.read_text()
+
+
+def test_the_readme_is_finished_and_its_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert not re.search(r"@[A-Z_]+@", readme)
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (library,) = [block for block in blocks if "import onnxattr\n" in block]
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    exec(library, names)
+    assert names["maps"].shape == (64, 64, 64)  # type: ignore[attr-defined]
