@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from onnxattr._version import __version__
+from onnxattr.cli.compare import compare
 from onnxattr.cli.console import tell
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
-from onnxattr.cli.rank import compare, rank
+from onnxattr.cli.rank import rank
 from onnxattr.errors import UsageError
 
 #: The class of all complaints about a command line. It is click's, of which some versions of Typer

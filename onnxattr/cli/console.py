@@ -16,7 +16,7 @@ from rich.text import Text
 from onnxattr.errors import OnnxattrError, UsageError
 from onnxattr.report.rows import Result
 from onnxattr.report.text import MAX_TEXT, clean, in_ascii
-from onnxattr.types import Failure, Summary
+from onnxattr.types import Comparison, Failure, Ranking, Summary
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.
 _UNBOUNDED = 10_000
@@ -130,7 +130,27 @@ def warn(message: str) -> None:
     _say(("warning: ", "yellow"), (_message(message), ""))
 
 
-def explain(models: Iterable[Summary], verbosity: int) -> None:
+def deliver(
+    result: Ranking | Comparison,
+    form: Format,
+    output: Path | None,
+    *,
+    quiet: bool,
+    verbosity: int,
+) -> None:
+    """Writes `result`, after what its reader must know, and may have asked for, on stderr.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    if not quiet:
+        _explain(result.models, verbosity)
+        for line in result.warnings:
+            warn(line)
+    write(result, form, output)
+
+
+def _explain(models: Iterable[Summary], verbosity: int) -> None:
     """Prints on stderr what was decided for each model and by which rule, if asked for."""
     if not verbosity:
         return

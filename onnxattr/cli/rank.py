@@ -1,12 +1,9 @@
-"""`onnxattr rank` and `onnxattr compare`."""
-
-from pathlib import Path
-from typing import Annotated
+"""`onnxattr rank`."""
 
 import typer
 
 from onnxattr.cli import options
-from onnxattr.cli.console import Bars, check_output, explain, warn, write
+from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
 
 
@@ -59,64 +56,6 @@ def rank(
             result = pipeline.rank(
                 models, target=target, probes=probes, options=settings, progress=bars
             )
-        if not quiet:
-            explain(result.models, verbose)
-            for line in result.warnings:
-                warn(line)
-        write(result, chosen, output)
-        if result.failures and not exit_zero:
-            raise typer.Exit(INCOMPLETE)
-
-
-def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A model file.", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
-    probes: options.Probes = None,
-    limit: options.Limit = None,
-    method: options.Method = "saliency",
-    at: options.At = "feature",
-    paper: options.Paper = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    layout: options.Layout = None,
-    size: options.Size = None,
-    value_range: options.Range = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    form: options.OutputFormat = None,
-    output: options.Output = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
-    progress: options.ShowProgress = True,
-    exit_zero: options.ExitZero = False,
-    debug: options.Debug = False,
-) -> None:
-    """Compare two models: similarity, interval, and where they agree and differ most.
-
-    Exit code: 0 compared, 1 a probe was left out, 2 wrong usage, 3 a model cannot be used.
-    """
-    with guard(debug):
-        from onnxattr import pipeline
-
-        chosen = options.choose_format(form, output)
-        check_output(output)
-        settings = pipeline.Options(
-            method=method,
-            at=at,
-            input=options.input_options(layout, size, value_range, mean, std),
-            device=device,
-            batch_size=batch_size,
-            limit=limit,
-            paper=paper,
-            seed=seed,
-        )
-        with Bars(quiet=quiet, show=progress) as bars:
-            result = pipeline.compare(first, second, probes=probes, options=settings, progress=bars)
-        if not quiet:
-            explain(result.models, verbose)
-            for line in result.warnings:
-                warn(line)
-        write(result, chosen, output)
+        deliver(result, chosen, output, quiet=quiet, verbosity=verbose)
         if result.failures and not exit_zero:
             raise typer.Exit(INCOMPLETE)
