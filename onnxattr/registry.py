@@ -12,9 +12,13 @@ T = TypeVar("T")
 def closest(name: str, names: Iterable[str]) -> str:
     """Returns the hint for an unknown `name`: the closest valid one, then all of them."""
     valid = sorted(names)
-    match = get_close_matches(name, valid, n=1, cutoff=0.5)
-    listing = "valid are " + ", ".join(f"`{n}`" for n in valid)
-    return f"did you mean `{match[0]}`? {listing}" if match else listing
+    return suggestion(name, valid) + "valid are " + ", ".join(f"`{n}`" for n in valid)
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Returns `did you mean …? ` with the closest of `names`, or '' where none is close."""
+    match = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean `{match[0]}`? " if match else ""
 
 
 class Registry(Mapping[str, T], Generic[T]):

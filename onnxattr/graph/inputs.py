@@ -17,7 +17,7 @@ FREE_SIZE = 224
 #: Height and width that a model or an option may ask for: more would fill all memory.
 MAX_SIZE = 8192
 
-_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
+_IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 
 #: Operators that leave the meaning of every axis as it is.
 _KEEP_AXES = {
@@ -158,7 +158,7 @@ def _only_input(model: Model) -> onnx.ValueInfoProto:
     images = [
         v
         for v in values
-        if v.type.tensor_type.elem_type in _FLOATS and len(v.type.tensor_type.shape.dim) == 4
+        if v.type.tensor_type.elem_type in _IMAGE_TYPES and len(v.type.tensor_type.shape.dim) == 4
     ]
     if not images:
         raise ModelInputError(

@@ -77,7 +77,7 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, name: str = "") -> Mod
         proto=proto,
         origin=origin(proto),
         opset=default_opset(proto),
-        parameters=sum(int(np.prod(t.dims)) for t in weights(proto) if t.data_type in _FLOATS),
+        parameters=sum(int(np.prod(t.dims)) for _, t in weights(proto) if t.data_type in _FLOATS),
     )
 
 
@@ -86,12 +86,13 @@ def default_opset(proto: onnx.ModelProto) -> int:
     return next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
-def weights(proto: onnx.ModelProto) -> Iterator[TensorProto]:
-    """Yields the tensors that the main graph stores, as initializers or in Constant nodes."""
-    yield from proto.graph.initializer
+def weights(proto: onnx.ModelProto) -> Iterator[tuple[str, TensorProto]]:
+    """Yields what the main graph stores, by the name it is used under: initializers, constants."""
+    for tensor in proto.graph.initializer:
+        yield tensor.name, tensor
     for node in proto.graph.node:
         if node.op_type == "Constant":
-            yield from (a.t for a in node.attribute if a.HasField("t"))
+            yield from ((node.output[0], a.t) for a in node.attribute if a.HasField("t"))
 
 
 def _bytes(source: str | Path | bytes | onnx.ModelProto, path: Path | None, name: str) -> bytes:
@@ -228,30 +229,21 @@ def _check_finite(proto: onnx.ModelProto, name: str) -> None:
     used_as_weight = {
         value for node in proto.graph.node if node.op_type in _WEIGHTED for value in node.input[1:]
     }
-    constants = {
-        a.t.name or node.output[0]: node.output[0]
-        for node in proto.graph.node
-        if node.op_type == "Constant"
-        for a in node.attribute
-        if a.HasField("t")
-    }
-    for tensor in weights(proto):
+    for value, tensor in weights(proto):
         if tensor.data_type not in _FLOATS:
             continue
         try:
             array = numpy_helper.to_array(tensor)
         except (ValueError, TypeError) as error:
             raise ModelFileError(
-                f"the data of tensor `{tensor.name}` does not fit its shape ({error})", model=name
+                f"the data of tensor `{value}` does not fit its shape ({error})", model=name
             ) from None
         # ml_dtypes' bfloat16 has no isfinite loop of its own.
         array = array.astype(np.float32) if tensor.data_type == TensorProto.BFLOAT16 else array
-        masks_allowed = constants.get(tensor.name, tensor.name) not in used_as_weight
-        bad = np.isnan(array) if masks_allowed else ~np.isfinite(array)
+        bad = ~np.isfinite(array) if value in used_as_weight else np.isnan(array)
         if bad.any():
             raise ModelFileError(
-                f"{int(bad.sum())} of {array.size} values of the weight `{tensor.name}` "
-                "are not finite",
+                f"{int(bad.sum())} of {array.size} values of the weight `{value}` are not finite",
                 hint="the training diverged or the file is damaged: export it again",
                 model=name,
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import onnx
 
 from onnxattr.errors import UsageError
-from onnxattr.registry import closest
+from onnxattr.registry import suggestion
 from onnxattr.types import Model, OnnxNode, Representation
 
 #: Names that `at` understands; anything else is the name of a tensor.
@@ -47,15 +47,13 @@ def representation(model: Model, at: str = "feature") -> Representation:
         return walk.feature(output, logits, decision)
     names = {v for node in graph.node for v in node.output if v}
     if at not in names:
-        raise UsageError(f"`{model.name}` has no tensor `{at}`", hint=closest_tensor(at, names))
+        # A graph has hundreds of tensors: they are not listed.
+        hint = suggestion(at, sorted({*names, *PLACES}))
+        raise UsageError(
+            f"`{model.name}` has no tensor `{at}`",
+            hint=f"{hint}valid are `feature`, `logits`, `output` and the names of its tensors",
+        )
     return Representation(at, "named")
-
-
-def closest_tensor(name: str, names: set[str]) -> str:
-    """Returns a hint for an unknown tensor name that does not list hundreds of them."""
-    hint = closest(name, {*names, *PLACES})
-    suggestion = hint.split("? ")[0] + "? " if hint.startswith("did you") else ""
-    return f"{suggestion}valid are `feature`, `logits`, `output` and the names of its tensors"
 
 
 @dataclass(frozen=True)

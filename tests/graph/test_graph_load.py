@@ -218,3 +218,22 @@ def test_origin(proto, producer, version, graph, framework, exporter):
 
 def test_the_facade_offers_it(proto):
     assert onnxattr.load(proto).opset == 17
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_damaged_weights_in_a_constant_node_are_found_by_its_output(bad):
+    """Paddle stores weights so, in tensors that have no name of their own."""
+    weight = np.full((4, 3, 1, 1), bad, np.float32)
+    nodes = [
+        onnx.helper.make_node(
+            "Constant", [], ["kernel"], value=onnx.numpy_helper.from_array(weight)
+        ),
+        onnx.helper.make_node("Conv", ["x", "kernel"], ["y"]),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes, "g", [value("x", 1, ["N", 3, 8, 8])], [value("y", 1, ["N", 4, 8, 8])]
+    )
+    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    with pytest.raises(ModelFileError, match="12 of 12 values of the weight `kernel`"):
+        load(proto)
