@@ -8,6 +8,9 @@ OnnxattrError
 │   └── ProbeError      a probe image: missing, unreadable, too large
 ├── SupportError        operators or types that have no converter or no gradient
 ├── ParityError         the converted network and ONNX Runtime disagree
+├── LimitError          a model needs more than a limit allows: bytes, seconds, nodes, …
+├── WorkerError         the process that worked on a model died, or said what makes no sense
+├── StoreError          the store of finished maps cannot be read or written
 ├── DeviceError         a device that was asked for is not there, or its memory runs out
 └── RankingError        too few models are left to rank; carries why each one is not
 """
@@ -63,6 +66,18 @@ class SupportError(OnnxattrError):
 
 class ParityError(OnnxattrError):
     """The converted network and ONNX Runtime disagree on the same input."""
+
+
+class LimitError(OnnxattrError):
+    """A model needs more than a limit allows: bytes, seconds, nodes, …."""
+
+
+class WorkerError(OnnxattrError):
+    """The process that worked on a model died, or said what makes no sense."""
+
+
+class StoreError(OnnxattrError):
+    """The store of finished maps cannot be read or written."""
 
 
 class DeviceError(OnnxattrError):

@@ -137,6 +137,21 @@ class Parity:
     probes: int
 
 
+@dataclass(frozen=True)
+class GradientCheck:
+    """How far a network's gradient is from central finite differences through ONNX Runtime.
+
+    Attributes:
+        error: Median over probes and directions v of |(T(x + hv) − T(x − hv)) / 2h − ∇T·v| / ‖∇T‖.
+        tolerance: The largest `error` that is let through.
+        probes: Number of probes that were used.
+    """
+
+    error: float
+    tolerance: float
+    probes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A model's differentiable torch form: evaluation mode, frozen parameters.

@@ -11,7 +11,7 @@ from onnxattr.errors import UsageError
 from onnxattr.registry import closest
 
 if TYPE_CHECKING:
-    from onnxattr.graph.inputs import InputOptions
+    from onnxattr.graph.options import InputOptions
 
 _PROBING, _INPUT, _OUTPUT = "Maps and probes", "Model input", "Output"
 
@@ -239,7 +239,7 @@ def input_options(
     Raises:
         UsageError: A value cannot be understood.
     """
-    from onnxattr.graph.inputs import InputOptions
+    from onnxattr.graph.options import InputOptions
 
     return InputOptions(
         layout=layout.upper() if layout else None,

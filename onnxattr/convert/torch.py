@@ -14,9 +14,10 @@ from onnxattr.convert.device import choose_device
 from onnxattr.convert.ops import OPERATORS
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
-from onnxattr.graph.inputs import InputOptions, graph_inputs, image_input
+from onnxattr.graph.inputs import graph_inputs, image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
+from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
 from onnxattr.types import InputSpec, Model, Network
 

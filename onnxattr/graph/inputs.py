@@ -1,21 +1,16 @@
 """Which input takes the image, and how it wants it: layout by axis tracking, sizes by shape."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import onnx
 from onnx import TensorProto, helper
 
-from onnxattr.errors import ModelInputError, UsageError
-from onnxattr.registry import closest
+from onnxattr.errors import ModelInputError
+from onnxattr.graph.options import MAX_SIZE, InputOptions
 from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
 
 #: Height and width where the graph leaves them free and nobody says: the field's habit.
 FREE_SIZE = 224
-
-#: Height and width that a model or an option may ask for: more would fill all memory.
-MAX_SIZE = 8192
 
 _IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 
@@ -31,52 +26,6 @@ _CHANNELS_FIRST = {
     "GlobalAveragePool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
     "MaxPool", "SpaceToDepth",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """What the user says of a model's input; None leaves it to the graph and the defaults.
-
-    Attributes:
-        layout: `NCHW` or `NHWC`.
-        size: (height, width) in pixels, for inputs that leave them free.
-        range: What black and white become.
-        mean: One value or three (RGB), in units of `range`.
-        std: One value or three (RGB), in units of `range`.
-    """
-
-    layout: str | None = None
-    size: tuple[int, int] | None = None
-    range: tuple[float, float] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.layout is not None and self.layout not in ("NCHW", "NHWC"):
-            raise UsageError(
-                f"there is no layout `{self.layout}`", hint=closest(self.layout, ("NCHW", "NHWC"))
-            )
-        if self.size is not None and not (
-            len(self.size) == 2 and all(1 <= s <= MAX_SIZE for s in self.size)
-        ):
-            raise UsageError(
-                f"a size is a height and a width of 1 to {MAX_SIZE} pixels, "
-                f"not `{'x'.join(map(str, self.size))}`"
-            )
-        for key, values in (("range", self.range), ("mean", self.mean), ("std", self.std)):
-            if values is not None and not all(map(math.isfinite, values)):
-                raise UsageError(f"the {key} `{_listed(values)}` is not finite")
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise UsageError(f"the range `{_listed(self.range)}` does not rise from low to high")
-        for key, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and len(values) not in (1, 3):
-                raise UsageError(f"the {key} takes one value or three, not {len(values)}")
-        if self.std is not None and min(self.std) <= 0:
-            raise UsageError(f"the std `{_listed(self.std)}` is not positive")
-
-
-def _listed(values: Sequence[float]) -> str:
-    return " ".join(f"{v:g}" for v in values)
 
 
 def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from onnxattr.errors import ModelInputError, OnnxattrError
 from onnxattr.graph.find import find_models
-from onnxattr.graph.inputs import InputOptions, describe, graph_inputs, image_input
+from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.load import load
+from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
 from onnxattr.pipeline.space import failure_of
 from onnxattr.types import (

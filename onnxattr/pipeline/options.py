@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from onnxattr.errors import UsageError
-from onnxattr.graph.inputs import InputOptions
+from onnxattr.graph.options import InputOptions
 from onnxattr.types import Failure
 
 

@@ -7,8 +7,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from onnxattr.convert.torch import to_network
-from onnxattr.graph.inputs import InputOptions
 from onnxattr.graph.load import load
+from onnxattr.graph.options import InputOptions
 from onnxattr.types import Network, Probes
 
 SIZE = 6

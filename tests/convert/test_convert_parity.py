@@ -11,8 +11,8 @@ from onnxattr.convert.ops import normalization, pooling
 from onnxattr.convert.parity import TOLERANCE, check_parity, relative_error, wrap
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import ParityError, SupportError
-from onnxattr.graph.inputs import InputOptions
 from onnxattr.graph.load import load
+from onnxattr.graph.options import InputOptions
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

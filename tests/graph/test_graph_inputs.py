@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from onnxattr.errors import ModelInputError, UsageError
-from onnxattr.graph.inputs import FREE_SIZE, InputOptions, image_input
+from onnxattr.graph.inputs import FREE_SIZE, image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import shape
+from onnxattr.graph.options import InputOptions
 
 CONV = "(float[{dims}] x) => (float[a,b,c,d] y) {{ {before} y = Conv(h, w) }}"
 W3 = np.ones((4, 3, 1, 1), np.float32)

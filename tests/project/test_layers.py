@@ -13,10 +13,11 @@ PACKAGE = Path(onnxattr.__file__).parent
 
 #: Lowest first; a module may import from its own layer and from those above it in this list.
 LAYERS = (
-    ("arrays", "errors", "types", "registry", "_version"),
+    ("arrays", "errors", "limits", "types", "registry", "_version"),
     ("graph", "probes", "space"),
     ("convert",),
     ("attribution",),
+    ("store", "execution"),
     ("pipeline",),
     ("report",),
     ("cli",),
@@ -30,6 +31,8 @@ BANNED = {
     "report": {"torch", "onnx", "onnx2torch", "onnxruntime", "numpy"},
     "pipeline": {"torch", "onnx2torch", "onnxruntime"},
     "attribution": {"onnx2torch", "onnxruntime"},
+    "store": {"torch", "onnx", "onnx2torch", "onnxruntime"},
+    "execution": {"torch", "onnx", "onnx2torch", "onnxruntime", "numpy"},
 }
 
 

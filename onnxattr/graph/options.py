@@ -1,0 +1,57 @@
+"""What a user says of a model's input. Imports neither onnx nor numpy: the command line needs it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxattr.errors import UsageError
+from onnxattr.registry import closest
+
+#: Height and width that a model or an option may ask for: more would fill all memory.
+MAX_SIZE = 8192
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """What the user says of a model's input; None leaves it to the graph and the defaults.
+
+    Attributes:
+        layout: `NCHW` or `NHWC`.
+        size: (height, width) in pixels, for inputs that leave them free.
+        range: What black and white become.
+        mean: One value or three (RGB), in units of `range`.
+        std: One value or three (RGB), in units of `range`.
+    """
+
+    layout: str | None = None
+    size: tuple[int, int] | None = None
+    range: tuple[float, float] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout is not None and self.layout not in ("NCHW", "NHWC"):
+            raise UsageError(
+                f"there is no layout `{self.layout}`", hint=closest(self.layout, ("NCHW", "NHWC"))
+            )
+        if self.size is not None and not (
+            len(self.size) == 2 and all(1 <= s <= MAX_SIZE for s in self.size)
+        ):
+            raise UsageError(
+                f"a size is a height and a width of 1 to {MAX_SIZE} pixels, "
+                f"not `{'x'.join(map(str, self.size))}`"
+            )
+        for key, values in (("range", self.range), ("mean", self.mean), ("std", self.std)):
+            if values is not None and not all(map(math.isfinite, values)):
+                raise UsageError(f"the {key} `{_listed(values)}` is not finite")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise UsageError(f"the range `{_listed(self.range)}` does not rise from low to high")
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) not in (1, 3):
+                raise UsageError(f"the {key} takes one value or three, not {len(values)}")
+        if self.std is not None and min(self.std) <= 0:
+            raise UsageError(f"the std `{_listed(self.std)}` is not positive")
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{v:g}" for v in values)
