@@ -1,7 +1,6 @@
 """From a file, bytes or a `ModelProto` to a checked `Model`."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, external_data_helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
-from onnxattr.errors import ModelFileError, SupportError
+from onnxattr.errors import LimitError, ModelFileError, SupportError
+from onnxattr.graph.bounds import require_bounds, require_fitting_tensors
+from onnxattr.graph.files import read_external_data, read_file
 from onnxattr.graph.origin import origin
+from onnxattr.limits import Limits
 from onnxattr.types import Model
 
 #: The operators' own domain of the dialect (`docs` of the passes); no vendor may speak it.
@@ -43,16 +45,28 @@ _FLOATS = {
 }
 
 
-def load(source: str | Path | bytes | onnx.ModelProto, *, name: str = "") -> Model:
+def load(
+    source: str | Path | bytes | onnx.ModelProto,
+    *,
+    name: str = "",
+    limits: Limits | None = None,
+) -> Model:
     """Returns the model that `source` holds, read once, checked, external data read in.
+
+    This happens in the calling process. `rank`, `compare`, `inspect` and `attribute` take paths,
+    and read them in worker processes: prefer that for files that nobody vouches for.
 
     Args:
         source: A path, the bytes of an ONNX file, or a parsed model (which is copied).
         name: What to call it; by default the file's stem, or `model`.
+        limits: What the file may hold; by default `Limits()`.
 
     Raises:
-        ModelFileError: The file is missing, empty, not ONNX, truncated, refused by the ONNX
-            checker, lacks its external data, holds non-finite weights, or is over 2 GiB.
+        ModelFileError: The file is missing, no regular file, empty, not ONNX, truncated, or refused
+            by the ONNX checker; its external data is missing, or outside of its directory, or
+            behind a link; two of its initializers, inputs, outputs or functions share a name; the
+            data of a tensor does not fit its shape; weights are not finite.
+        LimitError: It is larger than `limits` allow.
         SupportError: Its opset or some of its operators are unknown to the installed onnx.
 
     Example:
@@ -64,10 +78,15 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, name: str = "") -> Mod
     """
     path = Path(source) if isinstance(source, str | Path) else None
     name = name or (path.stem if path else "model")
-    data = _bytes(source, path, name)
+    limits = limits or Limits()
+    data = _bytes(source, path, limits, name)
     digest = hashlib.sha256(data)
+    room = limits.file_size - len(data)
     proto = _parse(data, name)
-    for tensor in _read_external_data(proto, path, name):
+    del data
+    require_bounds(proto, limits, name)
+    folder = path.parent if path else None
+    for tensor in read_external_data(proto, folder, room, limits, name):
         digest.update(tensor.raw_data)
     _check(proto, name)
     return Model(
@@ -95,24 +114,17 @@ def weights(proto: onnx.ModelProto) -> Iterator[tuple[str, TensorProto]]:
             yield from ((node.output[0], a.t) for a in node.attribute if a.HasField("t"))
 
 
-def _bytes(source: str | Path | bytes | onnx.ModelProto, path: Path | None, name: str) -> bytes:
-    if isinstance(source, onnx.ModelProto):
-        serialised: bytes = source.SerializeToString(deterministic=True)
-        return serialised
-    if isinstance(source, bytes):
-        return source
-    assert path is not None
-    try:
-        if path.exists() and not path.is_file():
-            raise ModelFileError(f"`{path}` is not a regular file", model=name)
-        if path.stat().st_size > _MAX_BYTES:
-            raise ModelFileError(f"`{path}` is larger than 2 GiB", model=name)
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelFileError(f"`{path}` does not exist", model=name) from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ModelFileError(f"`{path}` cannot be read: {reason}", model=name) from None
+def _bytes(
+    source: str | Path | bytes | onnx.ModelProto, path: Path | None, limits: Limits, name: str
+) -> bytes:
+    if path is not None:
+        return read_file(path, limits, name)
+    data = source if isinstance(source, bytes) else source.SerializeToString(deterministic=True)  # type: ignore[union-attr]
+    if len(data) > limits.file_size:
+        raise LimitError(
+            f"it takes {len(data):,} bytes, and {limits.file_size:,} are allowed", model=name
+        )
+    return data
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
@@ -143,36 +155,6 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
     return proto
 
 
-def _read_external_data(
-    proto: onnx.ModelProto, path: Path | None, name: str
-) -> Iterator[TensorProto]:
-    """Reads external data in, in graph order; onnx refuses locations outside the directory."""
-    for tensor in external_data_helper._get_all_tensors(proto):
-        if not external_data_helper.uses_external_data(tensor):
-            continue
-        location = next((e.value for e in tensor.external_data if e.key == "location"), "")
-        if path is None:
-            raise ModelFileError(
-                f"weights are in a second file, `{location}`, which bytes cannot bring along",
-                hint="give the path of the model instead",
-                model=name,
-            )
-        try:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-        except (OSError, ValueError, onnx.checker.ValidationError) as error:
-            detail = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
-            missing = not os.path.exists(path.parent / location)
-            reason = "is missing" if missing else f"cannot be used: {detail}"
-            raise ModelFileError(
-                f"its external data file `{location}` {reason}",
-                hint="put it beside the model, under the name that it was exported with",
-                model=name,
-            ) from None
-        tensor.data_location = TensorProto.DEFAULT
-        del tensor.external_data[:]
-        yield tensor
-
-
 def _check(proto: onnx.ModelProto, name: str) -> None:
     # A function has imports of its own, and its nodes land in the graph when it is inlined.
     imports = [*proto.opset_import, *(o for f in proto.functions for o in f.opset_import)]
@@ -182,6 +164,7 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
         )
     if proto.ByteSize() > _MAX_BYTES:
         raise ModelFileError("it holds more than 2 GiB of weights", model=name)
+    require_fitting_tensors(proto, name)
     _check_known(proto, name)
     try:
         onnx.checker.check_model(proto)
@@ -232,12 +215,7 @@ def _check_finite(proto: onnx.ModelProto, name: str) -> None:
     for value, tensor in weights(proto):
         if tensor.data_type not in _FLOATS:
             continue
-        try:
-            array = numpy_helper.to_array(tensor)
-        except (ValueError, TypeError) as error:
-            raise ModelFileError(
-                f"the data of tensor `{value}` does not fit its shape ({error})", model=name
-            ) from None
+        array = numpy_helper.to_array(tensor)
         # ml_dtypes' bfloat16 has no isfinite loop of its own.
         array = array.astype(np.float32) if tensor.data_type == TensorProto.BFLOAT16 else array
         bad = ~np.isfinite(array) if value in used_as_weight else np.isnan(array)

@@ -1,4 +1,4 @@
-"""What a user says of a model's input. Imports neither onnx nor numpy: the command line needs it."""
+"""What a user says of a model's input. Without onnx and numpy: the command line needs it."""
 
 import math
 from collections.abc import Sequence

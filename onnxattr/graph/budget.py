@@ -1,0 +1,134 @@
+"""How much memory one pass over a model takes, from the shapes of its graph, before it is run."""
+
+import math
+
+import onnx
+import onnx.inliner
+import onnx.shape_inference
+from onnx import GraphProto, TensorProto, helper, numpy_helper
+
+from onnxattr.errors import LimitError, ModelFileError
+from onnxattr.graph.walk import graphs, messages
+from onnxattr.limits import Limits
+from onnxattr.types import InputSpec, Model
+
+_GIB = 2**30
+
+#: A count of elements that is larger is written as that many.
+_MANY = 2**62
+
+
+def require_budget(model: Model, spec: InputSpec, limits: Limits) -> None:
+    """Makes sure that no tensor of the graph is a bomb, as far as shapes tell.
+
+    Shapes are those that onnx infers for one batch of `spec`; functions are inlined first. What
+    depends on values that are known only when the graph runs is left to the limits on memory and
+    time. The body of a Loop counts once for every iteration, if their number is stored.
+
+    Args:
+        model: A model as it was given.
+        spec: How probes are fed to it.
+        limits: What one pass may take.
+
+    Raises:
+        LimitError: All tensors together take more; names the node with the largest.
+        ModelFileError: onnx cannot make sense of the graph's shapes.
+    """
+    try:
+        proto = onnx.inliner.inline_local_functions(_frozen(model.proto, spec))
+        # Values that are carried along tell more shapes, and are a bomb of their own where a vector
+        # of them is large: so they are carried only through a graph that is small without them.
+        for carry in (False, True):
+            inferred = onnx.shape_inference.infer_shapes(proto, data_prop=carry)
+            _require(inferred.graph, limits, model.name)
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as e:
+        reason = next((line.strip() for line in str(e).splitlines() if line.strip()), "no reason")
+        raise ModelFileError(f"its shapes contradict each other: {reason}", model=model.name) from e
+
+
+def _require(graph: GraphProto, limits: Limits, name: str) -> None:
+    total, largest, worst = _bytes(graph, {})
+    if total > limits.tensors:
+        raise LimitError(
+            f"one pass over it would make tensors of {_size(total)}, and {_size(limits.tensors)} "
+            f"are allowed: {worst} alone makes {_size(largest)}",
+            hint="--max-tensors allows more",
+            model=name,
+        )
+
+
+def _frozen(proto: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
+    """Returns a copy whose input has the shape of the smallest batch, and no claims on shapes."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(proto)
+    # Where a claim and an inferred shape differ, inference goes on without either.
+    del bare.graph.output[:]
+    for graph in messages(bare):
+        if isinstance(graph, GraphProto):
+            del graph.value_info[:]
+            for value in graph.output:
+                value.ClearField("type")
+    channels, size = [3], [spec.height, spec.width]
+    shape = [spec.batch or 1, *(channels + size if spec.layout == "NCHW" else size + channels)]
+    for value in bare.graph.input:
+        if value.name == spec.input:
+            dims = value.type.tensor_type.shape.dim
+            for dim, known in zip(dims, shape, strict=True):
+                dim.dim_value = known
+    return bare
+
+
+def _bytes(graph: GraphProto, stored: dict[str, TensorProto]) -> tuple[int, int, str]:
+    """Returns the bytes of all tensors that `graph` makes, of the largest, and the node's label."""
+    stored = stored | {tensor.name: tensor for tensor in graph.initializer}
+    stored |= {
+        node.output[0]: a.t
+        for node in graph.node
+        if node.op_type == "Constant"
+        for a in node.attribute
+        if a.HasField("t")
+    }
+    sizes = {v.name: _size_of(v) for v in (*graph.value_info, *graph.output)}
+    total, largest, worst = 0, 0, "none"
+    for node in graph.node:
+        made = [sum(sizes.get(value, 0) for value in node.output)]
+        label = f"{node.op_type} `{node.name}`" if node.name else node.op_type
+        trips = _trips(node, stored)
+        for body in graphs(node):
+            inside, one, where = _bytes(body, stored)
+            made.append(inside * trips)
+            if one * trips > largest:
+                largest, worst = one * trips, where
+        if sum(made) > largest:
+            largest, worst = sum(made), label
+        total += sum(made)
+    return total, largest, worst
+
+
+def _trips(node: onnx.NodeProto, stored: dict[str, TensorProto]) -> int:
+    """Returns how often the body of `node` runs, where that is stored; else 1."""
+    count = stored.get(node.input[0]) if node.op_type == "Loop" and node.input else None
+    if count is None or math.prod(count.dims) != 1:
+        return 1
+    return max(1, int(numpy_helper.to_array(count).reshape(-1)[0]))
+
+
+def _size_of(value: onnx.ValueInfoProto) -> int:
+    """Returns the bytes of a tensor; free dimensions count once, what has no shape not at all."""
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+        return 0
+    count = 1
+    for dim in kind.shape.dim:
+        size = dim.dim_value if dim.HasField("dim_value") else 1
+        # Inference of a product beyond 64 bits gives what is left of it.
+        count = min(_MANY, count * (size if size >= 0 else _MANY))
+    try:
+        width = helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
+    except KeyError:
+        return 0
+    return count * width
+
+
+def _size(count: int) -> str:
+    return f"{count / _GIB:.3g} GiB" if count < 2**50 else "over a million GiB"
