@@ -1,19 +1,17 @@
 """Runs a method over all probes of a set, in batches, on the network's device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from onnxattr.attribution import gradients, relevance
-from onnxattr.attribution.methods import METHODS, Explain
+from onnxattr.arrays import Float32, UInt8
+from onnxattr.attribution import gradients, methods
 from onnxattr.convert.feed import resize
 from onnxattr.convert.parity import wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
-from onnxattr.types import Maps, Network, Probes
-
-__all__ = ["METHODS", "attribute", "deterministic", "gradients", "relevance"]
+from onnxattr.types import Network
 
 #: Probes at a time, where the graph leaves the batch free. Results depend on it in the last bits.
 BATCH = 8
@@ -23,70 +21,98 @@ BATCH = 8
 CANCELLED = 1e-4
 
 
-def attribute(
-    network: Network,
-    probes: Probes,
-    *,
-    method: str = "saliency",
-    batch_size: int | None = None,
-    advance: Callable[[int], None] = lambda count: None,
-) -> Maps:
-    """Returns the attribution maps of `network` for all `probes`, at the network's input size.
+class Engine:
+    """Makes the maps of one network by one method.
 
     Repeatable for a batch size on the CPU; on a GPU as far as cuDNN's deterministic algorithms go.
-    Where memory runs out the batch is halved and the
-    work goes on; `Maps.batch` tells the size that was reached.
 
     Args:
         network: From `convert.torch.to_network`.
-        probes: The probe set.
         method: `saliency`, `grad-input` or `elrp`.
         batch_size: Probes at a time; a graph that fixes its batch overrules it.
-        advance: Called with the number of probes done, after each batch.
+
+    Attributes:
+        size: Probes at a time. It is halved where memory runs out.
 
     Raises:
-        UsageError: There is no such method.
-        SupportError: The representation has no gradient, or its units cancel in the sum.
-        DeviceError: Memory runs out at a batch of one.
+        UsageError: There is no such method, or the batch size is not positive.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
-    prepare = METHODS[method]
-    fixed = network.spec.batch
-    size = fixed or batch_size or BATCH
-    count = len(probes.images)
-    values = np.empty((count, network.spec.height, network.spec.width), np.float32)
-    done = 0
-    # Whatever mode the caller is in, a gradient is wanted.
-    with deterministic(), torch.inference_mode(False), torch.enable_grad():
-        _require_dependence(network, probes)
-        explain = prepare(network)
-        while done < count:
-            images = torch.from_numpy(probes.images[done : done + size])
-            try:
-                maps = _explain(network, explain, images, fixed)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if fixed or size == 1:
-                    raise DeviceError(
-                        f"memory of `{network.device}` runs out at a batch of {size}",
-                        hint="use --device cpu or a smaller --size",
-                        model=network.model.name,
-                    ) from None
-                size //= 2
-                continue
-            values[done : done + len(images)] = maps
-            done += len(images)
-            advance(len(images))
-    return Maps(
-        values=values,
-        probes=probes.names,
-        method=method,
-        model=network.model.name,
-        batch=size,
-        device=network.device,
-    )
+
+    def __init__(
+        self, network: Network, *, method: str = "saliency", batch_size: int | None = None
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
+        self._network = network
+        self._explain = methods.find(method)(network)
+        self.size = network.spec.batch or batch_size or BATCH
+        self._tried = False
+
+    def maps(self, images: UInt8) -> Float32:
+        """Returns maps, float32 [probe, y, x], at the network's input size.
+
+        Args:
+            images: Probes, uint8 [probe, y, x, 3].
+
+        Raises:
+            SupportError: The representation has no gradient, or its units cancel in the sum.
+            DeviceError: Memory runs out at a batch of one.
+        """
+        network = self._network
+        values = np.empty((len(images), network.spec.height, network.spec.width), np.float32)
+        done = 0
+        # Whatever mode the caller is in, a gradient is wanted.
+        with deterministic(), torch.inference_mode(False), torch.enable_grad():
+            if not self._tried:
+                self._require_dependence(images)
+                self._tried = True
+            while done < len(images):
+                batch = images[done : done + self.size]
+                try:
+                    maps = self._batch(batch)
+                except (torch.OutOfMemoryError, RuntimeError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    self._halve()
+                    continue
+                values[done : done + len(batch)] = maps
+                done += len(batch)
+        return values
+
+    def _batch(self, images: UInt8) -> Float32:
+        maps: Float32 = self._explain(self._probes(images)).detach().cpu().numpy()
+        return maps[: len(images)]
+
+    def _probes(self, images: UInt8, size: int | None = None) -> torch.Tensor:
+        """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""
+        spec = self._network.spec
+        pixels = torch.from_numpy(images.copy()).to(self._network.device)
+        x = resize(pixels, spec.height, spec.width)
+        size = spec.batch or size
+        return wrap(x, size) if size else x
+
+    def _halve(self) -> None:
+        if self._network.spec.batch or self.size == 1:
+            raise DeviceError(
+                f"memory of `{self._network.device}` runs out at a batch of {self.size}",
+                hint="use --device cpu or a smaller --size",
+                model=self._network.model.name,
+            )
+        self.size //= 2
+
+    def _require_dependence(self, images: UInt8) -> None:
+        """Refuses units that cancel: their maps would be rounding noise, finite all of it."""
+        ratio = gradients.dependence(
+            self._network, self._probes(images[: self._network.spec.batch or 2], 2)
+        )
+        if ratio < CANCELLED:
+            raise SupportError(
+                f"the units of `{self._network.representation.value}` cancel: their sum does not "
+                f"depend on the input but for rounding ({ratio:.0e} of what a sum with random "
+                "signs does)",
+                hint="choose another tensor with --at: before a softmax, or a final normalisation",
+                model=self._network.model.name,
+            )
 
 
 @contextmanager
@@ -100,29 +126,6 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before
-
-
-def _require_dependence(network: Network, probes: Probes) -> None:
-    """Refuses a representation whose units cancel: its maps would be rounding noise, finite all."""
-    count = network.spec.batch or 2
-    images = torch.from_numpy(probes.images[:count]).to(network.device)
-    x = wrap(resize(images, network.spec.height, network.spec.width), count)
-    ratio = gradients.dependence(network, x)
-    if ratio < CANCELLED:
-        raise SupportError(
-            f"the units of `{network.representation.value}` cancel: their sum does not depend on "
-            f"the input but for rounding ({ratio:.0e} of what a sum with random signs does)",
-            hint="choose another tensor with --at: before a softmax, or a final normalisation",
-            model=network.model.name,
-        )
-
-
-def _explain(
-    network: Network, explain: Explain, images: torch.Tensor, fixed: int | None
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    x = resize(images.to(network.device), network.spec.height, network.spec.width)
-    maps = explain(wrap(x, fixed) if fixed else x)
-    return maps[: len(images)].detach().cpu().numpy()
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,32 +1,34 @@
 """Methods that are one gradient: saliency and gradient times input."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
-from onnxattr.attribution.methods import METHODS, Explain
 from onnxattr.convert.feed import Feed
 from onnxattr.convert.torch import input_dtype
 from onnxattr.errors import SupportError
 from onnxattr.types import Network
 
+if TYPE_CHECKING:
+    from onnxattr.attribution.methods import Explain
 
-@METHODS.register("saliency")
+
 def saliency(network: Network) -> Explain:
     """Prepares |∂T/∂x|, averaged over the channels; x is the canonical probe.
 
     The absolute value is taken after the sum over units (Simonyan et al. 2014; Song et al. 2019,
     official code).
     """
-    feed = _feed(network)
 
     def explain(probes: torch.Tensor) -> torch.Tensor:
-        probes = probes.detach().requires_grad_()
-        return gradient(network, network.module, feed(probes), probes).abs().mean(dim=1)
+        return canonical_gradient(network, probes).abs().mean(dim=1)
 
     return explain
 
 
-@METHODS.register("grad-input")
 def grad_input(network: Network) -> Explain:
     """Prepares z ⊙ ∂T/∂z, signed, averaged over the channels; z is what the model is fed.
 
@@ -65,6 +67,16 @@ def gradient(
         )
     (result,) = torch.autograd.grad(units.sum(), source)
     return result
+
+
+def canonical_gradient(network: Network, probes: torch.Tensor) -> torch.Tensor:
+    """Returns ∂T/∂x at canonical probes, float32 [probe, 3, y, x].
+
+    Raises:
+        SupportError: Nothing differentiable connects the two.
+    """
+    probes = probes.detach().requires_grad_()
+    return gradient(network, network.module, _feed(network)(probes), probes)
 
 
 def dependence(network: Network, probes: torch.Tensor) -> float:

@@ -1,18 +1,50 @@
-"""The table of attribution methods.
+"""The table of attribution methods: names here, functions in their families' modules.
 
 A method is prepared once a network and then maps batches: `method(network)` returns a function from
 canonical probes, float32 [probe, 3, y, x] in [0, 1] on the network's device, to maps, float32
 [probe, y, x]. T is the sum of all units of the representation, so one backward pass serves a batch.
+
+Importing this loads no torch, so that a wrong name can be refused before anything is started.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-import torch
+from onnxattr.errors import UsageError
+from onnxattr.registry import closest
 
-from onnxattr.registry import Registry
-from onnxattr.types import Network
+if TYPE_CHECKING:
+    import torch
 
-Explain = Callable[[torch.Tensor], torch.Tensor]
-Method = Callable[[Network], Explain]
+    from onnxattr.types import Network
 
-METHODS: Registry[Method] = Registry("method")
+    Explain = Callable[[torch.Tensor], torch.Tensor]
+    Method = Callable[[Network], Explain]
+
+#: Name → the module of this package whose function of that name, with underscores, prepares it.
+METHODS = {"saliency": "gradients", "grad-input": "gradients", "elrp": "relevance"}
+
+
+def require(name: str) -> None:
+    """Makes sure that there is a method of this name.
+
+    Raises:
+        UsageError: There is none; names the closest.
+    """
+    if name not in METHODS:
+        raise UsageError(f"there is no method `{name}`", hint=closest(name, METHODS))
+
+
+def find(name: str) -> Method:
+    """Returns the function that prepares a method.
+
+    Raises:
+        UsageError: There is no such method.
+    """
+    require(name)
+    module = import_module(f"onnxattr.attribution.{METHODS[name]}")
+    method: Method = getattr(module, name.replace("-", "_"))
+    return method

@@ -1,15 +1,19 @@
 """Relevance as a modified gradient: ε-LRP as the paper's code, DeepExplain, defines it."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from onnxattr.attribution.gradients import times_input
-from onnxattr.attribution.methods import METHODS, Explain
 from onnxattr.types import Network
+
+if TYPE_CHECKING:
+    from onnxattr.attribution.methods import Explain
 
 #: The paper's and DeepExplain's ε.
 EPSILON = 1e-4
@@ -18,7 +22,6 @@ EPSILON = 1e-4
 NONLINEARITIES = frozenset({"Relu", "Elu", "Sigmoid", "Tanh", "Softplus"})
 
 
-@METHODS.register("elrp")
 def elrp(network: Network) -> Explain:
     """Prepares ε-LRP: z ⊙ ∂ᵍT/∂z, signed, averaged over the channels.
 

@@ -1,12 +1,16 @@
 """Where to compute."""
 
-import torch
+import os
+import sys
 
 from onnxattr.errors import DeviceError, UsageError
 
+#: What Linux has where there is a driver of NVIDIA, AMD or, under Windows, of either.
+_GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+
 
 def choose_device(asked: str = "auto") -> str:
-    """Returns the torch device to compute on.
+    """Returns the torch device to compute on; torch is imported only where there may be a GPU.
 
     Args:
         asked: `auto` takes the first GPU there is; or `cpu`, `cuda`, `cuda:1`, `mps`, ….
@@ -15,6 +19,10 @@ def choose_device(asked: str = "auto") -> str:
         UsageError: That is no device's name.
         DeviceError: The device is not there; never falls back to another.
     """
+    if asked == "cpu" or (asked == "auto" and not _may_have_gpu()):
+        return "cpu"
+    import torch
+
     if asked == "auto":
         if torch.cuda.is_available():
             return "cuda:0"
@@ -41,3 +49,30 @@ def choose_device(asked: str = "auto") -> str:
         f"the device `{asked}` was asked for, and torch does not see it",
         hint="use --device auto or --device cpu",
     )
+
+
+def set_up(device: str, threads: int, gpu_memory: float) -> None:
+    """Bounds what torch takes of the machine in this process.
+
+    Args:
+        device: From `choose_device`.
+        threads: Of the CPU; 0 for torch's own choice.
+        gpu_memory: Fraction of a CUDA device's memory, 0..1.
+    """
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    if device.startswith("cuda"):
+        torch.cuda.set_per_process_memory_fraction(gpu_memory, torch.device(device))
+
+
+def thread_count() -> int:
+    """Returns the number of threads that torch uses, for ONNX Runtime to use as many."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _may_have_gpu() -> bool:
+    return not sys.platform.startswith("linux") or any(map(os.path.exists, _GPU_FILES))

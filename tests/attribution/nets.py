@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from onnxattr.attribution.engine import Engine
 from onnxattr.convert.torch import to_network
 from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
@@ -144,3 +145,10 @@ def probes(count: int = 3, seed: int = 0) -> Probes:
 def network(data: bytes, options: InputOptions | None = None, device: str = "cpu") -> Network:
     """The file, converted; by default fed as `RANGE` says."""
     return to_network(load(data), options=options or RANGE, device=device)
+
+
+def attribute(
+    network: Network, probes: Probes, *, method: str = "saliency", batch_size: int | None = None
+) -> np.ndarray:
+    """The maps of all probes, float32 [probe, y, x]."""
+    return Engine(network, method=method, batch_size=batch_size).maps(probes.images)

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nets import SIZE, Net, network, probes
+from nets import SIZE, Net, attribute, network, probes
 from onnx import numpy_helper, parser
 
 import onnxattr
-from onnxattr.attribution import engine, gradients
+from onnxattr.attribution import engine, gradients, methods
 from onnxattr.attribution.methods import METHODS
+from onnxattr.convert import device
 from onnxattr.convert.device import choose_device
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import DeviceError, SupportError, UsageError
@@ -20,54 +21,57 @@ from onnxattr.types import Network
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
-def limited(limit: int, message: str | None):
-    """A method that has memory for `limit` probes at a time."""
+@pytest.fixture
+def limited(monkeypatch):
+    """Saliency has memory for so many probes at a time, and then fails in this way."""
 
-    def method(net: Network):
-        inner = METHODS["saliency"](net)
+    def limit(count: int, message: str | None) -> None:
+        def method(net: Network):
+            inner = gradients.saliency(net)
 
-        def explain(x: torch.Tensor) -> torch.Tensor:
-            if len(x) > limit:
-                raise torch.OutOfMemoryError("GPU") if message is None else RuntimeError(message)
-            return inner(x)
+            def explain(x: torch.Tensor) -> torch.Tensor:
+                if len(x) > count:
+                    raise (
+                        torch.OutOfMemoryError("GPU") if message is None else RuntimeError(message)
+                    )
+                return inner(x)
 
-        return explain
+            return explain
 
-    return method
+        monkeypatch.setattr(methods, "find", lambda name: method)
+
+    return limit
 
 
 @pytest.mark.parametrize(
     "message",
     [None, "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"],
 )
-def test_running_out_of_memory_halves_the_batch(
-    message: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_out_of_memory_halves_the_batch(message: str | None, limited) -> None:
     net = network(Net.random("Relu", 0).onnx())
-    expected = engine.attribute(net, probes(9), batch_size=2).values
-    monkeypatch.setitem(METHODS._entries, "limited", limited(2, message))
-    done: list[int] = []
-    maps = engine.attribute(net, probes(9), method="limited", batch_size=8, advance=done.append)
-    assert maps.batch == 2
-    assert done == [2, 2, 2, 2, 1]
-    np.testing.assert_array_equal(maps.values, expected)
+    expected = attribute(net, probes(9), batch_size=2)
+    limited(2, message)
+    halving = engine.Engine(net, batch_size=8)
+    maps = halving.maps(probes(9).images)
+    assert halving.size == 2
+    np.testing.assert_array_equal(maps, expected)
 
 
-def test_no_memory_for_one_probe_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS._entries, "limited", limited(0, None))
+def test_no_memory_for_one_probe_is_an_error(limited) -> None:
+    limited(0, None)
     with pytest.raises(DeviceError, match="batch of 1"):
-        engine.attribute(network(Net.random("Relu", 0).onnx()), probes(), method="limited")
+        attribute(network(Net.random("Relu", 0).onnx()), probes())
 
 
-def test_another_error_is_not_taken_for_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS._entries, "limited", limited(0, "shapes do not match"))
+def test_another_error_is_not_taken_for_lack_of_memory(limited) -> None:
+    limited(0, "shapes do not match")
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        engine.attribute(network(Net.random("Relu", 0).onnx()), probes(), method="limited")
+        attribute(network(Net.random("Relu", 0).onnx()), probes())
 
 
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(UsageError, match="positive"):
-        engine.attribute(network(Net.random("Relu", 0).onnx()), probes(), batch_size=0)
+        attribute(network(Net.random("Relu", 0).onnx()), probes(), batch_size=0)
 
 
 def test_settings_of_torch_are_restored_even_after_an_error() -> None:
@@ -86,9 +90,16 @@ def test_settings_of_torch_are_restored_even_after_an_error() -> None:
 
 @pytest.mark.parametrize("gpu", [True, False])
 def test_auto_takes_a_gpu_where_there_is_one(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_GPU_FILES", [__file__])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto") == ("cuda:0" if gpu else "cpu")
+
+
+def test_auto_does_not_import_torch_where_there_is_no_driver(monkeypatch) -> None:
+    monkeypatch.setattr(device, "_GPU_FILES", ["/nowhere"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("torch was asked"))
+    assert choose_device("auto") == "cpu"
 
 
 def test_a_device_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +120,7 @@ def test_a_representation_without_a_gradient_is_refused() -> None:
     model = onnxattr.load(parser.parse_model(graph + "{ y = ArgMax<axis = 1>(x) }"))
     net = to_network(model, at="output", options=onnxattr.InputOptions(layout="NCHW"))
     with pytest.raises(SupportError, match="has no gradient"):
-        engine.attribute(net, probes())
+        attribute(net, probes())
 
 
 NORMALISED = """<ir_version: 8, opset_import: ["" : 17]>
@@ -129,10 +140,10 @@ def test_units_that_cancel_are_refused(last: str, trained: bool) -> None:
         proto.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
     net = to_network(onnxattr.load(proto), at="output")
     if trained and "Layer" in last:
-        assert np.abs(engine.attribute(net, probes()).values).max() > 1e-3
+        assert np.abs(attribute(net, probes())).max() > 1e-3
         return
     with pytest.raises(SupportError, match="cancel"):
-        engine.attribute(net, probes())
+        attribute(net, probes())
 
 
 def test_dependence_is_about_one_where_units_do_not_cancel() -> None:
@@ -157,7 +168,6 @@ def test_the_same_weights_from_keras_and_torch_give_the_same_maps(method: str) -
 
 
 def test_maps_are_an_array() -> None:
-    net = network(Net.random("Relu", 0).onnx())
-    maps = engine.attribute(net, probes(2))
+    maps = onnxattr.attribute(Net.random("Relu", 0).onnx(), probes=probes(2))
     assert np.asarray(maps).shape == (2, SIZE, SIZE)
     assert np.asarray(maps).dtype == np.float32

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from nets import FUNCTIONS, PAPER, RANGE, SIZE, Net, network, probes
+from nets import FUNCTIONS, PAPER, RANGE, SIZE, Net, attribute, network, probes
 from onnx.reference import ReferenceEvaluator
 
-from onnxattr.attribution.engine import METHODS, attribute
+from onnxattr.attribution.engine import Engine
+from onnxattr.attribution.methods import METHODS, find
 from onnxattr.attribution.relevance import with_secants
 from onnxattr.graph.load import load
 
@@ -38,7 +39,7 @@ def test_maps_equal_the_papers_arithmetic(
         # σ(z) / z has a pole where σ has none: near it, the rounding of z alone moves the quotient.
         pytest.skip("the definition is ill-conditioned in float32; checked in float64")
     net, images = Net.random(function, seed), probes(seed=seed)
-    maps = attribute(network(net.onnx(dtype=dtype)), images, method=method).values
+    maps = attribute(network(net.onnx(dtype=dtype)), images, method=method)
     tolerance = 1e-6 if dtype is np.float64 else 1e-4
     for ours, image in zip(maps, images.images, strict=True):
         expected = oracle(net, image, method)
@@ -60,9 +61,9 @@ def test_gradients_equal_finite_differences_of_the_onnx_reference(function: str)
             (y,) = reference.run(None, {"x": moved[None]})
             expected[index] += sign * y.sum() / (2 * step)
     data = net.onnx()
-    saliency = attribute(network(data), probes(1), method="saliency").values[0]
+    saliency = attribute(network(data), probes(1), method="saliency")[0]
     np.testing.assert_allclose(saliency, np.abs(expected * scale).mean(axis=0), rtol=1e-4)
-    product = attribute(network(data), probes(1), method="grad-input").values[0]
+    product = attribute(network(data), probes(1), method="grad-input")[0]
     expected_product = (x * expected).mean(axis=0)
     np.testing.assert_allclose(
         product, expected_product, rtol=1e-4, atol=1e-5 * np.abs(expected_product).max()
@@ -99,8 +100,8 @@ def test_the_secant_takes_the_sign_of_zero_for_plus() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_layouts_give_the_same_map(method: str) -> None:
     net = Net.random("Relu", 7)
-    first = attribute(network(net.onnx(layout="NCHW")), probes(), method=method).values
-    last = attribute(network(net.onnx(layout="NHWC")), probes(), method=method).values
+    first = attribute(network(net.onnx(layout="NCHW")), probes(), method=method)
+    last = attribute(network(net.onnx(layout="NHWC")), probes(), method=method)
     np.testing.assert_allclose(first, last, rtol=1e-5, atol=1e-6 * np.abs(first).max())
 
 
@@ -108,18 +109,19 @@ def test_layouts_give_the_same_map(method: str) -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_graph_with_a_fixed_batch_takes_any_number_of_probes(method: str, batch: int) -> None:
     net = Net.random("Tanh", 8)
-    free = attribute(network(net.onnx()), probes(5), method=method).values
-    fixed = attribute(network(net.onnx(batch=batch)), probes(5), method=method)
-    assert fixed.batch == batch
-    np.testing.assert_allclose(fixed.values, free, rtol=1e-4, atol=1e-5 * np.abs(free).max())
+    free = attribute(network(net.onnx()), probes(5), method=method)
+    engine = Engine(network(net.onnx(batch=batch)), method=method)
+    fixed = engine.maps(probes(5).images)
+    assert engine.size == batch
+    np.testing.assert_allclose(fixed, free, rtol=1e-4, atol=1e-5 * np.abs(free).max())
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_batch_size_does_not_matter_and_repeats_are_identical(method: str) -> None:
     net = network(Net.random("Relu", 9).onnx())
-    whole = attribute(net, probes(7), method=method, batch_size=7).values
-    again = attribute(net, probes(7), method=method, batch_size=7).values
-    parts = attribute(net, probes(7), method=method, batch_size=2).values
+    whole = attribute(net, probes(7), method=method, batch_size=7)
+    again = attribute(net, probes(7), method=method, batch_size=7)
+    parts = attribute(net, probes(7), method=method, batch_size=2)
     np.testing.assert_array_equal(whole, again)
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6 * np.abs(whole).max())
 
@@ -140,6 +142,6 @@ def test_the_network_is_left_as_it_was(method: str) -> None:
 def test_no_tensor_is_left_on_another_device(method: str, layout: str) -> None:
     """The meta device refuses to meet a tensor of the CPU, as a GPU would."""
     net = network(Net.random("Elu", 11).onnx(layout=layout), device="meta")
-    maps = METHODS[method](net)(torch.empty(2, 3, SIZE, SIZE, device="meta"))
+    maps = find(method)(net)(torch.empty(2, 3, SIZE, SIZE, device="meta"))
     assert maps.shape == (2, SIZE, SIZE)
     assert maps.device.type == "meta"

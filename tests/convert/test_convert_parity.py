@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from onnxattr.convert.ops import normalization, pooling
-from onnxattr.convert.parity import TOLERANCE, check_parity, relative_error, wrap
+from onnxattr.convert.parity import TOLERANCE, Gate, relative_error, wrap
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import ParityError, SupportError
 from onnxattr.graph.load import load
@@ -21,10 +21,9 @@ from onnxattr.graph.options import InputOptions
 def test_equal_networks_pass(image_net, probes, layout, batch, count):
     network = to_network(load(image_net(layout=layout, batch=batch)))
     assert network.spec.layout == layout
-    result = check_parity(network, probes(count))
-    assert result.probes == count
-    assert result.tolerance == TOLERANCE[torch.float32]
-    assert 0 <= result.error < 1e-5
+    gate = Gate(network)
+    assert gate.tolerance == TOLERANCE[torch.float32]
+    assert 0 <= gate.check(probes(count).images) < 1e-5
 
 
 class Wrong(nn.Module):
@@ -51,7 +50,7 @@ def broken(network, vendor_name, error=1e-2):
 def test_the_first_node_that_differs_is_named(image_net, probes, culprit, layout):
     network = broken(to_network(load(image_net(layout=layout), name="net")), culprit)
     with pytest.raises(ParityError, match=rf"first node that differs is \w+ `{culprit}`") as caught:
-        check_parity(network, probes(3))
+        Gate(network).check(probes(3).images)
     assert caught.value.model == "net"
     assert caught.value.hint
 
@@ -59,7 +58,7 @@ def test_the_first_node_that_differs_is_named(image_net, probes, culprit, layout
 def test_the_first_of_two_is_named(image_net, probes):
     network = broken(broken(to_network(load(image_net())), "act2"), "bn1")
     with pytest.raises(ParityError, match="BatchNormalization `bn1`"):
-        check_parity(network, probes(3))
+        Gate(network).check(probes(3).images)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_a_wrong_converter_is_caught(image_net, probes, monkeypatch, family, cls
     wrong = type(cls, (right,), {"forward": lambda self, x: right.forward(self, x) + 0.1})
     monkeypatch.setattr(family, cls, wrong)
     with pytest.raises(ParityError, match=says):
-        check_parity(to_network(load(image_net())), probes(2))
+        Gate(to_network(load(image_net()))).check(probes(2).images)
 
 
 def test_a_wrong_shape_is_caught(image_net, probes, monkeypatch):
@@ -84,30 +83,30 @@ def test_a_wrong_shape_is_caught(image_net, probes, monkeypatch):
     )
     network = to_network(load(image_net()), at="p")
     with pytest.raises(ParityError, match=r"shape .* against .*AveragePool `pool1`"):
-        check_parity(network, probes(2))
+        Gate(network).check(probes(2).images)
 
 
 @pytest.mark.parametrize(("error", "passes"), [(0.5e-4, True), (2e-4, False)])
 def test_the_tolerance_is_where_it_is_said_to_be(image_net, probes, error, passes):
     network = broken(to_network(load(image_net())), "flat", error)
     if passes:
-        assert check_parity(network, probes(3)).error == pytest.approx(error, rel=0.1)
+        assert Gate(network).check(probes(3).images) == pytest.approx(error, rel=0.1)
     else:
         with pytest.raises(ParityError):
-            check_parity(network, probes(3))
+            Gate(network).check(probes(3).images)
 
 
 def test_networks_that_return_nothing_finite(image_net, probes):
     network = broken(to_network(load(image_net())), "flat", float("nan"))
     with pytest.raises(ParityError, match="Flatten `flat`"):
-        check_parity(network, probes(3))
+        Gate(network).check(probes(3).images)
 
 
 def test_a_reference_that_is_not_finite(build, probes, noise):
     text = "(float[N,3,8,8] x) => (float[N,3,a,b] y) { h = Conv(x, w) y = Log(h) }"
     network = to_network(load(build(text, w=-np.abs(noise(3, 3, 1, 1))), name="net"))
     with pytest.raises(ParityError, match="not finite") as caught:
-        check_parity(network, probes(2))
+        Gate(network).check(probes(2).images)
     assert "--range" in caught.value.hint
 
 
@@ -116,10 +115,10 @@ def test_what_onnx_runtime_cannot_run(build, probes, noise):
         c = Conv(x, w) h = Add(c, k) y = Relu(h) }"""
     proto = build(text, w=noise(3, 3, 1, 1), k=noise(3, 5, 5))
     network = to_network(load(proto), options=InputOptions(size=(5, 5)))
-    assert check_parity(network, probes(2)).error < 1e-5
+    assert Gate(network).check(probes(2).images) < 1e-5
     network = to_network(load(proto), options=InputOptions(size=(7, 7)))
     with pytest.raises(SupportError, match="ONNX Runtime cannot run it") as caught:
-        check_parity(network, probes(2))
+        Gate(network).check(probes(2).images)
     assert "--size" in caught.value.hint
 
 
@@ -130,7 +129,7 @@ def test_the_vendors_graph_is_the_judge_not_ours(image_net, probes):
     weight.raw_data = (np.frombuffer(weight.raw_data, np.float32) + 1).tobytes()
     network = dataclasses.replace(network, model=load(other))
     with pytest.raises(ParityError, match="Conv `conv1`"):
-        check_parity(network, probes(2))
+        Gate(network).check(probes(2).images)
 
 
 def test_functions_are_compared_too(image_net, probes):
@@ -139,9 +138,9 @@ def test_functions_are_compared_too(image_net, probes):
     proto = image_net(functions=functions, imports=', "f" : 1')
     proto.graph.node[3].op_type, proto.graph.node[3].domain = "act", "f"
     network = to_network(load(proto))
-    assert check_parity(network, probes(3)).error < 1e-5
+    assert Gate(network).check(probes(3).images) < 1e-5
     with pytest.raises(ParityError, match="AveragePool `pool1`"):
-        check_parity(broken(network, "pool1"), probes(3))
+        Gate(broken(network, "pool1")).check(probes(3).images)
 
 
 # ONNX Runtime has no double convolution on the CPU.
@@ -156,8 +155,18 @@ def test_other_float_types(build, probes, noise, kind, body):
     text = f"({kind}[N,3,8,8] x) => ({kind}[N,3,8,8] y) {{ {body} }}"
     dtype = np.dtype({"double": "float64"}.get(kind, kind))
     proto = build(text, w=noise(3, 3, 1, 1)[: 1 if kind == "double" else 3].astype(dtype))
-    result = check_parity(to_network(load(proto), at="y"), probes(3))
-    assert result.error <= result.tolerance == TOLERANCE[getattr(torch, dtype.name)]
+    gate = Gate(to_network(load(proto), at="y"))
+    assert gate.check(probes(3).images) <= gate.tolerance == TOLERANCE[getattr(torch, dtype.name)]
+
+
+def test_a_model_that_is_random_under_onnx_runtime_is_refused(image_net, probes, monkeypatch):
+    """Its network agrees with the first run, as one that draws the same numbers would."""
+    gate = Gate(to_network(load(image_net())))
+    runs = iter(range(100))
+    inner = gate.run
+    monkeypatch.setattr(gate, "run", lambda x: inner(x) * (1 + 1e-5 * next(runs)))
+    with pytest.raises(ParityError, match="a second run on the same probes gives another output"):
+        gate.check(probes(3).images)
 
 
 def test_relative_error():
