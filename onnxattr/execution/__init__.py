@@ -1,0 +1,1 @@
+"""Worker processes for what may be hostile. Knows neither models nor numpy; imports `errors`."""
