@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from onnxattr.graph.load import load
     from onnxattr.graph.options import InputOptions
     from onnxattr.limits import Limits
-    from onnxattr.pipeline import Options, attribute, compare, inspect, rank
+    from onnxattr.pipeline.inspect import inspect
+    from onnxattr.pipeline.options import Options
+    from onnxattr.pipeline.rank import attribute, compare, rank
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
     from onnxattr.types import (

@@ -271,6 +271,7 @@ class Summary:
         spec: How probes were fed to it.
         representation: What was attributed.
         parity: Distance from ONNX Runtime.
+        gradient: Distance of the gradient from finite differences through ONNX Runtime.
         batch: The batch size that was used.
         unusable: Probes without a usable map.
     """
@@ -284,6 +285,7 @@ class Summary:
     spec: InputSpec
     representation: Representation
     parity: Parity
+    gradient: GradientCheck | None
     batch: int
     unusable: int
 
@@ -334,6 +336,9 @@ class Ranking:
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.
         versions: Of onnxattr and of what it computed with.
+        unfinished: Models that were not reached before an interruption. The ranking is partial
+            where there are any.
+        stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
     """
 
@@ -344,6 +349,8 @@ class Ranking:
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
+    unfinished: tuple[str, ...]
+    stored: tuple[str, ...]
     seconds: Mapping[str, float]
 
 
@@ -371,6 +378,7 @@ class Comparison:
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.
         versions: Of onnxattr and of what it computed with.
+        stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
     """
 
@@ -385,6 +393,7 @@ class Comparison:
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
+    stored: tuple[str, ...]
     seconds: Mapping[str, float]
 
 
@@ -398,7 +407,7 @@ class Unsupported:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found in one model, which is converted and not run.
+    """What `inspect` found in one model, which is converted, and run only if asked for.
 
     Attributes:
         name: The model.
@@ -413,6 +422,8 @@ class Inspection:
         representation: What would be attributed, or None where nothing fits.
         unsupported: Operators without a converter on the way to the representation.
         problems: Why it could not be ranked, a line each; empty when it could.
+        parity: Distance from ONNX Runtime on a few probes, or None where it was not run.
+        gradient: Distance of the gradient from finite differences through ONNX Runtime, likewise.
     """
 
     name: str
@@ -427,6 +438,8 @@ class Inspection:
     representation: Representation | None
     unsupported: tuple[Unsupported, ...]
     problems: tuple[str, ...]
+    parity: Parity | None = None
+    gradient: GradientCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -440,3 +453,24 @@ class Survey:
 
     models: tuple[Inspection, ...]
     failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """What the store keeps under one key.
+
+    Attributes:
+        key: SHA-256 of all that decides the maps, but the probes.
+        about: What the key was made of, and the model's name.
+        probes: Number of probes with maps.
+        bytes: On disk.
+        used: Last use, in seconds since the epoch.
+        blocks: Number of files.
+    """
+
+    key: str
+    about: Mapping[str, Any]
+    probes: int
+    bytes: int
+    used: float
+    blocks: int

@@ -1,6 +1,12 @@
-"""The option that rewrites golden files."""
+"""The option that rewrites golden files, and a store that is not the user's."""
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory, monkeypatch):
+    """No test finds maps of another, nor leaves any among the user's."""
+    monkeypatch.setenv("ONNXATTR_STORE", str(tmp_path_factory.mktemp("store")))
 
 
 def pytest_addoption(parser):

@@ -1,23 +1,19 @@
 """What models are, before anything is run."""
 
+import dataclasses
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from onnxattr.errors import ModelInputError, OnnxattrError
+from onnxattr.execution.channel import Channel
+from onnxattr.execution.local import Workers
 from onnxattr.graph.find import find_models
-from onnxattr.graph.inputs import describe, graph_inputs, image_input
-from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
-from onnxattr.pipeline.space import failure_of
-from onnxattr.types import (
-    InputSpec,
-    Inspection,
-    Model,
-    Representation,
-    Survey,
-    Unsupported,
-)
+from onnxattr.limits import Limits
+from onnxattr.pipeline.job import HEAVY, SERVE, expect, failure_of, place_of
+from onnxattr.pipeline.messages import Inspect, Inspected, source_of
+from onnxattr.pipeline.options import Options
+from onnxattr.types import Failure, Inspection, Survey
 
 
 def inspect(
@@ -25,15 +21,23 @@ def inspect(
     *,
     at: str = "feature",
     input: InputOptions | None = None,
+    limits: Limits | None = None,
+    check_gradient: bool = False,
+    stop: threading.Event | None = None,
 ) -> Survey:
     """Returns what each model is and what would be attributed, and the files that are no models.
 
-    Models are converted, and not run. Every operator without a converter is named, with its nodes.
+    Models are converted, in worker processes, and not run unless their gradient is checked. Every
+    operator without a converter is named, with its nodes.
 
     Args:
         models: One or several files, directories or glob patterns.
         at: As for `rank`.
         input: What the user says of the models' inputs.
+        limits: What a model may cost.
+        check_gradient: Run each model on four built-in probes: compare it with ONNX Runtime, and
+            its gradient with finite differences through ONNX Runtime.
+        stop: Ends the work when it is set; what is not finished is among the failures.
 
     Example:
         >>> import onnxattr
@@ -42,55 +46,33 @@ def inspect(
         ('TensorFlow', 'NHWC')
     """
     found, failures = find_models(models)
-    inspections = []
-    for name, path in found.items():
-        try:
-            inspections.append(_inspect(load(path, name=name), at, input or InputOptions()))
-        except Exception as error:
-            failures.append(failure_of(name, error))
-    return Survey(tuple(inspections), tuple(failures))
-
-
-def _inspect(model: Model, at: str, options: InputOptions) -> Inspection:
-    from onnxattr.convert.ops import OPERATORS
-    from onnxattr.convert.support import unsupported
-    from onnxattr.convert.torch import to_network
-    from onnxattr.graph.normalise import normalise
-
-    problems: list[str] = []
-    spec: InputSpec | None = None
-    chosen: Representation | None = None
-    missing: tuple[Unsupported, ...] = ()
-    try:
-        spec = image_input(model, options)
-    except ModelInputError as error:
-        problems.append(error.message)
-    try:
-        chosen = representation(model, at)
-        dialect = normalise(model, outputs=[chosen.value], spec=spec, own=OPERATORS)
-        missing = unsupported(dialect)
-    except OnnxattrError as error:
-        problems.append(error.message)
-    if missing:
-        problems.append("no converter for " + ", ".join(f"`{u.operator}`" for u in missing))
-    if not problems:
-        # Converters read constants and attributes that the list of operators does not show.
-        try:
-            to_network(model, at=at, options=options)
-        except OnnxattrError as error:
-            problems.append(error.message)
-    graph = model.proto.graph
-    return Inspection(
-        name=model.name,
-        path=str(model.path or ""),
-        sha256=model.sha256,
-        origin=model.origin,
-        opset=model.opset,
-        parameters=model.parameters,
-        inputs=tuple(f"{v.name} {describe(v)}" for v in graph_inputs(graph)),
-        outputs=tuple(f"{v.name} {describe(v)}" for v in graph.output),
-        spec=spec,
-        representation=chosen,
-        unsupported=missing,
-        problems=tuple(problems),
+    options = Options(at=at, input=input or InputOptions(), device="cpu", limits=limits or Limits())
+    place = place_of(options)
+    workers: Workers[Inspection] = Workers(
+        SERVE,
+        options.devices,
+        memory=place.memory,
+        seconds=options.limits.seconds,
+        preload=HEAVY,
+        stop=stop,
     )
+
+    def ask(name: str, path: Path, channel: Channel) -> Inspection:
+        source = source_of(name, path)
+        workers.warm()
+        channel.send(Inspect(place, source, options.at, options.input, check_gradient))
+        inspection = expect(channel, Inspected, name).inspection
+        return dataclasses.replace(inspection, name=name, path=str(path))
+
+    jobs = [lambda channel, _, n=name, p=path: ask(n, p, channel) for name, path in found.items()]
+    outcomes = dict(workers.run(jobs))
+    inspections = []
+    for number, name in enumerate(found):
+        outcome = outcomes.get(number)
+        if isinstance(outcome, Inspection):
+            inspections.append(outcome)
+        elif outcome is not None:
+            failures.append(failure_of(name, outcome))
+        else:
+            failures.append(Failure(name, "it was not reached before the interruption", ""))
+    return Survey(tuple(inspections), tuple(failures))

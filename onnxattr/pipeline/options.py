@@ -1,43 +1,66 @@
 """What decides the numbers, and who is told while they are computed."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from onnxattr.errors import UsageError
 from onnxattr.graph.options import InputOptions
+from onnxattr.limits import Limits
 from onnxattr.types import Failure
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides the maps and the numbers made of them.
+    """What decides the maps and the numbers made of them, and within which bounds.
 
     Attributes:
         method: `saliency`, `grad-input` or `elrp`.
         at: The tensor that is attributed; see `graph.outputs.representation`.
         input: What the user says of the models' inputs; it holds for all of them.
-        device: `auto`, `cpu`, `cuda[:n]` or `mps`.
+        device: `auto`, `cpu`, `cuda[:n]` or `mps`; several, separated by commas, share the models.
+        workers: Worker processes a device. On the CPU they share its cores.
         batch_size: Probes at a time; None for the default.
         limit: Number of probes; None for 64 of the built-in set, or all of the user's.
         paper: The paper's own arithmetic: maps are not centred.
         seed: Of the bootstrap.
+        limits: What a model may cost.
+        store: Directory of finished maps; `default` for the user's cache, None for none.
     """
 
     method: str = "saliency"
     at: str = "feature"
     input: InputOptions = field(default_factory=InputOptions)
     device: str = "auto"
+    workers: int = 1
     batch_size: int | None = None
     limit: int | None = None
     paper: bool = False
     seed: int = 0
+    limits: Limits = field(default_factory=Limits)
+    store: str | Path | None = "default"
 
     def __post_init__(self) -> None:
-        for key, lowest in (("batch_size", 1), ("limit", 1), ("seed", 0)):
+        for key, lowest in (("batch_size", 1), ("limit", 1), ("seed", 0), ("workers", 1)):
             value = getattr(self, key)
             if value is not None and value < lowest:
                 option = f"--{key.replace('_', '-')}"
                 raise UsageError(f"{option} takes a whole number from {lowest}, not `{value}`")
+
+    @property
+    def devices(self) -> list[str]:
+        """One a worker."""
+        return [d.strip() for d in self.device.split(",")] * self.workers
+
+    @property
+    def threads(self) -> int:
+        """Threads of a worker on the CPU; 0 for all cores."""
+        if self.workers == 1:
+            return 0
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        return max(1, cores // self.workers)
 
 
 class Progress(Protocol):

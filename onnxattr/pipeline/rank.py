@@ -1,29 +1,29 @@
 """Maps of one model, similarity of two, a ranking of many."""
 
+from __future__ import annotations
+
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
-from onnxattr.errors import ProbeError, RankingError, UsageError
+from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
-from onnxattr.graph.load import load
+from onnxattr.pipeline.job import versions
+from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import Options, Progress, Silent
-from onnxattr.pipeline.space import (
-    ProbeSource,
-    build_space,
-    examine,
-    probes_of,
-    versions,
-    warnings_of,
-)
+from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.space import ranking
-from onnxattr.types import Comparison, Maps, Model, ProbeCosine, Probes, Ranking
+from onnxattr.types import Comparison, Maps, Model, ProbeCosine, Ranking
 
-ModelSource = str | Path | bytes | onnx.ModelProto
+if TYPE_CHECKING:
+    import onnx
+
+    ModelSource = str | Path | bytes | onnx.ModelProto
 
 
 def attribute(
@@ -49,15 +49,7 @@ def attribute(
         >>> maps.values.shape
         (64, 64, 64)
     """
-    from onnxattr.convert.device import choose_device
-
-    options = options or Options()
-    device = choose_device(options.device)
-    loaded = model if isinstance(model, Model) else load(model)
-    images = probes_of(probes, options.limit)
-    if images.failures and not isinstance(probes, Probes):
-        raise ProbeError(images.failures[0].message, hint=images.failures[0].hint)
-    return examine(loaded, images, options, device, Silent(), {})[1]
+    return attribute_one(_source(model), probes, options or Options())
 
 
 def rank(
@@ -67,6 +59,7 @@ def rank(
     probes: ProbeSource = None,
     options: Options | None = None,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> Ranking:
     """Returns, for each model or for one target, the other models as sources, closest first.
 
@@ -79,6 +72,8 @@ def rank(
             for the built-in set.
         options: What decides the numbers.
         progress: Told of what is going on.
+        stop: Ends the work when another thread or a signal handler sets it; what is finished is
+            ranked, and `Ranking.unfinished` says what is not.
 
     Raises:
         RankingError: Fewer than two models, or not the target, are left.
@@ -101,15 +96,17 @@ def rank(
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
-    space = build_space(found, failures, probes, options, progress)
+    sources = {n: source_of(n, path) for n, path in found.items()}
+    space = build_space(sources, failures, probes, options, progress, stop)
     names = [s.name for s in space.summaries]
     if name is not None and name not in names:
         reason = next((f.message for f in space.failures if f.name == name), "it is left out")
         raise RankingError(f"the target `{name}` cannot be used: {reason}", failures=space.failures)
     if len(names) < 2:
+        done = "were finished before the interruption" if space.unfinished else "can be used"
         raise RankingError(
-            f"{len(names)} of {len(found)} models can be used, and a ranking needs two",
-            hint="give more models" if len(names) else "`onnxattr inspect` says more of each model",
+            f"{len(names)} of {len(found)} models {done}, and a ranking needs two",
+            hint=_advice(space, len(names)),
             failures=space.failures,
         )
     hashes = [s.sha256 for s in space.summaries]
@@ -125,6 +122,8 @@ def rank(
         warnings=warnings_of(space, options),
         settings={**space.settings, "target": name},
         versions=versions(),
+        unfinished=space.unfinished,
+        stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
     )
 
@@ -136,6 +135,7 @@ def compare(
     probes: ProbeSource = None,
     options: Options | None = None,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> Comparison:
     """Returns how alike two models are, and on which probes they agree and differ most.
 
@@ -145,6 +145,7 @@ def compare(
         probes: As for `rank`.
         options: What decides the numbers.
         progress: Told of what is going on.
+        stop: Ends the work when it is set.
 
     Raises:
         RankingError: One of the two cannot be used.
@@ -167,10 +168,12 @@ def compare(
         raise UsageError(
             f"`{first}` and `{second}` are not two files", hint="a comparison takes two model files"
         )
-    space = build_space(found, [], probes, options, progress)
+    sources = {n: source_of(n, path) for n, path in found.items()}
+    space = build_space(sources, [], probes, options, progress, stop)
     if len(space.summaries) < 2:
+        done = "were finished before the interruption" if space.unfinished else "can be used"
         raise RankingError(
-            f"{len(space.summaries)} of 2 models can be used, and a comparison needs both",
+            f"{len(space.summaries)} of 2 models {done}, and a comparison needs both",
             failures=space.failures,
         )
     one, two = space.summaries
@@ -196,8 +199,15 @@ def compare(
         warnings=warnings_of(space, options),
         settings=space.settings,
         versions=versions(),
+        stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
     )
+
+
+def _advice(space: ModelSpace, usable: int) -> str:
+    if space.unfinished:
+        return ""
+    return "give more models" if usable else "`onnxattr inspect` says more of each model"
 
 
 def _resolve(target: str, found: Mapping[str, Path]) -> str:
@@ -208,3 +218,13 @@ def _resolve(target: str, found: Mapping[str, Path]) -> str:
         if path.absolute() == Path(target).absolute():
             return name
     raise UsageError(f"the target `{target}` is not among the models", hint=closest(target, found))
+
+
+def _source(model: ModelSource | Model) -> Source:
+    """Returns what a worker is told of a model in any form."""
+    if isinstance(model, str | Path):
+        return source_of(Path(model).stem, model)
+    if isinstance(model, Model):
+        return Source(printable(model.name), data=model.proto.SerializeToString())
+    data = model if isinstance(model, bytes) else model.SerializeToString(deterministic=True)
+    return Source("model", data=data)

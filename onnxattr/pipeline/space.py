@@ -1,27 +1,34 @@
-"""Brings models onto one set of probes: each is loaded, converted, checked and attributed."""
+"""Brings models onto one set of probes, each examined in a worker process."""
 
 import dataclasses
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxattr._version import __version__
-from onnxattr.errors import OnnxattrError, SupportError, UsageError
-from onnxattr.graph.load import load
+from onnxattr.attribution import methods
+from onnxattr.errors import ProbeError, RankingError, UsageError
+from onnxattr.execution.channel import Channel
+from onnxattr.execution.local import Job, Workers
+from onnxattr.pipeline import job
+from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
+from onnxattr.pipeline.messages import Decode, Decoded, Hello, Ready, Source, unpack
 from onnxattr.pipeline.options import Options, Progress
-from onnxattr.probes import hash_images, load_probes
+from onnxattr.probes import hash_images
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity
-from onnxattr.types import ASSUMED, Failure, Maps, Model, Probes, Similarity, Summary
+from onnxattr.store import Store
+from onnxattr.types import ASSUMED, Failure, Maps, Probes, Similarity, Summary
 
 #: One or several image files and directories, a loaded set, or None for the built-in one.
 ProbeSource = str | Path | Sequence[str | Path] | Probes | None
+
+#: Bytes of all probes, which this process holds.
+MAX_PROBES = 2**32
 
 #: Fewer probes than these leave intervals that are far too narrow.
 FEW_PROBES = 10
@@ -37,39 +44,44 @@ class ModelSpace:
     failures: list[Failure]
     settings: Mapping[str, Any]
     seconds: Mapping[str, float]
+    stored: tuple[str, ...]
+    unfinished: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def build_space(
-    found: Mapping[str, Path],
+    sources: Mapping[str, Source],
     failures: list[Failure],
     given: ProbeSource,
     options: Options,
     progress: Progress,
+    stop: threading.Event | None = None,
 ) -> ModelSpace:
-    """Returns the models of `found` that can be used, with their similarities.
+    """Returns the models of `sources` that can be used, with their similarities.
 
     Args:
-        found: Model files by name.
+        sources: Models by name.
         failures: What is left out already; what is left out here is added.
         given: As for `rank`.
         options: What decides the numbers.
         progress: Told of what is going on.
+        stop: Ends the work when it is set; what is finished is compared.
 
     Raises:
         UsageError: An option is wrong, or there is one probe only to centre.
         ProbeError: There are no usable probes.
         DeviceError: The device is not there.
+        StoreError: The store cannot be read.
     """
-    from onnxattr.attribution import engine
-    from onnxattr.convert.device import choose_device
 
     def leave_out(failure: Failure) -> None:
         failures.append(failure)
         progress.failed(failure)
 
-    engine.METHODS[options.method]  # A wrong name is told before any work is done.
-    device = choose_device(options.device)
-    probes = probes_of(given, options.limit)
+    methods.require(options.method)  # A wrong name is told before any work is done.
+    store = job.open_store(options.store)
+    stop = stop or threading.Event()
+    devices, probes = prepare(given, options, stop)
     for failure in probes.failures:
         leave_out(failure)
     if len(probes.images) < 2 and not options.paper:
@@ -77,125 +89,166 @@ def build_space(
             "centred maps need at least two probes, and there is one",
             hint="give more probes, or --paper for maps that are not centred",
         )
-    chosen = f"{device} (auto)" if options.device == "auto" else device
-    progress.begin(len(found), len(probes.images), chosen)
-    seconds: dict[str, float] = {}
-    usable: list[tuple[Summary, Maps]] = []
-    for name, path in found.items():
-        progress.model(name)
-        try:
-            model = load(path, name=name)
-            usable.append(examine(model, probes, options, device, progress, seconds))
-        except Exception as error:
-            leave_out(failure_of(name, error))
+    chosen = ", ".join(dict.fromkeys(devices))
+    auto = " (auto)" if options.device == "auto" else ""
+    progress.begin(len(sources), len(probes.images), chosen + auto)
+    examiner = Examiner(probes, options, store)
+    outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
+    usable = [outcomes[name] for name in sources if name in outcomes]
     compared = _compare_maps(usable, options)
     lost = {
-        summary.name
-        for (summary, _), count in zip(usable, compared.unusable, strict=True)
+        each.summary.name
+        for each, count in zip(usable, compared.unusable, strict=True)
         if count == len(probes.images)
     }
     for name in sorted(lost):
         leave_out(Failure(name, "its maps are the same on every probe", ""))
     if lost:
-        usable = [(summary, maps) for summary, maps in usable if summary.name not in lost]
+        usable = [each for each in usable if each.summary.name not in lost]
         compared = _compare_maps(usable, options)
+    seconds: dict[str, float] = {}
+    for each in usable:
+        for part, spent in each.seconds.items():
+            seconds[part] = seconds.get(part, 0.0) + spent
     return ModelSpace(
         probes=probes,
         summaries=tuple(
-            dataclasses.replace(summary, unusable=count)
-            for (summary, _), count in zip(usable, compared.unusable, strict=True)
+            dataclasses.replace(each.summary, unusable=count)
+            for each, count in zip(usable, compared.unusable, strict=True)
         ),
         similarity=compared,
         failures=failures,
-        settings=_settings(options, probes, device),
+        settings=_settings(options, probes, chosen),
         seconds=seconds,
+        stored=tuple(each.summary.name for each in usable if each.stored),
+        unfinished=tuple(unfinished),
+        notes=_store_notes(store, examiner),
     )
 
 
-def _compare_maps(usable: Sequence[tuple[Summary, Maps]], options: Options) -> Similarity:
-    names = [summary.name for summary, _ in usable]
-    return similarity([maps.values for _, maps in usable], names, centred=not options.paper)
-
-
-def failure_of(name: str, error: Exception) -> Failure:
-    """Returns why a model is left out; whatever it breaks must not cost the others their result."""
-    if isinstance(error, OnnxattrError):
-        return Failure(name, error.message, error.hint)
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return Failure(name, reason, "this is a bug in onnxattr, or memory ran out")
-
-
-def examine(
-    model: Model,
-    probes: Probes,
+def examine_all(
+    sources: Mapping[str, Source],
+    examiner: Examiner,
     options: Options,
-    device: str,
     progress: Progress,
-    seconds: dict[str, float],
-) -> tuple[Summary, Maps]:
-    """Returns the maps of one model, once it is converted and found right, and what to say of it.
+    stop: threading.Event,
+    leave_out: Callable[[Failure], None],
+) -> tuple[dict[str, Examined], list[str]]:
+    """Returns the models that can be used, by name, and those that were not reached in time."""
+    workers = _workers(options, stop)
+
+    def make(name: str, source: Source) -> Job[Examined]:
+        def advance(count: int) -> None:
+            workers.post(lambda: progress.advance(count))
+
+        def examine(channel: Channel, device: str) -> Examined:
+            workers.post(lambda: progress.model(name))
+            return examiner.examine(name, source, channel, device, workers, advance)
+
+        return examine
+
+    names, outcomes = list(sources), {}
+    done = set()
+    for number, outcome in workers.run([make(name, sources[name]) for name in names]):
+        done.add(names[number])
+        if isinstance(outcome, Exception):
+            leave_out(failure_of(names[number], outcome))
+        else:
+            outcomes[names[number]] = outcome
+    return outcomes, [name for name in names if name not in done]
+
+
+def attribute_one(source: Source, given: ProbeSource, options: Options) -> Maps:
+    """Returns the maps of one model.
 
     Raises:
-        OnnxattrError: The model cannot be used, or all of its maps are zero or not finite.
+        OnnxattrError: The model, one of the probes or the options cannot be used.
     """
-    from onnxattr.attribution import engine
-    from onnxattr.convert.parity import check_parity
-    from onnxattr.convert.torch import to_network
+    methods.require(options.method)
+    stop = threading.Event()
+    _, probes = prepare(given, options, stop)
+    if probes.failures and not isinstance(given, Probes):
+        raise ProbeError(probes.failures[0].message, hint=probes.failures[0].hint)
+    examiner = Examiner(probes, options, job.open_store(options.store))
+    workers = _workers(options, stop)
 
-    with _timed(seconds, "convert"):
-        network = to_network(model, at=options.at, options=options.input, device=device)
-    # TF32, which torch allows convolutions by default, is coarser than the tolerance.
-    with _timed(seconds, "parity"), engine.deterministic():
-        parity = check_parity(network, probes)
-    with _timed(seconds, "attribute"):
-        maps = engine.attribute(
-            network,
-            probes,
-            method=options.method,
-            batch_size=options.batch_size,
-            advance=progress.advance,
-        )
-    flat = maps.values.reshape(len(maps.values), -1)
-    if not (np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)).any():
-        raise SupportError(
-            f"all of its maps are zero or not finite: `{network.representation.value}` does not "
-            "depend on the probes in a differentiable way",
-            hint="choose another tensor with --at, or check --range",
-            model=model.name,
-        )
-    summary = Summary(
-        name=model.name,
-        path=str(model.path) if model.path else "",
-        sha256=model.sha256,
-        origin=model.origin,
-        opset=model.opset,
-        parameters=model.parameters,
-        spec=network.spec,
-        representation=network.representation,
-        parity=parity,
-        batch=maps.batch,
-        unusable=0,
+    def examine(channel: Channel, device: str) -> Examined:
+        return examiner.examine(source.name, source, channel, device, workers)
+
+    ((_, outcome),) = workers.run([examine])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome.maps
+
+
+def _workers(options: Options, stop: threading.Event) -> Workers[Examined]:
+    return Workers(
+        job.SERVE,
+        options.devices,
+        memory=place_of(options).memory,
+        seconds=options.limits.seconds,
+        preload=job.HEAVY,
+        stop=stop,
     )
-    return summary, maps
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - started
-
-
-def probes_of(given: ProbeSource, limit: int | None) -> Probes:
-    """Returns the probes that `given` means, the first `limit` of them.
+def prepare(
+    given: ProbeSource, options: Options, stop: threading.Event
+) -> tuple[list[str], Probes]:
+    """Returns the devices that were chosen, one a worker, and the probes that `given` means.
 
     Raises:
-        ProbeError: Not one can be read.
+        ProbeError: Not one probe can be read.
+        DeviceError: A device is not there.
+        UsageError: That is no device's name.
     """
-    if not isinstance(given, Probes):
-        return load_probes(given, limit=limit)
+
+    def ask(channel: Channel, _: str) -> tuple[list[str], Probes]:
+        devices = []
+        for device in options.devices:
+            channel.send(Hello(place_of(options, device)))
+            devices.append(job.expect(channel, Ready, "").device)
+        if isinstance(given, Probes):
+            return devices, _first(given, options.limit)
+        sources = [given] if isinstance(given, str | Path) else given
+        paths = None if sources is None else tuple(os.fsencode(s) for s in sources)
+        channel.send(Decode(place_of(options), paths, options.limit))
+        return devices, _decoded(job.expect(channel, Decoded, "", MAX_PROBES))
+
+    # A device may be named twice, for two workers, and is asked about once.
+    workers: Workers[tuple[list[str], Probes]] = Workers(
+        job.SERVE,
+        ["cpu"],
+        memory=place_of(options).memory,
+        seconds=options.limits.seconds,
+        stop=stop,
+    )
+    for _, outcome in workers.run([ask]):
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+    raise RankingError("interrupted before the probes were read")
+
+
+def _decoded(answer: Decoded) -> Probes:
+    images = unpack(answer.images, np.uint8, (len(answer.names), -1, -1, 3))
+    return Probes(images, answer.names, hash_images(images), answer.source, answer.failures)
+
+
+def _compare_maps(usable: Sequence[Examined], options: Options) -> Similarity:
+    names = [each.summary.name for each in usable]
+    return similarity([each.maps.values for each in usable], names, centred=not options.paper)
+
+
+def _store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
+    notes = [f"{line}; its maps are computed again" for line in store.damaged] if store else []
+    if examiner.store_error is not None:
+        notes.append(f"{examiner.store_error.message}: new maps are not kept")
+    return tuple(notes)
+
+
+def _first(given: Probes, limit: int | None) -> Probes:
+    """Returns the first `limit` of loaded probes."""
     if limit is None or limit >= len(given.images):
         return given
     images = given.images[:limit]
@@ -224,8 +277,13 @@ def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
 
 def warnings_of(space: ModelSpace, options: Options) -> tuple[str, ...]:
     """Returns what a reader of the result must know, a line each."""
-    lines: list[str] = []
+    lines: list[str] = list(space.notes)
     summaries, compared = space.summaries, space.similarity
+    if space.unfinished:
+        again = "; the next run goes on from what is stored" if options.store else ""
+        count = len(space.unfinished)
+        noun = "1 model was" if count == 1 else f"{count} models were"
+        lines.append(f"the ranking is partial: {noun} not finished before the interruption{again}")
     for part, meaning in (("range", "input range [0, 1]"), ("size", "input size of 224×224")):
         assumed = [s.name for s in summaries if s.spec.sources[part].startswith(ASSUMED)]
         if assumed:
@@ -258,17 +316,3 @@ def _pairs(compared: Similarity, chosen: np.ndarray[Any, Any]) -> list[tuple[str
     """Returns the names of the pairs of models that are `chosen`, [model, model], each once."""
     rows, columns = np.nonzero(np.triu(chosen, k=1))
     return [(compared.names[i], compared.names[j]) for i, j in zip(rows, columns, strict=True)]
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of what decides the numbers."""
-    packages = ("numpy", "onnx", "onnx2torch", "onnxruntime", "onnxruntime-gpu", "torch")
-    found = {p: _version(p) for p in packages}
-    return {"onnxattr": __version__, **{p: v for p, v in found.items() if v}}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # One of ONNX Runtime's two packages is always absent.
-        return ""

@@ -95,12 +95,14 @@ def test_one_probe_cannot_be_centred(folder: Path) -> None:
 def test_inspect_survives_what_breaks_one_model(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fall_over(path: Path, name: str) -> onnxattr.Model:
+    before = onnxattr.inspect.__globals__["source_of"]
+
+    def fall_over(name: str, path: Path) -> object:
         if name == "a":
             raise ZeroDivisionError("so it goes")
-        return onnxattr.load(path, name=name)
+        return before(name, path)
 
-    monkeypatch.setitem(onnxattr.inspect.__globals__, "load", fall_over)
+    monkeypatch.setitem(onnxattr.inspect.__globals__, "source_of", fall_over)
     survey = onnxattr.inspect([folder])
     assert [m.name for m in survey.models] == ["b"]
     assert survey.failures[0].message == "ZeroDivisionError: so it goes"

@@ -71,10 +71,13 @@ def test_every_example_is_run() -> None:
 def test_every_command_and_option_has_help_and_a_place_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = typer.main.get_command(app).commands
-    assert set(commands) == {"rank", "compare", "inspect"}
+    assert set(commands) == {"rank", "compare", "inspect", "store"}
+    subcommands = commands["store"].commands  # type: ignore[attr-defined]
+    assert set(subcommands) == {"list", "check", "prune"}
+    commands = {**commands, **{f"store {name}": c for name, c in subcommands.items()}}
     for name, command in commands.items():
         assert command.help, f"{name} has no help"
-        assert f"onnxattr {name}" in readme
+        assert f"onnxattr {name.split()[0]}" in readme
         for parameter in command.params:
             assert parameter.help, f"{name} {parameter.name} has no help"
 

@@ -20,7 +20,7 @@ LAYERS = (
     ("store", "execution"),
     ("pipeline",),
     ("report",),
-    ("cli",),
+    ("cli", "__main__"),
 )
 
 #: Frameworks that a layer must not know at all.

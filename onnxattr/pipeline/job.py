@@ -1,0 +1,362 @@
+"""The parent's side of a model: asks a worker for what the store lacks, and keeps what comes."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from onnxattr._version import __version__
+from onnxattr.arrays import Float32, UInt8
+from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
+from onnxattr.execution.channel import MAX_MESSAGE, Channel
+from onnxattr.execution.local import Workers, memory_limit
+from onnxattr.pipeline.messages import (
+    Attribute,
+    Attributed,
+    Described,
+    End,
+    Examine,
+    Place,
+    Refusal,
+    Source,
+    error_of,
+    pack,
+    unpack,
+)
+from onnxattr.pipeline.options import Options
+from onnxattr.store import Block, Store, make_key
+from onnxattr.types import Failure, GradientCheck, Maps, Parity, Probes, Summary
+
+T = TypeVar("T")
+
+#: The module that workers serve.
+SERVE = "onnxattr.pipeline.serve"
+
+#: Modules that a worker needs for maps; together they take seconds to import.
+HEAVY = (
+    "torch",
+    "onnx2torch",
+    "onnxruntime",
+    "onnxattr.convert.ops",
+    "onnxattr.attribution.engine",
+)
+
+#: Probes whose maps are kept together, rounded up to whole batches: the most that is lost.
+CHUNK = 16
+
+#: The batch size where nobody says and the graph leaves it free.
+BATCH = 8
+
+#: Bytes of all maps of a model, which this process holds.
+MAX_MAPS = 2**31
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """One model's maps, and what to say of it.
+
+    Attributes:
+        summary: What a report says of it.
+        maps: Its maps.
+        stored: Whether all of them were in the store.
+        seconds: Wall time of the parts.
+    """
+
+    summary: Summary
+    maps: Maps
+    stored: bool
+    seconds: Mapping[str, float]
+
+
+def place_of(options: Options, device: str = "cpu") -> Place:
+    """Returns where and within which bounds a worker works."""
+    return Place(
+        device=device,
+        threads=options.threads,
+        memory=memory_limit(options.limits.memory),
+        limits=options.limits,
+        folder=os.fsencode(os.getcwd()),
+    )
+
+
+def expect(channel: Channel, kind: type[T], name: str, limit: int = MAX_MESSAGE) -> T:
+    """Returns the worker's answer, of the kind that was asked for.
+
+    Raises:
+        OnnxattrError: The worker refuses, or answers something else.
+    """
+    answer = channel.receive(kind | Refusal, limit)
+    if isinstance(answer, Refusal):
+        raise error_of(answer, name)
+    assert isinstance(answer, kind)
+    return answer
+
+
+def failure_of(name: str, error: Exception) -> Failure:
+    """Returns why a model is left out; whatever it breaks must not cost the others their result."""
+    if isinstance(error, OnnxattrError):
+        return Failure(name, error.message, error.hint)
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return Failure(name, reason, "this is a bug in onnxattr, or memory ran out")
+
+
+def hash_probe(image: UInt8) -> str:
+    """Returns the SHA-256 of one probe's shape and pixels."""
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+class Examiner:
+    """Has models examined on one set of probes.
+
+    Args:
+        probes: The probes.
+        options: What decides the maps.
+        store: Where finished maps are kept, or None.
+    """
+
+    def __init__(self, probes: Probes, options: Options, store: Store | None) -> None:
+        self._probes, self._options, self._store = probes, options, store
+        self._hashes = [hash_probe(image) for image in probes.images]
+        self._place = place_of(options)
+        #: Why the store could not be written, once.
+        self.store_error: StoreError | None = None
+
+    def examine(
+        self,
+        name: str,
+        source: Source,
+        channel: Channel,
+        device: str,
+        workers: "Workers[Examined]",
+        advance: "Any" = lambda count: None,
+    ) -> Examined:
+        """Returns the maps of one model; runs in the thread of a worker.
+
+        Args:
+            name: What the model is called.
+            source: Where it is.
+            channel: To the worker.
+            device: As the user asked for it.
+            workers: Told that torch is needed.
+            advance: Called with the number of probes done, in this thread.
+
+        Raises:
+            OnnxattrError: The model cannot be used.
+        """
+        options, place = self._options, place_of(self._options, device)
+        channel.send(
+            Examine(place, source, options.at, options.input, options.method, options.batch_size)
+        )
+        found = expect(channel, Described, name)
+        shape = (len(self._hashes), found.spec.height, found.spec.width)
+        if not 0 < 4 * int(np.prod(shape, dtype=object)) <= MAX_MAPS:
+            raise LimitError(
+                f"its maps of {shape[1]}×{shape[2]} would take more than {MAX_MAPS >> 30} GiB",
+                hint="take fewer probes, or another --size where the model leaves it free",
+            )
+        key, about = self._key(name, found)
+        values = np.empty(shape, np.float32)
+        facts: list[Mapping[str, Any]] = []
+        missing = self._take_stored(key, values, facts)
+        advance(shape[0] - len(missing))
+        stored = not missing
+        seconds: dict[str, float] = {}
+        if missing:
+            workers.warm()
+        checked = any(fact["gradient"] for fact in facts)
+        for chunk in _chunks(missing, found.spec.batch or options.batch_size or BATCH):
+            answer = self._ask(channel, name, chunk, shape[1:], check=not checked)
+            checked = True
+            maps: Float32 = unpack(answer.maps, np.float32, (len(chunk), *shape[1:]))
+            values[chunk] = maps
+            facts.append(_facts(answer))
+            for part, spent in answer.seconds.items():
+                seconds[part] = seconds.get(part, 0.0) + spent
+            hashes = tuple(self._hashes[i] for i in chunk)
+            self._keep(key, Block(maps, hashes, facts[-1]), about)
+            advance(len(chunk))
+        channel.send(End())
+        return self._outcome(name, source, found, values, facts, stored, seconds)
+
+    def _ask(
+        self, channel: Channel, name: str, chunk: Sequence[int], size: tuple[int, ...], check: bool
+    ) -> Attributed:
+        channel.send(Attribute(pack(self._probes.images[chunk]), check))
+        most = 4 * len(chunk) * size[0] * size[1] + MAX_MESSAGE
+        answer = expect(channel, Attributed, name, most)
+        if _malformed(_facts(answer)) or not np.isfinite(list(answer.seconds.values())).all():
+            raise WorkerError("its worker sent numbers that make no sense", model=name)
+        return answer
+
+    def _key(self, name: str, found: Described) -> tuple[str, dict[str, Any]]:
+        options, spec = self._options, found.spec
+        parts = {
+            "model": found.sha256,
+            "spec": {
+                field: getattr(spec, field)
+                for field in ("input", "layout", "height", "width", "range", "mean", "std", "batch")
+            },
+            "tensor": found.representation.value,
+            "method": options.method,
+            # None of the methods has options or draws random numbers yet.
+            "method_options": {},
+            "seed": None,
+            "device": found.device.split(":")[0],
+            "precision": "float32",
+            "versions": {p: versions().get(p, "") for p in ("onnxattr", "torch", "onnx2torch")},
+        }
+        return make_key(parts), {"name": name, **parts}
+
+    def _take_stored(self, key: str, values: Float32, facts: list[Mapping[str, Any]]) -> list[int]:
+        """Fills in the maps that the store has; returns the places of the others."""
+        wanted, rows = set(self._hashes), {}
+        for block in self._blocks(key):
+            if block.values.shape[1:] != values.shape[1:] or _malformed(block.facts):
+                continue
+            used = [(h, row) for row, h in enumerate(block.probes) if h in wanted]
+            rows.update({h: block.values[row] for h, row in used})
+            facts += [block.facts] if used else []
+        for i, probe in enumerate(self._hashes):
+            if probe in rows:
+                values[i] = rows[probe]
+        return [i for i, probe in enumerate(self._hashes) if probe not in rows]
+
+    def _blocks(self, key: str) -> list[Block]:
+        try:
+            return self._store.blocks(key) if self._store else []
+        except StoreError as error:
+            self.store_error = error
+            return []
+
+    def _keep(self, key: str, block: Block, about: Mapping[str, Any]) -> None:
+        if self._store is None or self.store_error is not None:
+            return
+        try:
+            self._store.put(key, block, about)
+        except StoreError as error:
+            self.store_error = error
+
+    def _outcome(
+        self,
+        name: str,
+        source: Source,
+        found: Described,
+        values: Float32,
+        facts: Sequence[Mapping[str, Any]],
+        stored: bool,
+        seconds: Mapping[str, float],
+    ) -> Examined:
+        flat = values.reshape(len(values), -1)
+        if not (np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)).any():
+            raise SupportError(
+                f"all of its maps are zero or not finite: `{found.representation.value}` does not "
+                "depend on the probes in a differentiable way",
+                hint="choose another tensor with --at, or check --range",
+                model=name,
+            )
+        checks = [fact["gradient"] for fact in facts if fact["gradient"]]
+        worst = max(checks, key=lambda check: check["error"], default=None)
+        batch = min(fact["batch"] for fact in facts)
+        summary = Summary(
+            name=name,
+            path=os.fsdecode(source.path) if source.path is not None else "",
+            sha256=found.sha256,
+            origin=found.origin,
+            opset=found.opset,
+            parameters=found.parameters,
+            spec=found.spec,
+            representation=found.representation,
+            parity=Parity(
+                error=max(fact["parity"] for fact in facts),
+                tolerance=max(fact["tolerance"] for fact in facts),
+                probes=len(values),
+            ),
+            gradient=GradientCheck(**worst) if worst else None,
+            batch=batch,
+            unusable=0,
+        )
+        maps = Maps(
+            values=values,
+            probes=self._probes.names,
+            method=self._options.method,
+            model=name,
+            batch=batch,
+            device=found.device,
+        )
+        return Examined(summary, maps, stored, seconds)
+
+
+def _chunks(missing: Sequence[int], batch: int) -> Iterator[list[int]]:
+    """Yields `missing` in runs of whole batches."""
+    size = -(-CHUNK // batch) * batch
+    for start in range(0, len(missing), size):
+        yield list(missing[start : start + size])
+
+
+def _facts(answer: Attributed) -> dict[str, Any]:
+    check = answer.gradient
+    return {
+        "batch": answer.batch,
+        "parity": answer.parity,
+        "tolerance": answer.tolerance,
+        "gradient": {"error": check.error, "tolerance": check.tolerance, "probes": check.probes}
+        if check
+        else None,
+    }
+
+
+def _malformed(facts: Mapping[str, Any]) -> bool:
+    """Whether facts are not those of `_facts`: a store may have been written by anybody."""
+    if facts.keys() != {"batch", "parity", "tolerance", "gradient"}:
+        return True
+    check = facts["gradient"]
+    if check is not None and not (
+        isinstance(check, dict)
+        and check.keys() == {"error", "tolerance", "probes"}
+        and _within(check["error"], check["tolerance"])
+        and _count(check["probes"])
+    ):
+        return True
+    return not (_count(facts["batch"]) and _within(facts["parity"], facts["tolerance"]))
+
+
+def _within(error: object, tolerance: object) -> bool:
+    return all(type(v) in (int, float) for v in (error, tolerance)) and 0 <= error <= tolerance < 1  # type: ignore[operator]
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 0 < value < 2**31
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what decides the numbers."""
+    packages = ("numpy", "onnx", "onnx2torch", "onnxruntime", "onnxruntime-gpu", "torch")
+    found = {p: _version(p) for p in packages}
+    return {"onnxattr": __version__, **{p: v for p, v in found.items() if v}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # One of ONNX Runtime's two packages is always absent.
+        return ""
+
+
+def open_store(given: str | Path | None) -> Store | None:
+    """Returns the store that `Options.store` means.
+
+    Raises:
+        StoreError: It is there and cannot be read.
+    """
+    if given is None:
+        return None
+    if given == "default":
+        from onnxattr.store import default_root
+
+        return Store(default_root())
+    return Store(Path(given))

@@ -1,0 +1,223 @@
+"""What a parent and its workers say to each other about models and probes."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from onnxattr import errors
+from onnxattr.errors import LimitError, OnnxattrError, WorkerError
+from onnxattr.graph.options import InputOptions
+from onnxattr.limits import Limits
+from onnxattr.types import (
+    Failure,
+    GradientCheck,
+    InputSpec,
+    Inspection,
+    Origin,
+    Representation,
+)
+
+#: Characters of a string that a worker sends: more is no message but an attack.
+_MAX_STRING = 4096
+
+_ERRORS: dict[str, type[OnnxattrError]] = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type)
+    and issubclass(kind, OnnxattrError)
+    and kind not in (OnnxattrError, errors.RankingError)
+}
+
+
+class Array(msgspec.Struct, frozen=True):
+    """An array as bytes, in C order and the machine's own byte order."""
+
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where and within which bounds a worker works.
+
+    Attributes:
+        device: As the user asked for it.
+        threads: Of the CPU; 0 for the libraries' own choice.
+        memory: Bytes.
+        limits: What a model may cost.
+        folder: Directory that relative paths start from.
+    """
+
+    device: str
+    threads: int
+    memory: int
+    limits: Limits
+    folder: bytes
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A model: the path of its file, or its bytes."""
+
+    name: str
+    path: bytes | None = None
+    data: bytes | None = None
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """Asks whether work can be done in a place."""
+
+    place: Place
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Names the device that was chosen."""
+
+    device: str
+
+
+class Decode(msgspec.Struct, frozen=True, tag=True):
+    """Asks for probe images."""
+
+    place: Place
+    sources: tuple[bytes, ...] | None
+    limit: int | None
+
+
+class Decoded(msgspec.Struct, frozen=True, tag=True):
+    """Probe images, uint8 [probe, y, x, 3], and what was left out."""
+
+    images: Array
+    names: tuple[str, ...]
+    source: str
+    failures: tuple[Failure, ...]
+
+
+class Examine(msgspec.Struct, frozen=True, tag=True):
+    """Asks for what a model is; requests for its maps follow, until `End`."""
+
+    place: Place
+    source: Source
+    at: str
+    input: InputOptions
+    method: str
+    batch_size: int | None
+
+
+class Described(msgspec.Struct, frozen=True, tag=True):
+    """What a model is, and where its maps will be computed."""
+
+    sha256: str
+    origin: Origin
+    opset: int
+    parameters: int
+    spec: InputSpec
+    representation: Representation
+    device: str
+
+
+class Attribute(msgspec.Struct, frozen=True, tag=True):
+    """Asks for the maps of some probes, uint8 [probe, y, x, 3].
+
+    Attributes:
+        images: The probes.
+        check: Whether the gradient is checked on them, too.
+    """
+
+    images: Array
+    check: bool
+
+
+class Attributed(msgspec.Struct, frozen=True, tag=True):
+    """Maps, float32 [probe, y, x], and what was measured while they were made."""
+
+    maps: Array
+    batch: int
+    parity: float
+    tolerance: float
+    gradient: GradientCheck | None
+    seconds: dict[str, float]
+
+
+class End(msgspec.Struct, frozen=True, tag=True):
+    """Says that no more maps of this model are wanted."""
+
+
+class Inspect(msgspec.Struct, frozen=True, tag=True):
+    """Asks for what a model is, without maps."""
+
+    place: Place
+    source: Source
+    at: str
+    input: InputOptions
+    check: bool
+
+
+class Inspected(msgspec.Struct, frozen=True, tag=True):
+    """What a model is."""
+
+    inspection: Inspection
+
+
+class Refusal(msgspec.Struct, frozen=True, tag=True):
+    """Says why what was asked for cannot be had."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+Request = Hello | Decode | Examine | Attribute | End | Inspect
+
+
+def pack(array: np.ndarray[Any, Any]) -> Array:
+    """Returns `array` as bytes."""
+    return Array(array.shape, np.ascontiguousarray(array).tobytes())
+
+
+def unpack(array: Array, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Returns an array, once it is what it must be; −1 in `shape` stands for any size.
+
+    Raises:
+        WorkerError: It is something else.
+    """
+    fits = len(array.shape) == len(shape) and all(
+        size >= 0 and wanted in (-1, size) for size, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits or len(array.data) != math.prod(array.shape) * np.dtype(dtype).itemsize:
+        raise WorkerError("its worker sent an array of another shape than was asked for")
+    return np.frombuffer(array.data, dtype).reshape(array.shape)
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Returns what a worker says of an error."""
+    if isinstance(error, OnnxattrError):
+        return Refusal(type(error).__name__, printable(error.message), printable(error.hint))
+    if isinstance(error, MemoryError):
+        hint = "--max-memory allows more; --batch-size or --size with smaller numbers take less"
+        return Refusal("LimitError", "it takes more memory than it may have", hint)
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, RecursionError):
+        return Refusal("SupportError", f"its graph is nested too deeply ({reason})"[:200], "")
+    return Refusal("WorkerError", printable(reason), "this is a bug in onnxattr")
+
+
+def error_of(refusal: Refusal, name: str) -> OnnxattrError:
+    """Returns the error that a worker met, on the side of its parent."""
+    kind = _ERRORS.get(refusal.kind, WorkerError)
+    if kind is LimitError or refusal.message:
+        return kind(refusal.message[:_MAX_STRING], hint=refusal.hint[:_MAX_STRING], model=name)
+    return kind("its worker gave no reason", model=name)
+
+
+def printable(text: str) -> str:
+    """Returns `text` without what UTF-8 cannot hold, at most 4096 characters of it."""
+    text = text if len(text) <= _MAX_STRING else text[: _MAX_STRING - 1] + "…"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def source_of(name: str, path: str | Path) -> Source:
+    """Returns a model file as a worker is told of it."""
+    return Source(printable(name), path=os.fsencode(path))

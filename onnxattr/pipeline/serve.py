@@ -1,0 +1,215 @@
+"""The worker's side: everything that touches a model's bytes or a probe image happens here."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxattr.convert.device import choose_device, set_up, thread_count
+from onnxattr.execution.channel import Channel
+from onnxattr.execution.worker import confine
+from onnxattr.graph.budget import require_budget
+from onnxattr.graph.inputs import image_input
+from onnxattr.graph.load import load
+from onnxattr.graph.outputs import representation
+from onnxattr.pipeline.messages import (
+    Attribute,
+    Attributed,
+    Decode,
+    Decoded,
+    Described,
+    Examine,
+    Hello,
+    Inspect,
+    Inspected,
+    Place,
+    Ready,
+    Request,
+    Source,
+    pack,
+    printable,
+    refusal_of,
+    unpack,
+)
+from onnxattr.types import Failure, GradientCheck, Model
+
+#: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
+_ANY = 2**40
+
+#: Built-in probes on which a model is tried.
+_PROBES = 4
+
+
+def serve(channel: Channel) -> None:
+    """Answers requests until the parent is gone."""
+    while True:
+        request: Request = channel.receive(Request, _ANY)
+        try:
+            answer(request, channel)
+        except Exception as error:
+            channel.send(refusal_of(error))
+
+
+def answer(request: Request, channel: Channel) -> None:
+    """Answers one request; one for maps is followed by more of them.
+
+    Raises:
+        OnnxattrError: What was asked for cannot be had.
+    """
+    if isinstance(request, Hello):
+        channel.send(Ready(enter(request.place)))
+    elif isinstance(request, Decode):
+        enter(request.place)
+        channel.send(_decode(request))
+    elif isinstance(request, Inspect):
+        enter(request.place)
+        channel.send(_inspect(request))
+    elif isinstance(request, Examine):
+        device = enter(request.place)
+        examination = Examination(request, device)
+        channel.send(examination.described)
+        while isinstance(wanted := channel.receive(Request, _ANY), Attribute):
+            channel.send(examination.attribute(wanted))
+
+
+def enter(place: Place) -> str:
+    """Takes up the bounds and the directory of `place`; returns the device to compute on."""
+    os.chdir(place.folder)
+    device = choose_device(place.device)
+    confine(place.memory, accelerator=device != "cpu")
+    return device
+
+
+class Examination:
+    """One model on its way from a file to maps; torch is imported when the first are asked for.
+
+    Args:
+        request: Which model, and how.
+        device: Where to compute.
+
+    Raises:
+        OnnxattrError: The model cannot be used.
+    """
+
+    def __init__(self, request: Examine, device: str) -> None:
+        self._request, self._device = request, device
+        self._model = _load(request.source, request.place)
+        spec = image_input(self._model, request.input)
+        self.described = Described(
+            sha256=self._model.sha256,
+            origin=self._model.origin,
+            opset=self._model.opset,
+            parameters=self._model.parameters,
+            spec=spec,
+            representation=representation(self._model, request.at),
+            device=device,
+        )
+        self._parts: tuple[Any, Any, Any] | None = None
+        self._seconds: dict[str, float] = {}
+
+    def attribute(self, wanted: Attribute) -> Attributed:
+        """Returns the maps of some probes, once the network is found right on them.
+
+        Raises:
+            OnnxattrError: The model cannot be used.
+        """
+        from onnxattr.attribution.check import check_gradient
+        from onnxattr.attribution.engine import deterministic
+
+        self._seconds = {}
+        network, gate, engine = self._parts or self._prepare()
+        images = unpack(wanted.images, np.uint8, (-1, -1, -1, 3))
+        gradient: GradientCheck | None = None
+        # TF32, which torch allows convolutions by default, is coarser than the tolerance.
+        with self._timed("parity"), deterministic():
+            parity = gate.check(images)
+        with self._timed("attribute"):
+            maps = engine.maps(images)
+        if wanted.check:
+            with self._timed("check"), deterministic():
+                gradient = check_gradient(network, gate, images)
+        return Attributed(
+            maps=pack(maps),
+            batch=engine.size,
+            parity=parity,
+            tolerance=gate.tolerance,
+            gradient=gradient,
+            seconds=self._seconds,
+        )
+
+    def _prepare(self) -> tuple[Any, Any, Any]:
+        request = self._request
+        require_budget(self._model, self.described.spec, request.place.limits)
+        with self._timed("convert"):
+            place = request.place
+            set_up(self._device, place.threads, place.limits.gpu_memory)
+            from onnxattr.attribution.engine import Engine
+            from onnxattr.convert.parity import Gate
+            from onnxattr.convert.torch import to_network
+
+            network = to_network(
+                self._model, at=request.at, options=request.input, device=self._device
+            )
+        gate = Gate(network, threads=thread_count())
+        engine = Engine(network, method=request.method, batch_size=request.batch_size)
+        self._parts = network, gate, engine
+        return self._parts
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - started
+            self._seconds[part] = self._seconds.get(part, 0.0) + spent
+
+
+def _load(source: Source, place: Place) -> Model:
+    given = Path(os.fsdecode(source.path)) if source.path is not None else source.data
+    assert given is not None
+    return load(given, name=source.name, limits=place.limits)
+
+
+def _decode(request: Decode) -> Decoded:
+    from onnxattr.probes import load_probes
+
+    sources = None if request.sources is None else [os.fsdecode(s) for s in request.sources]
+    probes = load_probes(sources, limit=request.limit)
+    return Decoded(
+        images=pack(probes.images),
+        names=tuple(map(printable, probes.names)),
+        source=printable(probes.source),
+        failures=tuple(
+            Failure(printable(f.name), printable(f.message), printable(f.hint))
+            for f in probes.failures
+        ),
+    )
+
+
+def _inspect(request: Inspect) -> Inspected:
+    from onnxattr.pipeline.inspection import inspect_model
+
+    model = _load(request.source, request.place)
+    trial = (lambda: _trial(request)) if request.check else None
+    return Inspected(inspect_model(model, request.at, request.input, request.place.limits, trial))
+
+
+def _trial(request: Inspect) -> Attributed:
+    """Runs a model on a few of the built-in probes, with all checks."""
+    from onnxattr.probes import load_probes
+
+    examine = Examine(
+        place=request.place,
+        source=request.source,
+        at=request.at,
+        input=request.input,
+        method="saliency",
+        batch_size=None,
+    )
+    images = load_probes(limit=_PROBES).images
+    return Examination(examine, "cpu").attribute(Attribute(pack(images), check=True))
