@@ -12,6 +12,7 @@ from onnxattr.cli.console import tell
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
 from onnxattr.cli.rank import rank
+from onnxattr.cli.store import app as store
 from onnxattr.errors import UsageError
 
 #: The class of all complaints about a command line. It is click's, of which some versions of Typer
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(rank)
 app.command()(compare)
 app.command()(inspect)
+app.add_typer(store, name="store")
 
 
 def _version(asked: bool) -> None:

@@ -8,8 +8,10 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.limits import limits_of, with_limits
 
 
+@with_limits
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A model file.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
@@ -20,7 +22,10 @@ def compare(
     paper: options.Paper = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    workers: options.Workers = 1,
     batch_size: options.BatchSize = None,
+    store: options.Store = None,
+    no_store: options.NoStore = False,
     layout: options.Layout = None,
     size: options.Size = None,
     value_range: options.Range = None,
@@ -33,12 +38,14 @@ def compare(
     progress: options.ShowProgress = True,
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
+    *,
+    limits: dict[str, str],
 ) -> None:
     """Compare two models: similarity, interval, and where they agree and differ most.
 
     Exit code: 0 compared, 1 a probe was left out, 2 wrong usage, 3 a model cannot be used.
     """
-    with guard(debug):
+    with guard(debug) as interruption:
         from onnxattr import pipeline
 
         chosen = options.choose_format(form, output)
@@ -48,13 +55,23 @@ def compare(
             at=at,
             input=options.input_options(layout, size, value_range, mean, std),
             device=device,
+            workers=workers,
             batch_size=batch_size,
             limit=limit,
             paper=paper,
             seed=seed,
+            limits=limits_of(limits),
+            store=None if no_store else store or "default",
         )
         with Bars(quiet=quiet, show=progress) as bars:
-            result = pipeline.compare(first, second, probes=probes, options=settings, progress=bars)
+            result = pipeline.compare(
+                first,
+                second,
+                probes=probes,
+                options=settings,
+                progress=bars,
+                stop=interruption.event,
+            )
         deliver(result, chosen, output, quiet=quiet, verbosity=verbose)
         if result.failures and not exit_zero:
             raise typer.Exit(INCOMPLETE)

@@ -125,6 +125,17 @@ def tell(error: OnnxattrError | Failure, console: Console | None = None) -> None
         _say(("hint: ", "cyan"), (_message(error.hint), ""), console=console)
 
 
+def trace(text: str) -> None:
+    """Prints a traceback on stderr, cleaned line by line: it quotes what a file holds."""
+    for line in text.splitlines():
+        _say((_message(line), "dim"))
+
+
+def say(message: str) -> None:
+    """Prints one line of plain information on stderr."""
+    _say((_message(message), ""))
+
+
 def warn(message: str) -> None:
     """Prints one warning on stderr."""
     _say(("warning: ", "yellow"), (_message(message), ""))
@@ -145,6 +156,8 @@ def deliver(
     """
     if not quiet:
         _explain(result.models, verbosity)
+        if result.stored:
+            _say((f"stored: {len(result.stored)} of {_count(len(result.models), 'model')}", "dim"))
         for line in result.warnings:
             warn(line)
     write(result, form, output)
@@ -157,8 +170,10 @@ def _explain(models: Iterable[Summary], verbosity: int) -> None:
     for model in models:
         decided = [f"{part}: {rule}" for part, rule in model.spec.sources.items()]
         decided.append(f"attributed at {model.representation.value}: {model.representation.rule}")
-        parity = f"parity {model.parity.error:.1e}, at most {model.parity.tolerance:.0e}"
-        decided += [parity, f"batch {model.batch}"]
+        decided.append(f"parity {model.parity.error:.1e}, at most {model.parity.tolerance:.0e}")
+        if (check := model.gradient) is not None:
+            decided.append(f"gradient {check.error:.1e}, at most {check.tolerance:.0e}")
+        decided.append(f"batch {model.batch}")
         _say((f"{clean(model.name)}: {_message('; '.join(decided))}", "dim"))
 
 

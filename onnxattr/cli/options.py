@@ -61,7 +61,41 @@ Paper = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap intervals.", rich_help_panel=_PROBING)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda[:n] or mps.", rich_help_panel=_PROBING)]
+Device = Annotated[
+    str,
+    typer.Option(help="auto, cpu, cuda[:n] or mps; several with commas.", rich_help_panel=_PROBING),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        help="Worker processes a device; on the CPU they share its cores.",
+        metavar="N",
+        rich_help_panel=_PROBING,
+    ),
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Where finished maps are kept (default: $ONNXATTR_STORE, or the user's cache).",
+        show_default=False,
+        rich_help_panel=_PROBING,
+    ),
+]
+NoStore = Annotated[
+    bool,
+    typer.Option(
+        "--no-store", help="Neither use nor keep finished maps.", rich_help_panel=_PROBING
+    ),
+]
+CheckGradient = Annotated[
+    bool,
+    typer.Option(
+        "--check-gradient",
+        help="Run models on a few probes, and check their gradients by finite differences.",
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -5,8 +5,10 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.limits import limits_of, with_limits
 
 
+@with_limits
 def rank(
     models: options.Models,
     target: options.Target = None,
@@ -17,7 +19,10 @@ def rank(
     paper: options.Paper = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    workers: options.Workers = 1,
     batch_size: options.BatchSize = None,
+    store: options.Store = None,
+    no_store: options.NoStore = False,
     layout: options.Layout = None,
     size: options.Size = None,
     value_range: options.Range = None,
@@ -30,6 +35,8 @@ def rank(
     progress: options.ShowProgress = True,
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
+    *,
+    limits: dict[str, str],
 ) -> None:
     """Rank models by how alike their attribution maps are.
 
@@ -37,7 +44,7 @@ def rank(
     first. Exit code: 0 all ranked, 1 a model or a probe was left out, 2 wrong usage, 3 nothing to
     rank.
     """
-    with guard(debug):
+    with guard(debug) as interruption:
         from onnxattr import pipeline
 
         chosen = options.choose_format(form, output)
@@ -47,14 +54,22 @@ def rank(
             at=at,
             input=options.input_options(layout, size, value_range, mean, std),
             device=device,
+            workers=workers,
             batch_size=batch_size,
             limit=limit,
             paper=paper,
             seed=seed,
+            limits=limits_of(limits),
+            store=None if no_store else store or "default",
         )
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.rank(
-                models, target=target, probes=probes, options=settings, progress=bars
+                models,
+                target=target,
+                probes=probes,
+                options=settings,
+                progress=bars,
+                stop=interruption.event,
             )
         deliver(result, chosen, output, quiet=quiet, verbosity=verbose)
         if result.failures and not exit_zero:

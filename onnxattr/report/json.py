@@ -34,7 +34,8 @@ def to_json(result: Result) -> str:
         document[field.name] = _similarity(value) if isinstance(value, Similarity) else plain(value)
     if isinstance(result, Ranking | Comparison):
         # Last, so that two runs differ in their last lines only.
-        document["seconds"] = document.pop("seconds")
+        for last in ("stored", "seconds"):
+            document[last] = document.pop(last)
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

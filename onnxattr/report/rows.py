@@ -59,6 +59,7 @@ def _facts(model: Summary) -> Row:
         "opset": model.opset,
         "parameters": model.parameters,
         "parity_error": model.parity.error,
+        "gradient_error": model.gradient.error if model.gradient else None,
         "layout": model.spec.layout,
         "range": value_range(model.spec).replace("*", ""),
         "assumed": assumptions(model.spec),
@@ -84,6 +85,8 @@ def _inspection(model: Inspection) -> Row:
         "assumed": assumptions(spec) if spec else None,
         "representation": model.representation.value if model.representation else None,
         "rule": model.representation.rule if model.representation else None,
+        "parity_error": model.parity.error if model.parity else None,
+        "gradient_error": model.gradient.error if model.gradient else None,
         "problems": "; ".join(model.problems),
         "sha256": model.sha256,
     }

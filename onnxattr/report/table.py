@@ -17,6 +17,7 @@ from onnxattr.types import (
     ProbeCosine,
     Ranking,
     Source,
+    StoredMaps,
     Summary,
     Target,
 )
@@ -90,6 +91,10 @@ class InAscii:
 
 def _ranking(result: Ranking, console: Console) -> Iterator[RenderableType]:
     models = {m.name: m for m in result.models}
+    if result.unfinished:
+        count = len(result.unfinished)
+        noun = "1 model was" if count == 1 else f"{count} models were"
+        yield Text(f"Partial ranking: {noun} not finished before the interruption", "bold yellow")
     if result.settings["target"] is None:
         yield from _models_tables(result.models, console)
         yield _closest_table(result, models, console)
@@ -101,6 +106,29 @@ def _ranking(result: Ranking, console: Console) -> Iterator[RenderableType]:
         if "parity" not in [column.header for column in sources.columns]:
             yield from _models_tables(result.models, console)
     yield Text(_footer(result), "dim")
+
+
+def stored_table(entries: Iterable[StoredMaps], now: float) -> Table:
+    """Returns a table of what a store keeps.
+
+    Args:
+        entries: One a model, method and tensor.
+        now: The time in seconds since the epoch, from which the last uses are counted.
+    """
+    names = (_name("model"), Column("sha256"), Column("method"), _name("attributed at"))
+    table = _table(*names, *map(_right, ("probes", "MiB", "last used")))
+    for entry in entries:
+        about = {key: text.clean(str(value)) for key, value in entry.about.items()}
+        table.add_row(
+            about.get("name", ""),
+            about.get("model", "")[:12],
+            about.get("method", ""),
+            about.get("tensor", ""),
+            str(entry.probes),
+            f"{entry.bytes / 2**20:.1f}",
+            text.age(now - entry.used),
+        )
+    return table
 
 
 def _footer(result: Ranking | Comparison) -> str:
@@ -255,6 +283,9 @@ def _inspection(model: Inspection) -> Table:
             _add(table, part, value)
     if model.representation is not None:
         _add(table, "attributed at", f"{model.representation.value}  ({model.representation.rule})")
+    for part, check in (("parity", model.parity), ("gradient", model.gradient)):
+        if check is not None:
+            _add(table, part, text.checked(check))
     for missing in model.unsupported:
         nodes = ", ".join(n or "(no name)" for n in missing.nodes)
         listing = f"{missing.operator} ({len(missing.nodes)}): {nodes}"

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from onnxattr.types import ASSUMED, InputSpec
+from onnxattr.types import ASSUMED, GradientCheck, InputSpec, Parity
 
 #: A name longer than this is no name but an attack on the reader's screen.
 MAX_NAME = 500
@@ -80,3 +80,17 @@ def value_range(spec: InputSpec) -> str:
 def assumptions(spec: InputSpec) -> str:
     """Returns the parts of `spec` that nobody and nothing vouches for: `range, mean, std`."""
     return ", ".join(part for part, rule in spec.sources.items() if rule.startswith(ASSUMED))
+
+
+def checked(check: Parity | GradientCheck) -> str:
+    """Returns an error beside the largest that is let through: `2e-07, at most 0.1, …`."""
+    noun = "probe" if check.probes == 1 else "probes"
+    return f"{check.error:.0e}, at most {check.tolerance:g}, on {check.probes} {noun}"
+
+
+def age(seconds: float) -> str:
+    """Returns a span of time in its largest unit: `3 days ago`, `1 hour ago`, `just now`."""
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if (count := int(seconds // size)) >= 1:
+            return f"{count} {unit}" + ("s" if count > 1 else "") + " ago"
+    return "just now"

@@ -21,7 +21,7 @@ def test_json_is_an_interface(rank, good):
 
     assert list(document) == [
         "schema_version", "kind", "targets", "models", "failures", "similarity", "warnings",
-        "settings", "versions", "seconds",
+        "settings", "versions", "unfinished", "stored", "seconds",
     ]  # fmt: skip
     assert (document["schema_version"], document["kind"]) == (1, "ranking")
     assert list(document["targets"][0]["sources"][0]) == [
@@ -69,10 +69,12 @@ def test_json_of_the_other_commands(run, good):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_two_runs_are_the_same_bytes(run, good, form):
-    """All but the wall time, which stands at the end of JSON and nowhere else."""
+    """All but the wall time, and what was stored, at the end of JSON and nowhere else."""
     one, two = (run("rank", "--limit", 3, "-f", form, good).out for _ in range(2))
+    anew = run("rank", "--limit", 3, "-f", form, good, "--no-store").out
 
-    assert one.split('"seconds"')[0] == two.split('"seconds"')[0]
+    assert one.split('"stored"')[0] == two.split('"stored"')[0] == anew.split('"stored"')[0]
+    assert one.split('"seconds"')[0] == anew.split('"seconds"')[0]
     assert ('"seconds"' in one) == (form == "json")
 
 

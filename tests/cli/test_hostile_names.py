@@ -148,7 +148,11 @@ def test_no_name_floods_the_screen(run, tmp_path):
     save(proto, tmp_path / "flood.onnx")
     save(chain(["Q" * 100_000], "com.vendor"), tmp_path / "wide.onnx")
 
-    outcome = run("inspect", tmp_path)
+    refused = run("inspect", tmp_path)
+    outcome = run("inspect", tmp_path, "--max-name", 200_000)
+
+    assert len(refused.errors) == 2
+    assert len(refused.err) < 1000
 
     assert "p" * (MAX_NAME // 2) in outcome.out
     assert len(outcome.out) < 50_000

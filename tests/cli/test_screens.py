@@ -12,6 +12,7 @@ from rich.console import Console
 from onnxattr.report import table
 from onnxattr.types import (
     Comparison,
+    GradientCheck,
     InputSpec,
     Inspection,
     Origin,
@@ -58,6 +59,7 @@ def summary(name, framework, layout, size, parameters, value):
         ),
         representation=Representation(value, "the output: the graph ends without a head"),
         parity=Parity(3.2e-7, 1e-4, 8),
+        gradient=GradientCheck(2.1e-3, 0.1, 2),
         batch=8,
         unusable=0,
     )
@@ -102,6 +104,8 @@ def ranking(models=MODELS, *, target=None, centred=True):
         warnings=(),
         settings=settings(target=target, centred=centred),
         versions={},
+        unfinished=(),
+        stored=(),
         seconds={},
     )
 
@@ -134,6 +138,7 @@ def comparison(**more):
         warnings=(),
         settings=settings(),
         versions={},
+        stored=(),
         seconds={},
     )
     return replace(base, **more)

@@ -37,7 +37,7 @@ import onnxattr
 def test_wrong_options(run, good, monkeypatch, options, error, hint):
     """A model is never read: a slip of the pen must not cost minutes."""
     monkeypatch.setattr(
-        onnxattr.pipeline.space, "load", lambda *_, **__: pytest.fail("a model was read")
+        onnxattr.pipeline.job.Examiner, "examine", lambda *_: pytest.fail("a model was read")
     )
 
     outcome = run("rank", good, *options)
@@ -126,12 +126,17 @@ def test_exit_zero_does_not_hide_that_nothing_was_ranked(rank, tmp_path):
     assert rank(tmp_path, "--exit-zero").code == 3
 
 
-def test_debug_lets_the_traceback_through(good):
+def test_debug_shows_the_traceback(good, capsys):
+    """Cleaned like everything else: it quotes what the user gave, or a file holds."""
     from onnxattr.cli import app
-    from onnxattr.errors import UsageError
 
-    with pytest.raises(UsageError):
-        app.main(["rank", str(good), "--method", "no", "--debug"])
+    with pytest.raises(SystemExit) as caught:
+        app.main(["rank", str(good), "--method", "no\x1b[31m", "--debug"])
+    _, err = capsys.readouterr()
+    assert caught.value.code == 2
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert r"there is no method `no\x1b[31m`" in err
+    assert "\x1b" not in err
 
 
 def test_quiet_keeps_results_and_errors(rank, good):
@@ -171,4 +176,4 @@ def test_a_stated_range_is_not_warned_about(rank, good):
 
 
 def test_progress_can_be_turned_off(rank, good):
-    assert rank(good, "--no-progress").err == rank(good).err
+    assert rank(good, "--no-store", "--no-progress").err == rank(good, "--no-store").err
