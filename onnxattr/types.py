@@ -62,6 +62,7 @@ class Model:
         name: Unique within one ranking.
         path: The file, or None for a model that was given in memory.
         sha256: Hash over the bytes of the file and of its external data.
+        external: Whether there is external data.
         proto: The graph, external data read in.
         origin: Who wrote the file.
         opset: Version of the default operator set.
@@ -72,6 +73,7 @@ class Model:
     name: str
     path: Path | None
     sha256: str
+    external: bool
     proto: onnx.ModelProto
     origin: Origin
     opset: int

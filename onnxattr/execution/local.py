@@ -28,10 +28,11 @@ _POLL = 0.1
 _GIB = 2**30
 
 
-def memory_limit(asked: int | None) -> int:
-    """Returns the bytes that a worker may hold: what was asked for, or ¾ of what the machine has.
+def memory_limit(asked: int | None, workers: int = 1) -> int:
+    """Returns the bytes that a worker may hold.
 
-    A container's own bound counts as the machine's.
+    That is what was asked for, or else its share of ¾ of what the machine has. A container's own
+    bound counts as the machine's.
     """
     if asked is not None:
         return asked
@@ -42,7 +43,7 @@ def memory_limit(asked: int | None) -> int:
         except OSError:
             continue
         total = min(total, int(bound)) if bound.isdigit() else total
-    return total * 3 // 4
+    return total * 3 // 4 // workers
 
 
 class _Worker:

@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnxattr.errors import ModelInputError
-from onnxattr.graph.options import MAX_SIZE, InputOptions
+from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
 from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
 
 #: Height and width where the graph leaves them free and nobody says: the field's habit.
@@ -49,6 +49,12 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     if max(height or 1, width or 1) > MAX_SIZE:
         raise ModelInputError(
             f"its input `{value.name}` {describe(value)} is larger than {MAX_SIZE} pixels a side",
+            model=model.name,
+        )
+    if (shape[0] or 1) > MAX_BATCH:
+        raise ModelInputError(
+            f"its input `{value.name}` {describe(value)} fixes a batch of more than {MAX_BATCH}",
+            hint="export it with a free batch, or a batch of one",
             model=model.name,
         )
     free = options.size or (FREE_SIZE, FREE_SIZE)

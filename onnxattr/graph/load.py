@@ -86,13 +86,16 @@ def load(
     del data
     require_bounds(proto, limits, name)
     folder = path.parent if path else None
+    external = False
     for tensor in read_external_data(proto, folder, room, limits, name):
         digest.update(tensor.raw_data)
+        external = True
     _check(proto, name)
     return Model(
         name=name,
         path=path,
         sha256=digest.hexdigest(),
+        external=external,
         proto=proto,
         origin=origin(proto),
         opset=default_opset(proto),

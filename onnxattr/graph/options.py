@@ -10,6 +10,9 @@ from onnxattr.registry import closest
 #: Height and width that a model or an option may ask for: more would fill all memory.
 MAX_SIZE = 8192
 
+#: Largest batch that a graph may fix: a batch is whole in memory.
+MAX_BATCH = 65536
+
 
 @dataclass(frozen=True)
 class InputOptions:

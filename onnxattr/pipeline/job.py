@@ -1,7 +1,9 @@
 """The parent's side of a model: asks a worker for what the store lacks, and keeps what comes."""
 
 import hashlib
+import math
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +17,8 @@ from onnxattr.arrays import Float32, UInt8
 from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit
+from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
+from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import (
     Attribute,
     Attributed,
@@ -52,6 +56,9 @@ CHUNK = 16
 #: The batch size where nobody says and the graph leaves it free.
 BATCH = 8
 
+#: Bytes that are read at a time.
+_PIECE = 2**20
+
 #: Bytes of all maps of a model, which this process holds.
 MAX_MAPS = 2**31
 
@@ -78,7 +85,7 @@ def place_of(options: Options, device: str = "cpu") -> Place:
     return Place(
         device=device,
         threads=options.threads,
-        memory=memory_limit(options.limits.memory),
+        memory=memory_limit(options.limits.memory, len(options.devices)),
         limits=options.limits,
         folder=os.fsencode(os.getcwd()),
     )
@@ -103,6 +110,50 @@ def failure_of(name: str, error: Exception) -> Failure:
         return Failure(name, error.message, error.hint)
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return Failure(name, reason, "this is a bug in onnxattr, or memory ran out")
+
+
+def hash_source(source: Source, limits: Limits) -> str:
+    """Returns the SHA-256 of a model's bytes, which are read once more and not looked into.
+
+    A worker that a file has taken over may say of it what it likes; this is what it cannot choose.
+
+    Raises:
+        WorkerError: The file cannot be read any more.
+    """
+    if source.path is None:
+        return hashlib.sha256(source.data or b"").hexdigest()
+    digest, size = hashlib.sha256(), 0
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(source.path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError("it is no regular file any more")
+            while size <= limits.file_size and (piece := file.read(_PIECE)):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WorkerError(f"the file cannot be read a second time: {reason}") from None
+    return digest.hexdigest()
+
+
+def _require_sense(found: Described, digest: str, name: str) -> None:
+    """Makes sure that a worker describes a model that there can be."""
+    spec = found.spec
+    sensible = (
+        1 <= spec.height <= MAX_SIZE
+        and 1 <= spec.width <= MAX_SIZE
+        and (spec.batch is None or 1 <= spec.batch <= MAX_BATCH)
+        and all(map(math.isfinite, (*spec.range, *spec.mean, *spec.std)))
+        and len(found.sha256) == len(digest)
+        and (found.external or found.sha256 == digest)
+    )
+    if not sensible:
+        raise WorkerError(
+            "its worker describes another model than the file",
+            hint="did the file change while it was read?",
+            model=name,
+        )
 
 
 def hash_probe(image: UInt8) -> str:
@@ -153,13 +204,15 @@ class Examiner:
             Examine(place, source, options.at, options.input, options.method, options.batch_size)
         )
         found = expect(channel, Described, name)
+        digest = hash_source(source, options.limits)
+        _require_sense(found, digest, name)
         shape = (len(self._hashes), found.spec.height, found.spec.width)
-        if not 0 < 4 * int(np.prod(shape, dtype=object)) <= MAX_MAPS:
+        if 4 * int(np.prod(shape, dtype=object)) > MAX_MAPS:
             raise LimitError(
                 f"its maps of {shape[1]}×{shape[2]} would take more than {MAX_MAPS >> 30} GiB",
                 hint="take fewer probes, or another --size where the model leaves it free",
             )
-        key, about = self._key(name, found)
+        key, about = self._key(name, found, digest)
         values = np.empty(shape, np.float32)
         facts: list[Mapping[str, Any]] = []
         missing = self._take_stored(key, values, facts)
@@ -193,10 +246,12 @@ class Examiner:
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
 
-    def _key(self, name: str, found: Described) -> tuple[str, dict[str, Any]]:
+    def _key(self, name: str, found: Described, digest: str) -> tuple[str, dict[str, Any]]:
         options, spec = self._options, found.spec
         parts = {
+            # The second is our own: no worker can put maps under the name of another file.
             "model": found.sha256,
+            "file": digest,
             "spec": {
                 field: getattr(spec, field)
                 for field in ("input", "layout", "height", "width", "range", "mean", "std", "batch")

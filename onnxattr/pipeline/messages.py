@@ -107,9 +107,21 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
 
 
 class Described(msgspec.Struct, frozen=True, tag=True):
-    """What a model is, and where its maps will be computed."""
+    """What a model is, and where its maps will be computed.
+
+    Attributes:
+        sha256: Hash over its bytes.
+        external: Whether the hash is also over a second file.
+        origin: Who wrote it.
+        opset: Version of the default operator set.
+        parameters: Number of floating-point weights.
+        spec: How probes are fed to it.
+        representation: What is attributed.
+        device: Where.
+    """
 
     sha256: str
+    external: bool
     origin: Origin
     opset: int
     parameters: int

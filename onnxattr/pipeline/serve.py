@@ -101,6 +101,7 @@ class Examination:
         spec = image_input(self._model, request.input)
         self.described = Described(
             sha256=self._model.sha256,
+            external=self._model.external,
             origin=self._model.origin,
             opset=self._model.opset,
             parameters=self._model.parameters,

@@ -10,6 +10,9 @@ from onnxattr.report.json import plain
 from onnxattr.report.rows import Result, rows
 from onnxattr.report.text import MAX_TEXT, clean
 
+#: A spreadsheet runs a cell that starts like a formula, some of them also in full width.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 
 def to_csv(result: Result, delimiter: str = ",") -> str:
     """Returns `result` as delimited text with a header; NaN and None are empty cells."""
@@ -39,6 +42,5 @@ def _cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, str):
         text = clean(value, MAX_TEXT)
-        # A spreadsheet runs a cell that starts like a formula.
-        return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+        return f"'{text}" if text.startswith(_FORMULA) else text
     return value
