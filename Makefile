@@ -6,7 +6,7 @@
 #                  PyTorch, whose `2.14.1+cpu` pip prefers to the plain `2.14.1`
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-exporters check format bench wheel clean
+.PHONY: demo test test-exporters robustness check format bench wheel clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,10 @@ test: $(VENV)/.installed-dev
 test-exporters: $(VENV)/.installed-exporters
 	$(BIN)/pytest -m exporters
 
+# All attacks, mutants and kills; `make test` runs a spread of them.
+robustness: $(VENV)/.installed-dev
+	ROBUSTNESS=full $(BIN)/pytest tests/robustness -v -s
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -32,6 +36,7 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/sample_pairs.py
 
 wheel: $(VENV)/.installed-dev

@@ -1,5 +1,7 @@
 """Is the gradient that of the model? Finite differences through ONNX Runtime, not through torch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -16,14 +18,18 @@ PROBES = 2
 #: Random directions a probe, beside that of the gradient itself.
 _RANDOM = 2
 
-#: Length of the longer step, over all pixels together; the shorter is half of it. Longer ones cross
-#: more kinks, and shorter ones drown in rounding: it was chosen on networks of 64 to 224 pixels.
-_STEP = 4e-3
+#: Lengths of the step, over all pixels together; each is compared with its half. Long ones cross
+#: kinks, short ones drown in rounding: the first is right for most networks of 64 to 224 pixels.
+_STEPS = (4e-3, 1.6e-2, 6.4e-2)
+
+#: A doubt about a difference, as a part of it, that still lets an error be seen.
+_CONCLUSIVE = 0.2
 
 #: Of a sum of units, as a part of their norm.
-_ROUNDING = 4 * 2.0**-24
+_ROUNDING = 8 * 2.0**-24
 
-#: Largest error that is let through. Right gradients came out at 0.02 at most, see the tests.
+#: Largest error that is let through. Right gradients came out at 0.035 at most, on seventeen
+#: networks of seven exporters, each with three pairs of probes.
 TOLERANCE = 0.1
 
 
@@ -33,12 +39,14 @@ def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck
     The direction of the gradient itself shows a wrong length, random ones (seeded) a part that is
     missing. A difference says how far it can be trusted, so only what goes beyond that is an error:
 
-        error(v) = max(0, |D(h, v) − ∇T·v| − 2 |D(h, v) − D(h/2, v)| − ρ/h) / max(|D(h, v)|, scale)
+        error(v) = max(0, |D(h, v) − ∇T·v| − u(h, v)) / max(|D(h, v)|, scale)
+        u(h, v)  = 2 |D(h, v) − D(h/2, v)| + ρ/h
 
-    The second term is what kinks do to a difference (an error that grows with h), the third is what
-    rounding does, ρ = 4 · 2⁻²⁴ · ‖units‖. The scale is ‖∇T‖ along the gradient, and ‖∇T‖ / √n, its
-    root mean square, along random v in n dimensions. The median over the probes is taken of each
-    kind of direction, and the larger is returned.
+    The first term of u is what kinks do to a difference (it grows with h), the second is what
+    rounding does, ρ = 8 · 2⁻²⁴ · ‖units‖. Longer steps are tried until u is at most a fifth of the
+    denominator, or that with the smallest u is taken. The scale is ‖∇T‖ along the gradient, and
+    ‖∇T‖ / √n, its root mean square, along random v in n dimensions. The median over the probes is
+    taken of each kind of direction, and the larger is returned.
 
     Args:
         network: A converted network.
@@ -55,27 +63,20 @@ def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck
     """
     if gate.dtype == torch.float16:
         return None
-    count = min(PROBES, len(images))
     spec = network.spec
+    count = min(PROBES, len(images), spec.batch or PROBES)
     x = resize(torch.from_numpy(images[:count].copy()), spec.height, spec.width)
     batch = wrap(x, spec.batch) if spec.batch else x
     gradient = canonical_gradient(network, batch.to(network.device))[:count].double().cpu()
     lengths = gradient.flatten(1).norm(dim=1)
     along = gradient / lengths.clamp_min(np.finfo(np.float64).tiny).reshape(-1, 1, 1, 1)
     generator = torch.Generator().manual_seed(0)
-    kinds: list[list[float]] = [[], []]
-    for number in range(1 + _RANDOM):
-        v = along if number == 0 else _unit(gradient.shape, generator)
-        slope = (gradient * v).sum(dim=(1, 2, 3)).numpy()
-        scale = lengths.numpy() / (1 if number == 0 else gradient[0].numel() ** 0.5)
-        full, rounding = _difference(gate, x, v, _STEP, spec.batch)
-        half, _ = _difference(gate, x, v, _STEP / 2, spec.batch)
-        excess = np.abs(full - slope) - 2 * np.abs(full - half) - rounding
-        largest = np.maximum(np.abs(full), scale)
-        # Where neither the gradient nor the model changes there is nothing to be wrong.
-        errors = np.divide(excess, largest, out=np.zeros_like(excess), where=largest > 0)
-        kinds[number > 0].extend(np.maximum(0.0, errors).tolist())
-    error = max(float(np.median(errors)) for errors in kinds)
+    random = [_unit(gradient.shape, generator) for _ in range(_RANDOM)]
+    scale = lengths.numpy() / gradient[0].numel() ** 0.5
+    error = max(
+        _error(gate, x, gradient, [along], lengths.numpy(), spec.batch),
+        _error(gate, x, gradient, random, scale, spec.batch),
+    )
     if not error <= TOLERANCE:
         raise ParityError(
             "its gradient is not that of its values: finite differences through ONNX Runtime are "
@@ -89,6 +90,35 @@ def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck
 def _unit(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
     v: torch.Tensor = torch.randn(shape, generator=generator, dtype=torch.float64)
     return v.div(v.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1))
+
+
+def _error(
+    gate: Gate,
+    x: torch.Tensor,
+    gradient: torch.Tensor,
+    directions: Sequence[torch.Tensor],
+    scale: Float64,
+    batch: int | None,
+) -> float:
+    """Returns the median error over probes and `directions`, at the step that tells most."""
+    best, error = float("inf"), 0.0
+    for step in _STEPS:
+        errors, doubts = [], []
+        for v in directions:
+            slope = (gradient * v).sum(dim=(1, 2, 3)).numpy()
+            full, rounding = _difference(gate, x, v, step, batch)
+            half, _ = _difference(gate, x, v, step / 2, batch)
+            doubt = 2 * np.abs(full - half) + rounding
+            excess = np.maximum(0.0, np.abs(full - slope) - doubt)
+            # Where neither the gradient nor the model changes there is nothing to be wrong.
+            largest = np.maximum(np.maximum(np.abs(full), scale), np.finfo(np.float64).tiny)
+            errors.append(excess / largest)
+            doubts.append(doubt / largest)
+        if (least := float(np.median(doubts))) < best:
+            best, error = least, float(np.median(errors))
+        if best <= _CONCLUSIVE:
+            break
+    return error
 
 
 def _difference(

@@ -25,8 +25,11 @@ def test_right_gradients_pass(function, seed, layout):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_fixed_batches(batch):
-    assert check(network(Net.random("Tanh", 1).onnx(batch=batch)), 1).error < TOLERANCE / 4
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_fixed_batches(batch, count):
+    result = check(network(Net.random("Tanh", 1).onnx(batch=batch)), count)
+    assert result.error < TOLERANCE / 4
+    assert result.probes == min(batch, count, 2)
 
 
 class Graded(nn.Module):
