@@ -79,10 +79,15 @@ _OPTIONS |= {
     "file_size": ("--max-file-size", "SIZE", "With external data (default: 2GiB).", parse_bytes),
     "tensors": ("--max-tensors", "SIZE", "Of one pass, by shapes (default: 16GiB).", parse_bytes),
     "nodes": ("--max-nodes", "N", "Of a graph as it is stored (default: 100000).", parse_count),
-    "expansion": ("--max-expansion", "N", "Functions inlined (default: 200000).", parse_count),
+    "expansion": (
+        "--max-expansion",
+        "N",
+        "Nodes once functions are inlined (default: 200000).",
+        parse_count,
+    ),
     "name": ("--max-name", "N", "Characters of a name (default: 4096).", parse_count),
     "gpu_memory": ("--gpu-memory-fraction", "F", "Of its memory (default: 0.9).", parse_fraction),
-}  # fmt: skip
+}
 
 
 def with_limits(command: Callable[..., None]) -> Callable[..., None]:

@@ -40,9 +40,11 @@ def rank(
 ) -> None:
     """Rank models by how alike their attribution maps are.
 
-    Each model is shown with its three closest sources; with --target, that model's sources, closest
-    first. Exit code: 0 all ranked, 1 a model or a probe was left out, 2 wrong usage, 3 nothing to
-    rank.
+    Each model is shown with its three closest sources; with --target,
+    that model's sources, closest first.
+
+    Exit code: 0 all ranked, 1 a model or a probe was left out, 2 wrong
+    usage, 3 nothing to rank, 130 or 143 interrupted.
     """
     with guard(debug) as interruption:
         from onnxattr import pipeline

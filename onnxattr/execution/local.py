@@ -25,6 +25,9 @@ _WATCH = 0.05
 #: Seconds between two looks at whether to stop.
 _POLL = 0.1
 
+#: Seconds that starting or burying a worker may take once all is to stop.
+_PATIENCE = 0.5
+
 _GIB = 2**30
 
 
@@ -148,8 +151,8 @@ class Workers(Generic[T]):
         finally:
             self._closing.set()
             if self._stop.is_set():
-                # It may be importing for seconds, with everybody waiting for its answer.
-                abandon()
+                # Whoever waits for a worker would wait until torch is imported.
+                abandon(patience=_PATIENCE)
             with self._lock:
                 for worker in self._workers:
                     worker.stop()

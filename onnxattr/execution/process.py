@@ -135,6 +135,13 @@ class _Template:
         """Whether it lives, and belongs to this process rather than to the one this forked from."""
         return self._owner == os.getpid() and self._process.poll() is None
 
+    def busy(self, patience: float) -> bool:
+        """Whether it still answers another request after so many seconds: it may be importing."""
+        if self._lock.acquire(timeout=patience):
+            self._lock.release()
+            return False
+        return True
+
     def fork(self, task: str, preload: tuple[str, ...]) -> Process:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
@@ -187,9 +194,15 @@ def _template() -> _Template:
         return _current[0]
 
 
-def abandon() -> None:
-    """Ends the template, and with it all workers that it forked; the next start makes a new one."""
+def abandon(*, patience: float = 0.0) -> None:
+    """Ends the template, and with it all workers that it forked; the next start makes a new one.
+
+    Args:
+        patience: Leave it alone if it is free within so many seconds; 0 ends it in any case.
+    """
     with _lock:
+        if patience and _current and not _current[0].busy(patience):
+            return
         if _current:
             _current.pop().close()
 

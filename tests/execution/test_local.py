@@ -121,7 +121,30 @@ def test_stopping(kind):
     found = outcomes(job("pid"), job("sleep", 60), job("pid"), stop=stop)
     assert time.monotonic() - started < 4
     assert found[1:] == [None, None]
-    assert [p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"] == []
+    alive = [p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]
+    # What forks workers is kept for the next ones.
+    assert len(alive) == (kind == "forked")
+
+
+def test_stopping_while_the_template_imports(kind, tmp_path, monkeypatch):
+    """Torch takes seconds to import, and nobody may have to wait for that."""
+    (tmp_path / "slow_import.py").write_text("import time; time.sleep(30)")
+    monkeypatch.syspath_prepend(tmp_path)
+    process.abandon()
+    stop = threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    workers = Workers(
+        "odd_jobs",
+        ["cpu"],
+        memory=1 << 33,
+        seconds=60,
+        preload=("slow_import",),
+        stop=stop,
+    )
+    monkeypatch.setattr(Workers, "_warm", kind == "forked")
+    started = time.monotonic()
+    assert list(workers.run([job("sleep", 60)])) == []
+    assert time.monotonic() - started < 4
 
 
 def test_an_error_where_outcomes_are_read_leaves_no_process(kind):
