@@ -103,7 +103,7 @@ def rank(
         reason = next((f.message for f in space.failures if f.name == name), "it is left out")
         raise RankingError(f"the target `{name}` cannot be used: {reason}", failures=space.failures)
     if len(names) < 2:
-        done = "were finished before the interruption" if space.unfinished else "can be used"
+        done = "finished before the interruption" if space.unfinished else "usable"
         raise RankingError(
             f"{len(names)} of {len(found)} models {done}, and a ranking needs two",
             hint=_advice(space, len(names)),
@@ -171,7 +171,7 @@ def compare(
     sources = {n: source_of(n, path) for n, path in found.items()}
     space = build_space(sources, [], probes, options, progress, stop)
     if len(space.summaries) < 2:
-        done = "were finished before the interruption" if space.unfinished else "can be used"
+        done = "finished before the interruption" if space.unfinished else "usable"
         raise RankingError(
             f"{len(space.summaries)} of 2 models {done}, and a comparison needs both",
             failures=space.failures,

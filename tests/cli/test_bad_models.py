@@ -350,7 +350,7 @@ def test_no_usable_model(rank, tmp_path):
     assert outcome.errors == [
         "one: the file is empty",
         "two: the file is empty",
-        "0 of 2 models can be used, and a ranking needs two",
+        "0 of 2 models usable, and a ranking needs two",
     ]
 
 
@@ -359,7 +359,7 @@ def test_one_model_only(rank, good):
 
     assert outcome.code == 3
     assert outcome.out == ""
-    assert outcome.errors == ["1 of 1 models can be used, and a ranking needs two"]
+    assert outcome.errors == ["1 of 1 models usable, and a ranking needs two"]
     assert outcome.hints == ["give more models"]
 
 
@@ -454,7 +454,7 @@ def test_compare_needs_both(run, good, tmp_path):
     assert outcome.code == 3
     assert outcome.out == ""
     assert outcome.errors[0] == "empty: the file is empty"
-    assert "1 of 2 models can be used, and a comparison needs both" in outcome.errors[1]
+    assert "1 of 2 models usable, and a comparison needs both" in outcome.errors[1]
 
 
 def test_inspect_tells_of_files_that_are_no_models(run, good):
