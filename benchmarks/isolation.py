@@ -44,7 +44,8 @@ maps, hashes = [], []
 for path in models:
     source = source_of(Path(path).stem, path)
     request = Examine(job.place_of(options), source, "feature", options.input, "saliency", None)
-    examination = serve.Examination(request, "cpu")
+    model = serve.load(path, name=source.name)
+    examination = serve.Examination(model, request, "cpu")
     blocks = []
     for start in range(0, len(probes.images), job.CHUNK):
         images = probes.images[start : start + job.CHUNK]

@@ -9,7 +9,7 @@ import torch
 from onnxattr.arrays import Float32, UInt8
 from onnxattr.attribution import gradients, methods
 from onnxattr.convert.feed import resize
-from onnxattr.convert.parity import wrap
+from onnxattr.convert.parity import is_out_of_memory, runnable, wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.types import Network
 
@@ -70,8 +70,8 @@ class Engine:
                 batch = images[done : done + self.size]
                 try:
                     maps = self._batch(batch)
-                except (torch.OutOfMemoryError, RuntimeError) as error:
-                    if not _is_out_of_memory(error):
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
                         raise
                     self._halve()
                     continue
@@ -80,7 +80,8 @@ class Engine:
         return values
 
     def _batch(self, images: UInt8) -> Float32:
-        maps: Float32 = self._explain(self._probes(images)).detach().cpu().numpy()
+        with runnable(self._network):
+            maps: Float32 = self._explain(self._probes(images)).detach().cpu().numpy()
         return maps[: len(images)]
 
     def _probes(self, images: UInt8, size: int | None = None) -> torch.Tensor:
@@ -102,9 +103,9 @@ class Engine:
 
     def _require_dependence(self, images: UInt8) -> None:
         """Refuses units that cancel: their maps would be rounding noise, finite all of it."""
-        ratio = gradients.dependence(
-            self._network, self._probes(images[: self._network.spec.batch or 2], 2)
-        )
+        probes = self._probes(images[: self._network.spec.batch or 2], 2)
+        with runnable(self._network):
+            ratio = gradients.dependence(self._network, probes)
         if ratio < CANCELLED:
             raise SupportError(
                 f"the units of `{self._network.representation.value}` cancel: their sum does not "
@@ -126,8 +127,3 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch has a class for accelerators only; the CPU allocator raises a bare RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,6 +1,7 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import fx
 from onnxattr.arrays import Float32, UInt8
 from onnxattr.convert.feed import Feed, resize
 from onnxattr.convert.torch import input_dtype, module_name
-from onnxattr.errors import ParityError, SupportError
+from onnxattr.errors import OnnxattrError, ParityError, SupportError
 from onnxattr.graph.outputs import label
 from onnxattr.types import Model, Network
 
@@ -138,9 +139,34 @@ class Gate:
 
 
 def _forward(network: Network, x: torch.Tensor) -> Float32:
-    with torch.no_grad():
+    with torch.no_grad(), runnable(network):
         units: Float32 = network.module(x.to(network.device)).cpu().numpy()
     return units
+
+
+@contextmanager
+def runnable(network: Network) -> Iterator[None]:
+    """Names the model whose converted graph fails in the body; lack of memory passes.
+
+    Raises:
+        SupportError: Torch, or a converter, raised whatever it happened to hit.
+    """
+    try:
+        yield
+    except (OnnxattrError, MemoryError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SupportError(
+            f"the converted network cannot be run: {reason}", model=network.model.name
+        ) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory: it has a class for accelerators only."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def relative_error(ours: Float32, reference: Float32) -> float:

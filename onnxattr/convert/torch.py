@@ -19,6 +19,7 @@ from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
+from onnxattr.graph.walk import short
 from onnxattr.types import InputSpec, Model, Network
 
 
@@ -123,6 +124,10 @@ def _module(dialect: Model) -> nn.Module:
         except Exception as error:
             # onnx2torch raises whatever its converters happen to hit: KeyError, AssertionError, …
             reason = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, KeyError):
+                # What it looks up are the names of stored tensors.
+                value = dialect.names.values.get(str(error.args[0]), reason)
+                reason = f"`{short(value)}` must be a stored tensor, and is computed"
             raise SupportError(
                 f"onnx2torch cannot convert it: {reason}", model=dialect.name
             ) from error

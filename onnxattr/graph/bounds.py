@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import onnx
 from google.protobuf.message import Message
-from onnx import FunctionProto, GraphProto, SparseTensorProto, TensorProto, helper
+from onnx import FunctionProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, helper
 
 from onnxattr.errors import LimitError, ModelFileError
-from onnxattr.graph.walk import messages, names, nodes
+from onnxattr.graph.walk import STANDARD, messages, names, nodes, short
 from onnxattr.limits import Limits
 
 #: Bits of an element, for the types of which several share a byte.
@@ -28,6 +28,9 @@ _TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data"
 #: Types of which an element takes two places of a typed field.
 _COMPLEX = {TensorProto.COMPLEX64, TensorProto.COMPLEX128}
 
+#: Axes of a tensor: numpy's own bound.
+_MAX_RANK = 64
+
 #: More elements than any memory holds; products of dimensions stop here.
 _MANY = 2**48
 
@@ -36,26 +39,22 @@ def require_bounds(proto: onnx.ModelProto, limits: Limits, name: str) -> None:
     """Makes sure that a model can be read by others without harm.
 
     Raises:
-        LimitError: It has more nodes, before or after its functions are inlined, or longer names
-            than `limits` allow.
-        ModelFileError: Functions call themselves, a name occurs twice where one value is meant,
-            strings are no text, or the data of a tensor does not fit its shape.
+        LimitError: It has more nodes, before or after its functions are inlined, more tensors, or
+            longer names than `limits` allow.
+        ModelFileError: Functions call themselves, a name or a domain stands for two things, a node
+            takes an attribute of a function that it is not in, or strings are no text.
     """
     try:
-        count = sum(
-            len(m.node) for m in messages(proto) if isinstance(m, GraphProto | FunctionProto)
-        )
-        if count > limits.nodes:
-            raise LimitError(
-                f"it has {count:,} nodes, and {limits.nodes:,} are allowed",
-                hint="--max-nodes allows more",
-                model=name,
-            )
-        _check_expansion(proto, limits, name)
+        _check_counts(proto, limits, name)
         for message in messages(proto):
             _check_names(message, limits, name)
             if isinstance(message, GraphProto):
                 _check_unique(message, name)
+            elif isinstance(message, NodeProto):
+                _check_constant(message, name)
+        _check_domains(proto, name)
+        _check_references(proto, name)
+        _check_expansion(proto, limits, name)
     except UnicodeDecodeError:
         raise ModelFileError("one of its strings is not UTF-8", model=name) from None
 
@@ -71,15 +70,64 @@ def require_fitting_tensors(proto: onnx.ModelProto, name: str) -> None:
             reason = _misfit(message)
             if reason:
                 raise ModelFileError(
-                    f"the data of tensor `{message.name}` does not fit its shape: {reason}",
+                    f"the data of tensor `{short(message.name)}` does not fit its shape: {reason}",
                     model=name,
                 )
         elif isinstance(message, SparseTensorProto):
             raise ModelFileError(
-                f"its tensor `{message.values.name}` is sparse, and sparse tensors are not read",
+                f"its tensor `{short(message.values.name)}` is sparse, and those are not read",
                 hint="export it with dense weights",
                 model=name,
             )
+
+
+def _check_counts(proto: onnx.ModelProto, limits: Limits, name: str) -> None:
+    count, tensors = 0, 0
+    for message in messages(proto):
+        if isinstance(message, GraphProto | FunctionProto):
+            count += len(message.node)
+        tensors += isinstance(message, TensorProto)
+    for number, what in ((count, "nodes"), (tensors, "stored tensors")):
+        if number > limits.nodes:
+            raise LimitError(
+                f"it has {number:,} {what}, and {limits.nodes:,} are allowed",
+                hint="--max-nodes allows more",
+                model=name,
+            )
+
+
+def _check_constant(node: NodeProto, name: str) -> None:
+    if node.op_type != "Constant" or node.domain not in STANDARD:
+        return
+    values = [a.name for a in node.attribute if a.name.startswith(("value", "sparse_value"))]
+    if len(values) != 1:
+        raise ModelFileError(
+            f"its node Constant `{short(node.name)}` has {len(values)} values instead of one",
+            model=name,
+        )
+
+
+def _check_domains(proto: onnx.ModelProto, name: str) -> None:
+    """An operator set that is imported twice has two versions, and engines take one of them."""
+    for imports in (proto.opset_import, *(f.opset_import for f in proto.functions)):
+        domains = ["" if o.domain in STANDARD else o.domain for o in imports]
+        for domain, count in Counter(domains).items():
+            if count > 1:
+                raise ModelFileError(
+                    f"it imports the operator set `{short(domain) or 'ai.onnx'}` {count} times",
+                    model=name,
+                )
+
+
+def _check_references(proto: onnx.ModelProto, name: str) -> None:
+    for node in nodes(proto.graph):
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                raise ModelFileError(
+                    f"its node {short(node.op_type)} `{short(node.name)}` takes an attribute of a "
+                    "function that it is not in",
+                    model=name,
+                )
 
 
 def _check_names(message: Message, limits: Limits, name: str) -> None:
@@ -87,7 +135,7 @@ def _check_names(message: Message, limits: Limits, name: str) -> None:
         if len(value) > limits.name:
             raise LimitError(
                 f"a name in it ({field}) has {len(value):,} characters, and {limits.name:,} are "
-                f"allowed: `{value[:40]}…`",
+                f"allowed: `{short(value)}`",
                 hint="--max-name allows more",
                 model=name,
             )
@@ -106,7 +154,9 @@ def _check_unique(graph: GraphProto, name: str) -> None:
     for what, values in groups.items():
         for value, count in Counter(values).items():
             if count > 1:
-                raise ModelFileError(f"{count} of its {what} are called `{value}`", model=name)
+                raise ModelFileError(
+                    f"{count} of its {what} are called `{short(value)}`", model=name
+                )
 
 
 def _check_expansion(proto: onnx.ModelProto, limits: Limits, name: str) -> None:
@@ -114,7 +164,7 @@ def _check_expansion(proto: onnx.ModelProto, limits: Limits, name: str) -> None:
     functions = {(f.domain, f.name): f for f in proto.functions}
     if len(functions) < len(proto.functions):
         twice = Counter((f.domain, f.name) for f in proto.functions).most_common(1)[0][0]
-        raise ModelFileError(f"two of its functions are called `{twice[1]}`", model=name)
+        raise ModelFileError(f"two of its functions are called `{short(twice[1])}`", model=name)
     calls = {
         key: [k for n in nodes(f) if (k := (n.domain, n.op_type)) in functions]
         for key, f in functions.items()
@@ -134,7 +184,7 @@ def _check_expansion(proto: onnx.ModelProto, limits: Limits, name: str) -> None:
             continue
         active.add(key)
         if missing & active:
-            raise ModelFileError(f"its function `{key[1]}` calls itself", model=name)
+            raise ModelFileError(f"its function `{short(key[1])}` calls itself", model=name)
         waiting.extend(missing)
     total = sum(sizes.get((n.domain, n.op_type), 1) for n in nodes(proto.graph))
     if total > limits.expansion:
@@ -158,6 +208,8 @@ def _misfit(tensor: TensorProto) -> str:
         return "it is said to be in segments"
     if tensor.data_type not in _KNOWN:
         return f"its type {tensor.data_type} is unknown"
+    if len(tensor.dims) > _MAX_RANK:
+        return f"it has {len(tensor.dims)} axes, and {_MAX_RANK} are the most"
     count = 1
     for size in tensor.dims:
         if size < 0:

@@ -7,8 +7,8 @@ import onnx.inliner
 import onnx.shape_inference
 from onnx import GraphProto, TensorProto, helper, numpy_helper
 
-from onnxattr.errors import LimitError, ModelFileError
-from onnxattr.graph.walk import graphs, messages
+from onnxattr.errors import LimitError, ModelFileError, ModelInputError
+from onnxattr.graph.walk import STANDARD, graphs, messages, short
 from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model
 
@@ -32,21 +32,37 @@ def require_budget(model: Model, spec: InputSpec, limits: Limits) -> None:
 
     Raises:
         LimitError: All tensors together take more; names the node with the largest.
-        ModelFileError: onnx cannot make sense of the graph's shapes.
+        ModelFileError: onnx cannot make sense of the graph's functions or shapes.
+        ModelInputError: A tensor would have a negative size.
     """
     try:
         proto = onnx.inliner.inline_local_functions(_frozen(model.proto, spec))
+    except (onnx.checker.ValidationError, RuntimeError) as error:
+        raise ModelFileError(
+            "its functions cannot be inlined: one is called with other arguments than it has",
+            model=model.name,
+        ) from error
+    try:
         # Values that are carried along tell more shapes, and are a bomb of their own where a vector
         # of them is large: so they are carried only through a graph that is small without them.
         for carry in (False, True):
             inferred = onnx.shape_inference.infer_shapes(proto, data_prop=carry)
-            _require(inferred.graph, limits, model.name)
+            _require(inferred.graph, spec, limits, model.name)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as e:
         reason = next((line.strip() for line in str(e).splitlines() if line.strip()), "no reason")
         raise ModelFileError(f"its shapes contradict each other: {reason}", model=model.name) from e
 
 
-def _require(graph: GraphProto, limits: Limits, name: str) -> None:
+def _require(graph: GraphProto, spec: InputSpec, limits: Limits, name: str) -> None:
+    for value in graph.value_info:
+        if any(dim.dim_value < 0 for dim in value.type.tensor_type.shape.dim):
+            node = next((n for n in graph.node if value.name in n.output), onnx.NodeProto())
+            raise ModelInputError(
+                f"{_label(node)} would make a tensor of negative size from an input of "
+                f"{spec.height}×{spec.width} pixels",
+                hint="if the graph leaves its input's size free, --size may be too small for it",
+                model=name,
+            )
     total, largest, worst = _bytes(graph, {})
     if total > limits.tensors:
         raise LimitError(
@@ -84,7 +100,7 @@ def _bytes(graph: GraphProto, stored: dict[str, TensorProto]) -> tuple[int, int,
     stored |= {
         node.output[0]: a.t
         for node in graph.node
-        if node.op_type == "Constant"
+        if node.op_type == "Constant" and node.domain in STANDARD and node.output
         for a in node.attribute
         if a.HasField("t")
     }
@@ -92,7 +108,6 @@ def _bytes(graph: GraphProto, stored: dict[str, TensorProto]) -> tuple[int, int,
     total, largest, worst = 0, 0, "none"
     for node in graph.node:
         made = [sum(sizes.get(value, 0) for value in node.output)]
-        label = f"{node.op_type} `{node.name}`" if node.name else node.op_type
         trips = _trips(node, stored)
         for body in graphs(node):
             inside, one, where = _bytes(body, stored)
@@ -100,15 +115,19 @@ def _bytes(graph: GraphProto, stored: dict[str, TensorProto]) -> tuple[int, int,
             if one * trips > largest:
                 largest, worst = one * trips, where
         if sum(made) > largest:
-            largest, worst = sum(made), label
+            largest, worst = sum(made), _label(node)
         total += sum(made)
     return total, largest, worst
+
+
+def _label(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} `{short(node.name)}`" if node.name else node.op_type
 
 
 def _trips(node: onnx.NodeProto, stored: dict[str, TensorProto]) -> int:
     """Returns how often the body of `node` runs, where that is stored; else 1."""
     count = stored.get(node.input[0]) if node.op_type == "Loop" and node.input else None
-    if count is None or math.prod(count.dims) != 1:
+    if count is None or math.prod(count.dims) != 1 or count.data_type != TensorProto.INT64:
         return 1
     return max(1, int(numpy_helper.to_array(count).reshape(-1)[0]))
 
@@ -120,9 +139,7 @@ def _size_of(value: onnx.ValueInfoProto) -> int:
         return 0
     count = 1
     for dim in kind.shape.dim:
-        size = dim.dim_value if dim.HasField("dim_value") else 1
-        # Inference of a product beyond 64 bits gives what is left of it.
-        count = min(_MANY, count * (size if size >= 0 else _MANY))
+        count = min(_MANY, count * (dim.dim_value if dim.HasField("dim_value") else 1))
     try:
         width = helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
     except KeyError:

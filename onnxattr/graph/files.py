@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, external_data_helper
 
 from onnxattr.errors import LimitError, ModelFileError
-from onnxattr.graph.walk import messages
+from onnxattr.graph.walk import messages, short
 from onnxattr.limits import Limits
 
 _GIB = 2**30
@@ -68,9 +68,17 @@ def read_external_data(
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
+        where = f"its external data file `{short(location)}`"
+        if len(entries) < len(tensor.external_data):
+            raise ModelFileError(f"{where} is described twice", model=name)
+        if "\0" in location:
+            # What reads the name as C does ends there, and may open another file.
+            raise ModelFileError(f"{where} cannot be used: its name holds a zero", model=name)
+        if len(location) > limits.name:
+            raise LimitError(f"{where} has a name of {len(location):,} characters", model=name)
         if folder is None:
             raise ModelFileError(
-                f"weights are in a second file, `{location}`, which bytes cannot bring along",
+                f"weights are in a second file, `{short(location)}`, that bytes cannot bring along",
                 hint="give the path of the model instead",
                 model=name,
             )
@@ -81,12 +89,12 @@ def read_external_data(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Of keys that nobody knows.
                 external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        # RuntimeError: C++'s filesystem errors.
+        except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
             detail = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
-            missing = not os.path.lexists(folder / location) if "\0" not in location else True
-            reason = "is missing" if missing else f"cannot be used: {detail}"
+            missing = not os.path.lexists(folder / location)
             raise ModelFileError(
-                f"its external data file `{location}` {reason}",
+                f"{where} is missing" if missing else f"{where} cannot be used: {detail}",
                 hint="put it beside the model, under the name that it was exported with",
                 model=name,
             ) from None

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from onnxattr.errors import ModelInputError
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
+from onnxattr.graph.walk import short
 from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
 
 #: Height and width where the graph leaves them free and nobody says: the field's habit.
@@ -107,9 +108,14 @@ def describe(value: onnx.ValueInfoProto) -> str:
 _NUMPY_TYPES = frozenset(helper.get_all_tensor_dtypes())
 
 
+#: Inputs that a message names.
+_LISTED = 8
+
+
 def _only_input(model: Model) -> onnx.ValueInfoProto:
     values = graph_inputs(model.proto.graph)
-    listing = ", ".join(f"`{v.name}` {describe(v)}" for v in values) or "none"
+    listing = ", ".join(f"`{short(v.name)}` {describe(v)}" for v in values[:_LISTED]) or "none"
+    listing += f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
     images = [
         v
         for v in values

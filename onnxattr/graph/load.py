@@ -14,6 +14,7 @@ from onnxattr.errors import LimitError, ModelFileError, SupportError
 from onnxattr.graph.bounds import require_bounds, require_fitting_tensors
 from onnxattr.graph.files import read_external_data, read_file
 from onnxattr.graph.origin import origin
+from onnxattr.graph.walk import STANDARD
 from onnxattr.limits import Limits
 from onnxattr.types import Model
 
@@ -105,7 +106,7 @@ def load(
 
 def default_opset(proto: onnx.ModelProto) -> int:
     """Returns the version of the default operator set that `proto` imports, 0 if none."""
-    return next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
+    return next((o.version for o in proto.opset_import if o.domain in STANDARD), 0)
 
 
 def weights(proto: onnx.ModelProto) -> Iterator[tuple[str, TensorProto]]:
@@ -113,7 +114,7 @@ def weights(proto: onnx.ModelProto) -> Iterator[tuple[str, TensorProto]]:
     for tensor in proto.graph.initializer:
         yield tensor.name, tensor
     for node in proto.graph.node:
-        if node.op_type == "Constant":
+        if node.op_type == "Constant" and node.domain in STANDARD and node.output:
             yield from ((node.output[0], a.t) for a in node.attribute if a.HasField("t"))
 
 
@@ -198,7 +199,7 @@ def _check_known(proto: onnx.ModelProto, name: str) -> None:
     unknown = Counter(
         node.op_type
         for node in proto.graph.node
-        if node.domain in ("", "ai.onnx")
+        if node.domain in STANDARD
         and (node.domain, node.op_type) not in functions
         and not onnx.defs.has(node.op_type, opset, "")
     )

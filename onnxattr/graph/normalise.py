@@ -34,13 +34,13 @@ def normalise(
     Raises:
         SupportError: A pass cannot handle the graph; names the pass.
     """
-    graph = ir.from_proto(_bare(model.proto))
     rename = passes.Rename()
     sequence: list[ir.passes.PassBase] = [
         passes.Cut(outputs or [value.name for value in model.proto.graph.output]),
         common.RemoveInitializersFromInputsPass(),
         common.InlinePass(),
         passes.Remember(),
+        common.RemoveUnusedNodesPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
@@ -56,18 +56,20 @@ def normalise(
         passes.JoinOutputs(),
         rename,
     ]
-    done: list[str] = []
-    for step in sequence:
-        try:
+    doing = "reading it"
+    try:
+        graph = ir.from_proto(_bare(model.proto))
+        for step in sequence:
+            doing = type(step).__name__
             graph = step(graph).model
-        except Exception as error:
-            after = f" after {', '.join(done)}" if done else ""
-            raise SupportError(
-                f"the graph cannot be rewritten: {type(step).__name__}{after} failed: {error}",
-                model=model.name,
-            ) from error
-        done.append(type(step).__name__)
-    return dataclasses.replace(model, proto=ir.to_proto(graph), names=rename.names)
+        doing = "writing it"
+        proto = ir.to_proto(graph)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SupportError(
+            f"the graph cannot be rewritten: {doing} failed: {reason}", model=model.name
+        ) from error
+    return dataclasses.replace(model, proto=proto, names=rename.names)
 
 
 def shape(spec: InputSpec) -> list[int | str]:

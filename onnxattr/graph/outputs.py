@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import onnx
 
 from onnxattr.errors import UsageError
+from onnxattr.graph.walk import STANDARD
 from onnxattr.registry import suggestion
 from onnxattr.types import Model, OnnxNode, Representation
 
@@ -58,6 +59,7 @@ def representation(model: Model, at: str = "feature") -> Representation:
 
 @dataclass(frozen=True)
 class _Walk:
+    #: Nodes of ONNX's own operators by what they make; what others read and mean is unknown.
     producers: dict[str, onnx.NodeProto]
     stored: dict[str, tuple[int, ...]]
     inputs: frozenset[str]
@@ -65,7 +67,13 @@ class _Walk:
     @classmethod
     def of(cls, graph: onnx.GraphProto) -> "_Walk":
         return cls(
-            producers={value: node for node in graph.node for value in node.output if value},
+            producers={
+                value: node
+                for node in graph.node
+                if node.domain in STANDARD
+                for value in node.output
+                if value
+            },
             stored={t.name: tuple(t.dims) for t in graph.initializer},
             inputs=frozenset(v.name for v in graph.input) - {t.name for t in graph.initializer},
         )

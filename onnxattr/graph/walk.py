@@ -9,6 +9,12 @@ from onnx import FunctionProto, GraphProto, NodeProto
 #: Strings that are text, not names: they may be long.
 _TEXT = {"doc_string", "value"}
 
+#: Characters of a name that a message quotes.
+_QUOTED = 80
+
+#: How the operators of ONNX itself call their domain.
+STANDARD = ("", "ai.onnx")
+
 
 def messages(proto: onnx.ModelProto) -> Iterator[Message]:
     """Yields every message in `proto`, itself included, those of unknown use among them."""
@@ -30,10 +36,17 @@ def names(message: Message) -> Iterator[tuple[str, str]]:
         UnicodeDecodeError: One is not UTF-8, which protobuf lets through as bytes.
     """
     for field, value in message.ListFields():
-        if field.type != field.TYPE_STRING or field.name in _TEXT:
+        if field.type != field.TYPE_STRING:
             continue
         for name in [value] if isinstance(value, str | bytes) else value:
-            yield field.name, name.decode() if isinstance(name, bytes) else name
+            text = name.decode() if isinstance(name, bytes) else name
+            if field.name not in _TEXT:
+                yield field.name, text
+
+
+def short(name: str) -> str:
+    """Returns a name as messages quote it: hundreds of characters tell no more than eighty."""
+    return name if len(name) <= _QUOTED else f"{name[:_QUOTED]}…"
 
 
 def graphs(node: NodeProto) -> Iterator[GraphProto]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from onnxattr.errors import ModelInputError, OnnxattrError
+from onnxattr.errors import OnnxattrError
 from onnxattr.graph.budget import require_budget
 from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.normalise import normalise
@@ -38,15 +38,18 @@ def inspect_model(
     chosen: Representation | None = None
     missing: tuple[Unsupported, ...] = ()
     tried: Attributed | None = None
+    bomb = False
     try:
         spec = image_input(model, options)
         require_budget(model, spec, limits)
-    except ModelInputError as error:
+    except OnnxattrError as error:
+        bomb = spec is not None
         problems.append(error.message)
     try:
         chosen = representation(model, at)
-        dialect = normalise(model, outputs=[chosen.value], spec=spec, own=OPERATORS)
-        missing = unsupported(dialect)
+        if not bomb:  # Inference of its shapes alone may take all memory.
+            dialect = normalise(model, outputs=[chosen.value], spec=spec, own=OPERATORS)
+            missing = unsupported(dialect)
     except OnnxattrError as error:
         problems.append(error.message)
     if missing:
@@ -54,8 +57,10 @@ def inspect_model(
     if not problems:
         # Converters read constants and attributes that the list of operators does not show.
         try:
-            to_network(model, at=at, options=options)
-            tried = trial() if trial else None
+            if trial:
+                tried = trial()
+            else:
+                to_network(model, at=at, options=options)
         except OnnxattrError as error:
             problems.append(error.message)
     graph = model.proto.graph

@@ -210,6 +210,8 @@ def refusal_of(error: BaseException) -> Refusal:
     if isinstance(error, MemoryError):
         hint = "--max-memory allows more; --batch-size or --size with smaller numbers take less"
         return Refusal("LimitError", "it takes more memory than it may have", hint)
+    if "can't allocate memory" in str(error):  # As torch says it on the CPU.
+        return refusal_of(MemoryError())
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, RecursionError):
         return Refusal("SupportError", f"its graph is nested too deeply ({reason})"[:200], "")

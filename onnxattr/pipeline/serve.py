@@ -70,7 +70,7 @@ def answer(request: Request, channel: Channel) -> None:
         channel.send(_inspect(request))
     elif isinstance(request, Examine):
         device = enter(request.place)
-        examination = Examination(request, device)
+        examination = Examination(_load(request.source, request.place), request, device)
         channel.send(examination.described)
         while isinstance(wanted := channel.receive(Request, _ANY), Attribute):
             channel.send(examination.attribute(wanted))
@@ -88,25 +88,24 @@ class Examination:
     """One model on its way from a file to maps; torch is imported when the first are asked for.
 
     Args:
-        request: Which model, and how.
+        model: The model as it was given.
+        request: What is wanted of it.
         device: Where to compute.
 
     Raises:
         OnnxattrError: The model cannot be used.
     """
 
-    def __init__(self, request: Examine, device: str) -> None:
-        self._request, self._device = request, device
-        self._model = _load(request.source, request.place)
-        spec = image_input(self._model, request.input)
+    def __init__(self, model: Model, request: Examine, device: str) -> None:
+        self._model, self._request, self._device = model, request, device
         self.described = Described(
-            sha256=self._model.sha256,
-            external=self._model.external,
-            origin=self._model.origin,
-            opset=self._model.opset,
-            parameters=self._model.parameters,
-            spec=spec,
-            representation=representation(self._model, request.at),
+            sha256=model.sha256,
+            external=model.external,
+            origin=model.origin,
+            opset=model.opset,
+            parameters=model.parameters,
+            spec=image_input(model, request.input),
+            representation=representation(model, request.at),
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
@@ -196,11 +195,11 @@ def _inspect(request: Inspect) -> Inspected:
     from onnxattr.pipeline.inspection import inspect_model
 
     model = _load(request.source, request.place)
-    trial = (lambda: _trial(request)) if request.check else None
+    trial = (lambda: _trial(model, request)) if request.check else None
     return Inspected(inspect_model(model, request.at, request.input, request.place.limits, trial))
 
 
-def _trial(request: Inspect) -> Attributed:
+def _trial(model: Model, request: Inspect) -> Attributed:
     """Runs a model on a few of the built-in probes, with all checks."""
     from onnxattr.probes import load_probes
 
@@ -213,4 +212,4 @@ def _trial(request: Inspect) -> Attributed:
         batch_size=None,
     )
     images = load_probes(limit=_PROBES).images
-    return Examination(examine, "cpu").attribute(Attribute(pack(images), check=True))
+    return Examination(model, examine, "cpu").attribute(Attribute(pack(images), check=True))
