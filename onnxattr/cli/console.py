@@ -62,11 +62,23 @@ def write(result: Result, form: Format, output: Path | None) -> None:
     """Writes `result` to the file `output`, or to stdout.
 
     Raises:
-        UsageError: The file cannot be written; what it held is still there.
+        UsageError: The file cannot be written, and what it held is still there; or stdout cannot.
     """
     if output is not None and output != STDOUT:
         _replace(output, as_text(result, form))
         return
+    try:
+        _print(result, form)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What was not written must not be tried again when the interpreter ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
+        raise UsageError(f"stdout cannot be written: {error.strerror or error}") from None
+
+
+def _print(result: Result, form: Format) -> None:
+    """Writes `result` to stdout."""
     if form is Format.table and sys.stdout.isatty():
         from onnxattr.report.table import render
 
@@ -238,7 +250,11 @@ def _say(*parts: tuple[str, str], console: Console | None = None) -> None:
     console = console or stderr()
     if console.options.ascii_only:
         parts = tuple((in_ascii(text), style) for text, style in parts)
-    console.print(Text.assemble(*parts))
+    try:
+        console.print(Text.assemble(*parts))
+    except OSError:
+        # On a full disk nobody reads messages; the result may still have a reader.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
 
 
 def _message(text: str) -> str:

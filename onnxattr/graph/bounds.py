@@ -109,6 +109,13 @@ def _check_constant(node: NodeProto, name: str) -> None:
 
 def _check_domains(proto: onnx.ModelProto, name: str) -> None:
     """An operator set that is imported twice has two versions, and engines take one of them."""
+    for opset in (*proto.opset_import, *(o for f in proto.functions for o in f.opset_import)):
+        if not 1 <= opset.version < 2**31:
+            raise ModelFileError(
+                f"it imports version {opset.version} of the operator set "
+                f"`{short(opset.domain) or 'ai.onnx'}`",
+                model=name,
+            )
     for imports in (proto.opset_import, *(f.opset_import for f in proto.functions)):
         domains = ["" if o.domain in STANDARD else o.domain for o in imports]
         for domain, count in Counter(domains).items():
