@@ -1,6 +1,6 @@
-"""Named choices filled by a decorator. Imports only `errors`."""
+"""Named choices. Imports only `errors`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Generic, TypeVar
 
@@ -22,30 +22,16 @@ def suggestion(name: str, names: Iterable[str]) -> str:
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A read-only mapping from name to choice, filled by `register`.
+    """A mapping from name to choice, which answers an unknown name with the valid ones.
 
     Args:
         kind: What the choices are, for messages: `method`, `device`, …
+        entries: The choices by name.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
         self._kind = kind
-        self._entries: dict[str, T] = {}
-
-    def register(self, name: str) -> Callable[[T], T]:
-        """Returns a decorator that files its object under `name`.
-
-        Raises:
-            ValueError: `name` is taken.
-        """
-
-        def decorate(entry: T) -> T:
-            if name in self._entries:
-                raise ValueError(f"{self._kind} `{name}` is registered already")
-            self._entries[name] = entry
-            return entry
-
-        return decorate
+        self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> T:
         try:

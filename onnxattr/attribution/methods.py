@@ -13,8 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from onnxattr.errors import UsageError
-from onnxattr.registry import closest
+from onnxattr.registry import Registry
 
 if TYPE_CHECKING:
     import torch
@@ -25,17 +24,9 @@ if TYPE_CHECKING:
     Method = Callable[[Network], Explain]
 
 #: Name → the module of this package whose function of that name, with underscores, prepares it.
-METHODS = {"saliency": "gradients", "grad-input": "gradients", "elrp": "relevance"}
-
-
-def require(name: str) -> None:
-    """Makes sure that there is a method of this name.
-
-    Raises:
-        UsageError: There is none; names the closest.
-    """
-    if name not in METHODS:
-        raise UsageError(f"there is no method `{name}`", hint=closest(name, METHODS))
+METHODS = Registry(
+    "method", {"saliency": "gradients", "grad-input": "gradients", "elrp": "relevance"}
+)
 
 
 def find(name: str) -> Method:
@@ -44,7 +35,6 @@ def find(name: str) -> Method:
     Raises:
         UsageError: There is no such method.
     """
-    require(name)
     module = import_module(f"onnxattr.attribution.{METHODS[name]}")
     method: Method = getattr(module, name.replace("-", "_"))
     return method

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from onnxattr.attribution.methods import METHODS
 from onnxattr.errors import UsageError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
@@ -27,6 +28,9 @@ class Options:
         seed: Of the bootstrap.
         limits: What a model may cost.
         store: Directory of finished maps; `default` for the user's cache, None for none.
+
+    Raises:
+        UsageError: There is no such method, or a number is too small.
     """
 
     method: str = "saliency"
@@ -42,6 +46,7 @@ class Options:
     store: str | Path | None = "default"
 
     def __post_init__(self) -> None:
+        METHODS[self.method]  # An unknown name raises.
         for key, lowest in (("batch_size", 1), ("limit", 1), ("seed", 0), ("workers", 1)):
             value = getattr(self, key)
             if value is not None and value < lowest:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from onnxattr.attribution import methods
 from onnxattr.errors import ProbeError, RankingError, UsageError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
@@ -78,7 +77,6 @@ def build_space(
         failures.append(failure)
         progress.failed(failure)
 
-    methods.require(options.method)  # A wrong name is told before any work is done.
     store = job.open_store(options.store)
     stop = stop or threading.Event()
     devices, probes = prepare(given, options, stop)
@@ -164,7 +162,6 @@ def attribute_one(source: Source, given: ProbeSource, options: Options) -> Maps:
     Raises:
         OnnxattrError: The model, one of the probes or the options cannot be used.
     """
-    methods.require(options.method)
     stop = threading.Event()
     _, probes = prepare(given, options, stop)
     if probes.failures and not isinstance(given, Probes):
