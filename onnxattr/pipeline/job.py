@@ -1,9 +1,7 @@
 """The parent's side of a model: asks a worker for what the store lacks, and keeps what comes."""
 
 import hashlib
-import math
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,8 +15,6 @@ from onnxattr.arrays import Float32, UInt8
 from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit
-from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
-from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import (
     Attribute,
     Attributed,
@@ -33,6 +29,7 @@ from onnxattr.pipeline.messages import (
     unpack,
 )
 from onnxattr.pipeline.options import Options
+from onnxattr.pipeline.trust import hash_source, malformed, require_sense
 from onnxattr.store import Block, Store, make_key
 from onnxattr.types import Failure, GradientCheck, Maps, Parity, Probes, Summary
 
@@ -55,9 +52,6 @@ CHUNK = 16
 
 #: The batch size where nobody says and the graph leaves it free.
 BATCH = 8
-
-#: Bytes that are read at a time.
-_PIECE = 2**20
 
 #: Bytes of all maps of a model, which this process holds.
 MAX_MAPS = 2**31
@@ -112,50 +106,6 @@ def failure_of(name: str, error: Exception) -> Failure:
     return Failure(name, reason, "this is a bug in onnxattr, or memory ran out")
 
 
-def hash_source(source: Source, limits: Limits) -> str:
-    """Returns the SHA-256 of a model's bytes, which are read once more and not looked into.
-
-    A worker that a file has taken over may say of it what it likes; this is what it cannot choose.
-
-    Raises:
-        WorkerError: The file cannot be read any more.
-    """
-    if source.path is None:
-        return hashlib.sha256(source.data or b"").hexdigest()
-    digest, size = hashlib.sha256(), 0
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(source.path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError("it is no regular file any more")
-            while size <= limits.file_size and (piece := file.read(_PIECE)):
-                digest.update(piece)
-                size += len(piece)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise WorkerError(f"the file cannot be read a second time: {reason}") from None
-    return digest.hexdigest()
-
-
-def _require_sense(found: Described, digest: str, name: str) -> None:
-    """Makes sure that a worker describes a model that there can be."""
-    spec = found.spec
-    sensible = (
-        1 <= spec.height <= MAX_SIZE
-        and 1 <= spec.width <= MAX_SIZE
-        and (spec.batch is None or 1 <= spec.batch <= MAX_BATCH)
-        and all(map(math.isfinite, (*spec.range, *spec.mean, *spec.std)))
-        and len(found.sha256) == len(digest)
-        and (found.external or found.sha256 == digest)
-    )
-    if not sensible:
-        raise WorkerError(
-            "its worker describes another model than the file",
-            hint="did the file change while it was read?",
-            model=name,
-        )
-
-
 def hash_probe(image: UInt8) -> str:
     """Returns the SHA-256 of one probe's shape and pixels."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
@@ -205,7 +155,7 @@ class Examiner:
         )
         found = expect(channel, Described, name)
         digest = hash_source(source, options.limits)
-        _require_sense(found, digest, name)
+        require_sense(found, digest, name)
         shape = (len(self._hashes), found.spec.height, found.spec.width)
         if 4 * int(np.prod(shape, dtype=object)) > MAX_MAPS:
             raise LimitError(
@@ -242,7 +192,7 @@ class Examiner:
         channel.send(Attribute(pack(self._probes.images[chunk]), check))
         most = 4 * len(chunk) * size[0] * size[1] + MAX_MESSAGE
         answer = expect(channel, Attributed, name, most)
-        if _malformed(_facts(answer)) or not np.isfinite(list(answer.seconds.values())).all():
+        if malformed(_facts(answer)) or not np.isfinite(list(answer.seconds.values())).all():
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
 
@@ -271,7 +221,7 @@ class Examiner:
         """Fills in the maps that the store has; returns the places of the others."""
         wanted, rows = set(self._hashes), {}
         for block in self._blocks(key):
-            if block.values.shape[1:] != values.shape[1:] or _malformed(block.facts):
+            if block.values.shape[1:] != values.shape[1:] or malformed(block.facts):
                 continue
             used = [(h, row) for row, h in enumerate(block.probes) if h in wanted]
             rows.update({h: block.values[row] for h, row in used})
@@ -363,29 +313,6 @@ def _facts(answer: Attributed) -> dict[str, Any]:
         if check
         else None,
     }
-
-
-def _malformed(facts: Mapping[str, Any]) -> bool:
-    """Whether facts are not those of `_facts`: a store may have been written by anybody."""
-    if facts.keys() != {"batch", "parity", "tolerance", "gradient"}:
-        return True
-    check = facts["gradient"]
-    if check is not None and not (
-        isinstance(check, dict)
-        and check.keys() == {"error", "tolerance", "probes"}
-        and _within(check["error"], check["tolerance"])
-        and _count(check["probes"])
-    ):
-        return True
-    return not (_count(facts["batch"]) and _within(facts["parity"], facts["tolerance"]))
-
-
-def _within(error: object, tolerance: object) -> bool:
-    return all(type(v) in (int, float) for v in (error, tolerance)) and 0 <= error <= tolerance < 1  # type: ignore[operator]
-
-
-def _count(value: object) -> bool:
-    return type(value) is int and 0 < value < 2**31
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from onnxattr.errors import LimitError, StoreError, SupportError, WorkerError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
 from onnxattr.pipeline import job
-from onnxattr.pipeline.job import Examiner, failure_of, hash_source
+from onnxattr.pipeline.job import Examiner, failure_of
 from onnxattr.pipeline.messages import (
     Array,
     Attribute,
@@ -28,6 +28,7 @@ from onnxattr.pipeline.messages import (
     unpack,
 )
 from onnxattr.pipeline.options import Options
+from onnxattr.pipeline.trust import hash_source
 from onnxattr.store import Store
 from onnxattr.types import GradientCheck, InputSpec, Origin, Probes, Representation
 

@@ -1,0 +1,87 @@
+"""What is believed of a worker, of a file and of the store: what can be checked, and no more."""
+
+import hashlib
+import math
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+from onnxattr.errors import WorkerError
+from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
+from onnxattr.limits import Limits
+from onnxattr.pipeline.messages import Described, Source
+
+#: Bytes that are read at a time.
+_PIECE = 2**20
+
+
+def hash_source(source: Source, limits: Limits) -> str:
+    """Returns the SHA-256 of a model's bytes, which are read once more and not looked into.
+
+    A worker that a file has taken over may say of it what it likes; this is what it cannot choose.
+
+    Raises:
+        WorkerError: The file cannot be read any more.
+    """
+    if source.path is None:
+        return hashlib.sha256(source.data or b"").hexdigest()
+    digest, size = hashlib.sha256(), 0
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(source.path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError("it is no regular file any more")
+            while size <= limits.file_size and (piece := file.read(_PIECE)):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WorkerError(f"the file cannot be read a second time: {reason}") from None
+    return digest.hexdigest()
+
+
+def require_sense(found: Described, digest: str, name: str) -> None:
+    """Makes sure that a worker describes a model that there can be, and the one that was meant.
+
+    Raises:
+        WorkerError: It does not.
+    """
+    spec = found.spec
+    sensible = (
+        1 <= spec.height <= MAX_SIZE
+        and 1 <= spec.width <= MAX_SIZE
+        and (spec.batch is None or 1 <= spec.batch <= MAX_BATCH)
+        and all(map(math.isfinite, (*spec.range, *spec.mean, *spec.std)))
+        and len(found.sha256) == len(digest)
+        and (found.external or found.sha256 == digest)
+    )
+    if not sensible:
+        raise WorkerError(
+            "its worker describes another model than the file",
+            hint="did the file change while it was read?",
+            model=name,
+        )
+
+
+def malformed(facts: Mapping[str, Any]) -> bool:
+    """Whether facts are not what `job` writes: a store may have been written by anybody."""
+    if facts.keys() != {"batch", "parity", "tolerance", "gradient"}:
+        return True
+    check = facts["gradient"]
+    if check is not None and not (
+        isinstance(check, dict)
+        and check.keys() == {"error", "tolerance", "probes"}
+        and _within(check["error"], check["tolerance"])
+        and _count(check["probes"])
+    ):
+        return True
+    return not (_count(facts["batch"]) and _within(facts["parity"], facts["tolerance"]))
+
+
+def _within(error: object, tolerance: object) -> bool:
+    return all(type(v) in (int, float) for v in (error, tolerance)) and 0 <= error <= tolerance < 1  # type: ignore[operator]
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 0 < value < 2**31
