@@ -1,6 +1,7 @@
 """Sources ordered by similarity, with the spread that the probes leave."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,12 +26,19 @@ def bootstrap_means(cosines: Float64, seed: int, resamples: int = RESAMPLES) -> 
         resamples: Number of draws.
     """
     count = cosines.shape[1]
-    draws = np.random.default_rng(seed).multinomial(count, [1 / count] * count, size=resamples)
+    draws = _draws(count, seed, resamples)
     usable = ~np.isnan(cosines)
     total = np.where(usable, cosines, 0.0) @ draws.T
     weight = usable.astype(np.float64) @ draws.T
     means: Float64 = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
     return means
+
+
+@lru_cache(maxsize=1)
+def _draws(count: int, seed: int, resamples: int) -> Float64:
+    """Returns how often each probe is drawn, [resample, probe]; every target uses the same."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(count, [1 / count] * count, size=resamples).astype(np.float64)
 
 
 def interval(means: Float64) -> tuple[float, float]:
