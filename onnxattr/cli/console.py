@@ -15,7 +15,8 @@ from rich.text import Text
 
 from onnxattr.errors import OnnxattrError, UsageError
 from onnxattr.report.rows import Result
-from onnxattr.report.text import MAX_TEXT, clean, in_ascii
+from onnxattr.report.text import in_ascii
+from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import Comparison, Failure, Ranking, Summary
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.

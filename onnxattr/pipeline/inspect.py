@@ -13,6 +13,7 @@ from onnxattr.limits import Limits
 from onnxattr.pipeline.job import HEAVY, SERVE, expect, failure_of, place_of
 from onnxattr.pipeline.messages import Inspect, Inspected, source_of
 from onnxattr.pipeline.options import Options
+from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import Failure, Inspection, Survey
 
 
@@ -62,7 +63,8 @@ def inspect(
         workers.warm()
         channel.send(Inspect(place, source, options.at, options.input, check_gradient))
         inspection = expect(channel, Inspected, name).inspection
-        return dataclasses.replace(inspection, name=name, path=str(path))
+        problems = tuple(clean(problem, MAX_TEXT) for problem in inspection.problems)
+        return dataclasses.replace(inspection, name=name, path=str(path), problems=problems)
 
     jobs = [lambda channel, _, n=name, p=path: ask(n, p, channel) for name, path in found.items()]
     outcomes = dict(workers.run(jobs))

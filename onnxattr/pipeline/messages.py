@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 
 from onnxattr import errors
-from onnxattr.errors import LimitError, OnnxattrError, WorkerError
+from onnxattr.errors import OnnxattrError, WorkerError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
+from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     Failure,
     GradientCheck,
@@ -20,9 +21,6 @@ from onnxattr.types import (
     Origin,
     Representation,
 )
-
-#: Characters of a string that a worker sends: more is no message but an attack.
-_MAX_STRING = 4096
 
 _ERRORS: dict[str, type[OnnxattrError]] = {
     name: kind
@@ -221,14 +219,13 @@ def refusal_of(error: BaseException) -> Refusal:
 def error_of(refusal: Refusal, name: str) -> OnnxattrError:
     """Returns the error that a worker met, on the side of its parent."""
     kind = _ERRORS.get(refusal.kind, WorkerError)
-    if kind is LimitError or refusal.message:
-        return kind(refusal.message[:_MAX_STRING], hint=refusal.hint[:_MAX_STRING], model=name)
-    return kind("its worker gave no reason", model=name)
+    message = clean(refusal.message, MAX_TEXT) or "its worker gave no reason"
+    return kind(message, hint=clean(refusal.hint, MAX_TEXT), model=name)
 
 
 def printable(text: str) -> str:
     """Returns `text` without what UTF-8 cannot hold, at most 4096 characters of it."""
-    text = text if len(text) <= _MAX_STRING else text[: _MAX_STRING - 1] + "…"
+    text = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
     return text.encode("utf-8", "backslashreplace").decode()
 
 

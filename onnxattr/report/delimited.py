@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxattr.report.json import plain
 from onnxattr.report.rows import Result, rows
-from onnxattr.report.text import MAX_TEXT, clean
+from onnxattr.sanitise import MAX_TEXT, clean
 
 #: A spreadsheet runs a cell that starts like a formula, some of them also in full width.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxattr.report.rows import Result
-from onnxattr.report.text import MAX_TEXT, clean
+from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import Comparison, Ranking, Similarity
 
 SCHEMA_VERSION = 1

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from onnxattr.report.rows import Result, rows
-from onnxattr.report.text import MAX_TEXT, clean
+from onnxattr.sanitise import MAX_TEXT, clean
 
 
 def to_markdown(result: Result) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from onnxattr.report import text
 from onnxattr.report.rows import Result
+from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     Comparison,
     Inspection,
@@ -100,7 +101,7 @@ def _ranking(result: Ranking, console: Console) -> Iterator[RenderableType]:
         yield _closest_table(result, models, console)
     else:
         (target,) = result.targets
-        yield Text(f"Sources for {text.clean(target.name)}, closest first", "bold")
+        yield Text(f"Sources for {clean(target.name)}, closest first", "bold")
         sources = _sources_table(target, models, console, centred=result.similarity.centred)
         yield sources
         if "parity" not in [column.header for column in sources.columns]:
@@ -118,7 +119,7 @@ def stored_table(entries: Iterable[StoredMaps], now: float) -> Table:
     names = (_name("model"), Column("sha256"), Column("method"), _name("attributed at"))
     table = _table(*names, *map(_right, ("probes", "MiB", "last used")))
     for entry in entries:
-        about = {key: text.clean(str(value)) for key, value in entry.about.items()}
+        about = {key: clean(str(value)) for key, value in entry.about.items()}
         table.add_row(
             about.get("name", ""),
             about.get("model", "")[:12],
@@ -143,8 +144,8 @@ def _footer(result: Ranking | Comparison) -> str:
     what = "* is" if starred else "the input range is"
     assumed = f"; {what} assumed for {everyone}" if doubtful else ""
     return (
-        f"{settings['method']} maps at {text.clean(str(settings['at']))}, {how}; "
-        f"{number} ({text.clean(settings['probes']['source'])}); "
+        f"{settings['method']} maps at {clean(str(settings['at']))}, {how}; "
+        f"{number} ({clean(settings['probes']['source'])}); "
         f"interval: {settings['confidence']:.0%} of {settings['resamples']} "
         f"resamples of the probes{shared}{assumed}"
     )
@@ -187,7 +188,7 @@ def _closest_table(result: Ranking, models: dict[str, Summary], console: Console
             for position, source in enumerate(target.sources[:CLOSEST]):
                 _add(
                     table,
-                    Text(text.clean(target.name), "bold") if position == 0 else "",
+                    Text(clean(target.name), "bold") if position == 0 else "",
                     text.rank(source.rank, source.tied),
                     _source_name(source),
                     *([models[source.name].origin.framework] if "origin" in columns else []),
@@ -233,7 +234,7 @@ def _sources_table(
 
 
 def _comparison(result: Comparison, console: Console) -> Iterator[RenderableType]:
-    one, two = (text.clean(m.name) for m in result.models)
+    one, two = (clean(m.name) for m in result.models)
     yield from _models_tables(result.models, console)
     headline = Text.assemble(
         f"similarity of {one} and {two}: ",
@@ -268,7 +269,7 @@ def _probes_table(title: str, probes: Iterable[ProbeCosine], console: Console) -
 
 def _inspection(model: Inspection) -> Table:
     table = Table.grid(Column("", style="dim"), Column("", overflow="fold"), padding=(0, 2, 0, 0))
-    _add(table, "model", Text(text.clean(model.name), "bold"))
+    _add(table, "model", Text(clean(model.name), "bold"))
     _add(table, "file", model.path)
     _add(table, "sha256", model.sha256)
     _add(
@@ -289,9 +290,9 @@ def _inspection(model: Inspection) -> Table:
     for missing in model.unsupported:
         nodes = ", ".join(n or "(no name)" for n in missing.nodes)
         listing = f"{missing.operator} ({len(missing.nodes)}): {nodes}"
-        _add(table, "unsupported", Text(text.clean(listing, text.MAX_TEXT)))
+        _add(table, "unsupported", Text(clean(listing, MAX_TEXT)))
     for problem in model.problems:
-        _add(table, "problem", Text(text.clean(problem, text.MAX_TEXT), "red"))
+        _add(table, "problem", Text(clean(problem, MAX_TEXT), "red"))
     verdict = Text("cannot be ranked", "red") if model.problems else Text("can be ranked", "green")
     _add(table, "verdict", verdict)
     return table
@@ -342,7 +343,7 @@ def _table(*columns: Column) -> Table:
 
 def _add(table: Table, *cells: RenderableType) -> None:
     """Adds a row; strings are cleaned, and never read as rich's markup."""
-    table.add_row(*(Text(text.clean(c)) if isinstance(c, str) else c for c in cells))
+    table.add_row(*(Text(clean(c)) if isinstance(c, str) else c for c in cells))
 
 
 def _name(title: str) -> Column:
@@ -374,5 +375,5 @@ def _similarity_cells(source: Source, centred: bool, bar: int) -> list[Renderabl
 
 
 def _source_name(source: Source) -> Text:
-    name = Text(text.clean(source.name))
+    name = Text(clean(source.name))
     return name.append(" (duplicate)", "yellow") if source.duplicate else name

@@ -13,7 +13,7 @@ from PIL import Image
 from small_models import chain, encoder, save
 
 from onnxattr.cli.console import Format
-from onnxattr.report.text import MAX_NAME, clean
+from onnxattr.sanitise import MAX_NAME, clean
 
 HOSTILE = {
     "escape": "a\x1b[31mred\x1b]0;title\x07",

@@ -336,7 +336,7 @@ def test_errors_travel_as_words():
     error = SupportError("no \x1b[31m converter", hint="try", model="m")
     back = error_of(refusal_of(error), "name")
     assert isinstance(back, SupportError)
-    assert (back.message, back.hint, back.model) == ("no \x1b[31m converter", "try", "name")
+    assert (back.message, back.hint, back.model) == (r"no \x1b[31m converter", "try", "name")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ WITH_EXAMPLES = (
     "onnxattr.pipeline.inspect",
     "onnxattr.pipeline.rank",
     "onnxattr.report.json",
-    "onnxattr.report.text",
+    "onnxattr.sanitise",
     "onnxattr.space.similarity",
 )
 
