@@ -117,7 +117,8 @@ class Gate:
             )
 
     def _require_independence(self, x: torch.Tensor, ours: Float32) -> None:
-        if self._network.spec.batch or len(x) < 2 or len(ours) != len(x):
+        # Units of another form, a scalar among them, are not one row a probe.
+        if self._network.spec.batch or len(x) < 2 or ours.shape[:1] != (len(x),):
             return
         alone = relative_error(_forward(self._network, self._feed(x[:1])), ours[:1])
         if not alone <= self.tolerance:

@@ -53,7 +53,7 @@ CHUNK = 16
 #: The batch size where nobody says and the graph leaves it free.
 BATCH = 8
 
-#: Bytes of all maps of a model, which this process holds.
+#: Bytes of all maps of a model, which this process holds; less where many models share its memory.
 MAX_MAPS = 2**31
 
 
@@ -118,12 +118,15 @@ class Examiner:
         probes: The probes.
         options: What decides the maps.
         store: Where finished maps are kept, or None.
+        models: How many there will be: their maps share half of the memory that workers have.
     """
 
-    def __init__(self, probes: Probes, options: Options, store: Store | None) -> None:
+    def __init__(
+        self, probes: Probes, options: Options, store: Store | None, models: int = 1
+    ) -> None:
         self._probes, self._options, self._store = probes, options, store
         self._hashes = [hash_probe(image) for image in probes.images]
-        self._place = place_of(options)
+        self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
         #: Why the store could not be written, once.
         self.store_error: StoreError | None = None
 
@@ -157,10 +160,12 @@ class Examiner:
         digest = hash_source(source, options.limits)
         require_sense(found, digest, name)
         shape = (len(self._hashes), found.spec.height, found.spec.width)
-        if 4 * int(np.prod(shape, dtype=object)) > MAX_MAPS:
+        if 4 * int(np.prod(shape, dtype=object)) > self._share:
             raise LimitError(
-                f"its maps of {shape[1]}×{shape[2]} would take more than {MAX_MAPS >> 30} GiB",
-                hint="take fewer probes, or another --size where the model leaves it free",
+                f"its {shape[0]} maps of {shape[1]}×{shape[2]} would take more than "
+                f"{self._share / 2**30:.3g} GiB",
+                hint="take fewer probes or models, or a --size where the model leaves it free",
+                model=name,
             )
         key, about = self._key(name, found, digest)
         values = np.empty(shape, np.float32)

@@ -90,7 +90,7 @@ def build_space(
     chosen = ", ".join(dict.fromkeys(devices))
     auto = " (auto)" if options.device == "auto" else ""
     progress.begin(len(sources), len(probes.images), chosen + auto)
-    examiner = Examiner(probes, options, store)
+    examiner = Examiner(probes, options, store, len(sources))
     outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
     usable = [outcomes[name] for name in sources if name in outcomes]
     compared = _compare_maps(usable, options)

@@ -8,8 +8,12 @@ from onnxattr.arrays import Float32, Float64
 from onnxattr.space.canvas import to_canvas
 from onnxattr.types import Similarity
 
-#: Probes at a time: few enough for the processor's cache, and for any memory.
-_ROWS = 64
+#: Largest side of the canvas in pixels. All maps are brought onto it, so that without a bound one
+#: model of 8192×1 pixels and one of 1×8192 would make every map of the others half a gigabyte.
+MAX_CANVAS = 1024
+
+#: Probes at a time: few enough for the processor's cache; and bytes of the maps of all models.
+_ROWS, _BLOCK = 64, 2**28
 
 
 def similarity(
@@ -20,7 +24,8 @@ def similarity(
     A cosine is NaN on a probe where either map is zero or not finite.
 
     Args:
-        maps: One array a model, [probe, y, x]; sizes may differ, the number of probes may not.
+        maps: One array a model, [probe, y, x]; sizes may differ, the number of probes may not. They
+            meet on a canvas of the largest height and width, at most 1024 pixels each.
         names: One a model.
         centred: Scale each map to unit norm and remove the model's mean map over the probes first.
             What is removed is the same on every probe: the imprint of strides and borders, which
@@ -36,13 +41,14 @@ def similarity(
     """
     if not maps:
         return Similarity((), np.empty((0, 0)), np.empty((0, 0, 0)), centred, (0, 0), ())
-    height = max(m.shape[1] for m in maps)
-    width = max(m.shape[2] for m in maps)
+    height = min(MAX_CANVAS, max(m.shape[1] for m in maps))
+    width = min(MAX_CANVAS, max(m.shape[2] for m in maps))
     count = maps[0].shape[0]
-    centres = [_centre(m, height, width) if centred else None for m in maps]
+    step = max(1, min(_ROWS, _BLOCK // (8 * height * width * len(maps))))
+    centres = [_centre(m, height, width, step) if centred else None for m in maps]
     per_probe = np.empty((len(maps), len(maps), count))
-    for start in range(0, count, _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, count, step):
+        rows = slice(start, start + step)
         units = [_units(m[rows], height, width, c) for m, c in zip(maps, centres, strict=True)]
         for k, block in enumerate(np.stack(units, axis=1), start):
             per_probe[:, :, k] = np.clip(block @ block.T, -1.0, 1.0)
@@ -58,11 +64,11 @@ def similarity(
     )
 
 
-def _centre(maps: Float32, height: int, width: int) -> Float64:
+def _centre(maps: Float32, height: int, width: int, step: int) -> Float64:
     """Returns the mean of a model's usable maps at unit norm, [pixel]; NaN where none is usable."""
     total, usable = np.zeros(height * width), 0
-    for start in range(0, len(maps), _ROWS):
-        units = _units(maps[start : start + _ROWS], height, width, None)
+    for start in range(0, len(maps), step):
+        units = _units(maps[start : start + step], height, width, None)
         units = units[~np.isnan(units[:, 0])]
         total += units.sum(axis=0)
         usable += len(units)

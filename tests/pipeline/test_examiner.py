@@ -176,7 +176,7 @@ def test_a_worker_whose_numbers_make_no_sense(changes, tmp_path):
 
 
 def test_more_maps_than_this_process_can_hold():
-    with pytest.raises(LimitError, match="its maps of 8192×8192 would take more than 2 GiB"):
+    with pytest.raises(LimitError, match="its 20 maps of 8192×8192 would take more than 2 GiB"):
         examine(Talk(described(spec={"height": 8192, "width": 8192})))
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from onnxattr.space import similarity as module
 from onnxattr.space.canvas import to_canvas
 from onnxattr.space.similarity import paper_distance, similarity
 
@@ -152,3 +153,34 @@ def test_a_larger_model_does_not_change_how_alike_the_others_are(centred: bool) 
     after = similarity([*small, *large], NAMES[:3], centred=centred)
     assert after.canvas == (18, 18)
     np.testing.assert_allclose(after.matrix[:2, :2], before.matrix, atol=1e-12)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_the_size_of_a_block_does_not_matter(monkeypatch, centred):
+    rng = np.random.default_rng(0)
+    maps = [rng.normal(size=(7, 5, 6)).astype(np.float32) for _ in range(3)]
+    maps[1][2] = 0
+    maps[2][4, 0, 0] = np.nan
+    whole = similarity(maps, list("abc"), centred=centred)
+    for rows, size in ((1, 2**28), (3, 2**28), (64, 1)):
+        monkeypatch.setattr(module, "_ROWS", rows)
+        monkeypatch.setattr(module, "_BLOCK", size)
+        parts = similarity(maps, list("abc"), centred=centred)
+        np.testing.assert_allclose(parts.per_probe, whole.per_probe, atol=1e-13)
+        assert parts.unusable == whole.unusable == (0, 1, 1)
+
+
+def test_no_model_makes_the_canvas_of_all_as_large_as_it_likes(monkeypatch):
+    """A tall map and a wide one meet on a canvas of both sizes; beyond the bound they shrink."""
+    rng = np.random.default_rng(1)
+    tall, wide = rng.random((4, 24, 2), np.float32), rng.random((4, 2, 24), np.float32)
+    monkeypatch.setattr(module, "MAX_CANVAS", 12)
+    result = similarity([tall, wide, tall], list("abc"))
+    assert result.canvas == (12, 12)
+    halved = tall.reshape(4, 12, 2, 2).mean(axis=2)
+    np.testing.assert_allclose(
+        result.per_probe[0, 1],
+        similarity([halved, wide.reshape(4, 2, 12, 2).mean(axis=3)], list("ab")).per_probe[0, 1],
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(result.per_probe[0, 2], 1)

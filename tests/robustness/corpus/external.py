@@ -310,8 +310,8 @@ CASES: list[Case] = [
                 None,
                 stored(file("w.bin"), *at("w.bin", checksum=hashlib.sha1(WEIGHTS).hexdigest())),
             ),
-            # ONNX leaves it open whether there is a checksum, and no engine reads it; the bytes that
-            # were read are those that all of them get, and that are hashed.
+            # ONNX leaves it open whether there is a checksum, and no engine reads it. The bytes
+            # that were read are those that all of them get, and that are hashed.
             "external-checksum-wrong": (
                 None,
                 stored(file("w.bin"), *at("w.bin", checksum="0" * 40)),
