@@ -85,8 +85,9 @@ def plant(channel, amount):
 
 def talk(channel, amount):
     """Writes where a worker must not be heard."""
-    print("\x1b[31mstdout")
-    print("\x1b[31mstderr", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        stream.write("\x1b[31mheard")
+        stream.flush()
     os.write(1, b"\x1b[31mraw stdout")
     os.write(2, b"\x1b[31mraw stderr")
     return "spoken"
