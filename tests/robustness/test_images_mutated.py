@@ -151,7 +151,7 @@ def write(folder, names):
         chance = random.Random(f"image-{number}")
         suffix, data = found[number % len(found)]
         _, other = chance.choice(found)
-        (folder / f"{number}.{suffix}").write_bytes(edited(chance, data, other))
+        (folder / f"{number}.{suffix}").write_bytes(edited(chance, data, other, head=64))
     (folder / "good.png").write_bytes(written("PNG"))
     return folder
 

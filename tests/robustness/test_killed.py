@@ -23,7 +23,7 @@ FULL = os.environ.get("ROBUSTNESS") == "full"
 MODELS, PROBES = (4, 96) if FULL else (3, 32)
 
 #: How often a ranking is killed, and how often interrupted or terminated.
-KILLS, SIGNALS = (200, 80) if FULL else (4, 2)
+KILLS, SIGNALS = (200, 80) if FULL else (3, 2)
 
 #: Seconds after which nothing may be left of a run that was killed or interrupted.
 AFTER = 5.0
