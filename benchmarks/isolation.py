@@ -23,6 +23,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from onnxattr.execution.process import environment
+
 ROOT = Path(__file__).parent.parent
 MODELS = sorted((ROOT / "samples/models").glob("*.onnx"))[:8]
 
@@ -74,7 +76,9 @@ def make_probes(folder: Path, count: int) -> None:
 def seconds(*command: str) -> float:
     """Returns the wall time of a fresh interpreter."""
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, *command], capture_output=True, check=False)
+    # As workers have it by default.
+    settings = {"capture_output": True, "check": False, "env": environment()}
+    done = subprocess.run([sys.executable, *command], **settings)
     if done.returncode not in (0, 3):
         raise SystemExit(done.stderr.decode())
     return time.perf_counter() - started

@@ -70,14 +70,21 @@ def _command(module: str) -> list[str]:
     return [sys.executable, "-P", "-c", boot, json.dumps([*paths, package])]
 
 
-def _environment() -> dict[str, str]:
-    """Returns the workers' environment: this process's, and how threads wait.
+def environment() -> dict[str, str]:
+    """Returns the workers' environment: this process's, with better defaults for two things.
 
-    By default OpenMP's threads wait in a loop. On a machine whose cores are all busy they keep each
-    other from working: ten small models took 35 s beside one other busy process on two cores, and
-    2 s with this, as on idle cores.
+    OpenMP's threads wait in a loop. On a machine whose cores are all busy they keep each other from
+    working: ten small models took 35 s beside one other busy process on two cores, and 2 s without.
+
+    glibc gives large arrays back to the system at once, and asks for them anew page by page. Keeping
+    up to 1 GiB, in pieces of up to 32 MiB, its bound, took a quarter off the time for small models.
     """
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    return {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+        "MALLOC_TRIM_THRESHOLD_": str(2**30),
+        **os.environ,
+    }
 
 
 class _Spawned:
@@ -89,7 +96,7 @@ class _Spawned:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=environment(),
             start_new_session=True,
         )
         assert self._process.stdin is not None
@@ -137,7 +144,7 @@ class _Template:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=_environment(),
+                env=environment(),
                 # Ctrl-C goes to the whole group; what to do about it is for the parent to say.
                 start_new_session=True,
             )

@@ -48,6 +48,7 @@ def require_bounds(proto: onnx.ModelProto, limits: Limits, name: str) -> None:
         _check_counts(proto, limits, name)
         for message in messages(proto):
             _check_names(message, limits, name)
+        for message in messages(proto):
             if isinstance(message, GraphProto):
                 _check_unique(message, name)
             elif isinstance(message, NodeProto):

@@ -21,7 +21,7 @@ KINDS = ("byte", "field")
 
 #: Mutants by which defects were found, one of each kind.
 FOUND = (
-    "byte-72", "field-54", "field-358", "field-375", "field-446", "field-714", "field-1250",
+    "byte-2144", "field-54", "field-358", "field-375", "field-446", "field-714", "field-1250",
     "field-1418", "field-1855", "field-3172", "field-3640", "field-4014", "field-4782",
     "field-4950", "field-5037", "field-5147", "field-8142",
 )  # fmt: skip

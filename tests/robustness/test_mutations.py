@@ -110,7 +110,8 @@ def run(tmp_path, monkeypatch):
         for start in range(0, len(names), BATCH):
             _run(tmp_path / f"{start}", names[start : start + BATCH], tally, monkeypatch)
             if FULL:
-                sys.stderr.write(f"{start + BATCH} in {tally.seconds:.0f} s\n")
+                told = "".join(f", {line}" for line in tally.wrong)
+                sys.stderr.write(f"{start + BATCH} in {tally.seconds:.0f} s{told}\n")
         return tally
 
     return run
