@@ -76,8 +76,8 @@ def environment() -> dict[str, str]:
     OpenMP's threads wait in a loop. On a machine whose cores are all busy they keep each other from
     working: ten small models took 35 s beside one other busy process on two cores, and 2 s without.
 
-    glibc gives large arrays back to the system at once, and asks for them anew page by page. Keeping
-    up to 1 GiB, in pieces of up to 32 MiB, its bound, took a quarter off the time for small models.
+    glibc gives large arrays back to the system at once, and asks for them anew page by page. To
+    keep up to 1 GiB, in pieces of up to 32 MiB, took a quarter off the time for small models.
     """
     return {
         "OMP_WAIT_POLICY": "PASSIVE",
