@@ -87,7 +87,7 @@ def build_space(
             "centred maps need at least two probes, and there is one",
             hint="give more probes, or --paper for maps that are not centred",
         )
-    chosen = ", ".join(dict.fromkeys(devices))
+    chosen = ", ".join(devices)
     auto = " (auto)" if options.device == "auto" else ""
     progress.begin(len(sources), len(probes.images), chosen + auto)
     examiner = Examiner(probes, options, store, len(sources))
@@ -192,7 +192,7 @@ def _workers(options: Options, stop: threading.Event) -> Workers[Examined]:
 def prepare(
     given: ProbeSource, options: Options, stop: threading.Event
 ) -> tuple[list[str], Probes]:
-    """Returns the devices that were chosen, one a worker, and the probes that `given` means.
+    """Returns the devices that were chosen, each once, and the probes that `given` means.
 
     Raises:
         ProbeError: Not one probe can be read.
@@ -202,7 +202,7 @@ def prepare(
 
     def ask(channel: Channel, _: str) -> tuple[list[str], Probes]:
         devices = []
-        for device in options.devices:
+        for device in dict.fromkeys(options.devices):  # Each may stand for several workers.
             channel.send(Hello(place_of(options, device)))
             devices.append(job.expect(channel, Ready, "").device)
         if isinstance(given, Probes):
@@ -212,7 +212,6 @@ def prepare(
         channel.send(Decode(place_of(options), paths, options.limit))
         return devices, _decoded(job.expect(channel, Decoded, "", MAX_PROBES))
 
-    # A device may be named twice, for two workers, and is asked about once.
     workers: Workers[tuple[list[str], Probes]] = Workers(
         job.SERVE,
         ["cpu"],
