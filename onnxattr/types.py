@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
     import torch
 
@@ -68,6 +69,7 @@ class Model:
         opset: Version of the default operator set.
         parameters: Number of floating-point weights.
         names: The vendor's names, once the graph is in our dialect; empty before.
+        stored: What the graph stores, by our names of values, once it is in our dialect.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Model:
     opset: int
     parameters: int
     names: Names = field(default_factory=Names)
+    stored: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """What stops a conversion: every operator without a converter, all at once."""
 
 import onnx
-from onnx2torch.node_converters import get_converter
 
+from onnxattr.convert.ops import OPERATORS
 from onnxattr.errors import SupportError
+from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.graph.walk import nodes
 from onnxattr.types import Model, Unsupported
-
-#: Operators for which onnx2torch returns all outputs. For others, such as Dropout with its mask, it
-#: returns the first alone and then takes that tensor's rows for the outputs.
-_RETURN_ALL = {"Split", "TopK"}
 
 
 def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
@@ -17,13 +15,12 @@ def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
     Args:
         dialect: What `graph.normalise` returned.
     """
-    versions = {o.domain: o.version for o in dialect.proto.opset_import}
     found: dict[str, list[str]] = {}
-    for node in dialect.proto.graph.node:
-        if not _has_converter(node, versions):
+    for node in nodes(dialect.proto.graph):
+        if not _has_converter(node):
             vendor = dialect.names.nodes[node.name]
             found.setdefault(vendor.op_type, []).append(vendor.name)
-    return tuple(Unsupported(op, tuple(nodes)) for op, nodes in sorted(found.items()))
+    return tuple(Unsupported(op, tuple(names)) for op, names in sorted(found.items()))
 
 
 def require_support(dialect: Model) -> None:
@@ -42,13 +39,5 @@ def require_support(dialect: Model) -> None:
         )
 
 
-def _has_converter(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
-    if len(node.output) > 1 and not node.domain and node.op_type not in _RETURN_ALL:
-        return False
-    try:
-        get_converter(
-            operation_type=node.op_type, version=versions[node.domain], domain=node.domain
-        )
-    except NotImplementedError:
-        return False
-    return True
+def _has_converter(node: onnx.NodeProto) -> bool:
+    return node.domain == OWN_DOMAIN and node.op_type in OPERATORS

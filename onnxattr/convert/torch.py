@@ -8,10 +8,10 @@ import onnx
 import onnx2torch
 import torch
 from onnx import helper
-from torch import nn
+from torch import fx, nn
 
 from onnxattr.convert.device import choose_device
-from onnxattr.convert.ops import OPERATORS
+from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
 from onnxattr.graph.inputs import graph_inputs, image_input
@@ -19,7 +19,6 @@ from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
-from onnxattr.graph.walk import short
 from onnxattr.types import InputSpec, Model, Network
 
 
@@ -46,8 +45,9 @@ def to_network(
     spec = image_input(model, options)
     chosen = representation(model, at)
     dialect = _dialect(model, outputs=[chosen.value], spec=spec)
+    module = _module(dialect).to(device)
     return Network(
-        module=_module(dialect).to(device),
+        module=module,
         model=model,
         dialect=dialect,
         spec=spec,
@@ -55,7 +55,7 @@ def to_network(
         operators={
             module_name(node): dialect.names.nodes[node.name]
             for node in dialect.proto.graph.node
-            if node.op_type != "Outputs"
+            if isinstance(_submodule(module, node), table.Call)
         },
         device=device,
     )
@@ -98,6 +98,10 @@ def module_name(node: onnx.NodeProto) -> str:
     return f"{node.domain}/{node.name}" if node.domain else node.name
 
 
+def _submodule(module: nn.Module, node: onnx.NodeProto) -> nn.Module | None:
+    return getattr(module, module_name(node), None)
+
+
 def input_dtype(model: Model) -> torch.dtype:
     """Returns the torch type of the model's only input."""
     value = graph_inputs(model.proto.graph)[0]
@@ -109,26 +113,30 @@ def input_dtype(model: Model) -> torch.dtype:
 def _dialect(
     model: Model, *, outputs: Sequence[str] | None = None, spec: InputSpec | None = None
 ) -> Model:
-    dialect = normalise(model, outputs=outputs, spec=spec, own=OPERATORS)
+    dialect = normalise(model, outputs=outputs, spec=spec)
     require_support(dialect)
     return dialect
 
 
 def _module(dialect: Model) -> nn.Module:
     # Tensors that are made in inference mode could never take part in a gradient.
-    with warnings.catch_warnings(), torch.inference_mode(False):
+    with (
+        warnings.catch_warnings(),
+        torch.inference_mode(False),
+        table.scope(dialect.stored),
+    ):
         # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")
         try:
-            module: nn.Module = onnx2torch.convert(dialect.proto)
+            module: fx.GraphModule = onnx2torch.convert(dialect.proto)
         except Exception as error:
-            # onnx2torch raises whatever its converters happen to hit: KeyError, AssertionError, …
+            # Converters raise whatever they happen to hit: KeyError, AssertionError, …
             reason = " ".join(str(error).split()) or type(error).__name__
-            if isinstance(error, KeyError):
-                # What it looks up are the names of stored tensors.
-                value = dialect.names.values.get(str(error.args[0]), reason)
-                reason = f"`{short(value)}` must be a stored tensor, and is computed"
             raise SupportError(
                 f"onnx2torch cannot convert it: {reason}", model=dialect.name
             ) from error
+    # What was read at conversion need not be carried along.
+    module.graph.eliminate_dead_code()
+    module.delete_all_unused_submodules()
+    module.recompile()
     return module.eval().requires_grad_(False)

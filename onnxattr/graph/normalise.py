@@ -2,9 +2,8 @@
 
 import dataclasses
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
@@ -21,7 +20,6 @@ def normalise(
     *,
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
-    own: Collection[str] = (),
 ) -> Model:
     """Returns `model` in our dialect, with the way back to the vendor's names; the input is kept.
 
@@ -29,12 +27,11 @@ def normalise(
         model: A model as it was given.
         outputs: Tensors of the main graph to end at; by default the graph's own outputs.
         spec: Fixes the input's free dimensions, all but the batch; by default they stay free.
-        own: Operators with their since-version that have a converter of ours.
 
     Raises:
         SupportError: A pass cannot handle the graph; names the pass.
     """
-    rename = passes.Rename()
+    rename, take_out = passes.Rename(), passes.TakeOutStored()
     sequence: list[ir.passes.PassBase] = [
         passes.Cut(outputs or [value.name for value in model.proto.graph.output]),
         common.RemoveInitializersFromInputsPass(),
@@ -50,15 +47,14 @@ def normalise(
     sequence += [
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True),
         passes.ExplicitPads(),
-        passes.AlignOpset(),
-        passes.UseOwnOperators(own),
-        common.RemoveUnusedNodesPass(),
+        passes.UseOwnOperators(),
         passes.JoinOutputs(),
+        take_out,
         rename,
     ]
     doing = "reading it"
     try:
-        graph = ir.from_proto(_bare(model.proto))
+        graph = _forget(ir.from_proto(model.proto))
         for step in sequence:
             doing = type(step).__name__
             graph = step(graph).model
@@ -69,7 +65,8 @@ def normalise(
         raise SupportError(
             f"the graph cannot be rewritten: {doing} failed: {reason}", model=model.name
         ) from error
-    return dataclasses.replace(model, proto=proto, names=rename.names)
+    stored = {str(value.name): tensor.numpy() for value, tensor in take_out.tensors.items()}
+    return dataclasses.replace(model, proto=proto, names=rename.names, stored=stored)
 
 
 def shape(spec: InputSpec) -> list[int | str]:
@@ -79,22 +76,23 @@ def shape(spec: InputSpec) -> list[int | str]:
     return [batch, 3, *size] if spec.layout == "NCHW" else [batch, *size, 3]
 
 
-def _bare(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy without what the vendor says of shapes and metadata: both may be wrong.
+def _forget(model: ir.Model) -> ir.Model:
+    """Takes away what the vendor says of shapes, which may be wrong, and all texts.
 
     Of the inputs' shapes only negative sizes go, by which old exporters mean free ones.
     """
-    bare = onnx.ModelProto()
-    bare.CopyFrom(proto)
-    del bare.metadata_props[:]
-    del bare.graph.value_info[:]
-    del bare.graph.metadata_props[:]
-    bare.doc_string = bare.graph.doc_string = ""
-    for value in (*bare.graph.input, *bare.graph.output):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_value < 0:
-                dim.Clear()
-    for node in bare.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    return bare
+    model.metadata_props.clear()
+    for graph in model.graphs():
+        graph.metadata_props.clear()
+        graph.doc_string = None
+        for node in graph:
+            node.doc_string = None
+            node.metadata_props.clear()
+            for value in node.outputs:
+                value.shape = None
+        for value in graph.inputs:
+            if value.shape is not None:
+                sizes = [None if isinstance(d, int) and d < 0 else d for d in value.shape]
+                value.shape = ir.Shape(sizes)
+    model.doc_string = None
+    return model

@@ -29,7 +29,6 @@ def inspect_model(
         limits: What it may cost.
         trial: Runs it on a few probes, with all checks; None does not run it.
     """
-    from onnxattr.convert.ops import OPERATORS
     from onnxattr.convert.support import unsupported
     from onnxattr.convert.torch import to_network
 
@@ -48,7 +47,7 @@ def inspect_model(
     try:
         chosen = representation(model, at)
         if not bomb:  # Inference of its shapes alone may take all memory.
-            dialect = normalise(model, outputs=[chosen.value], spec=spec, own=OPERATORS)
+            dialect = normalise(model, outputs=[chosen.value], spec=spec)
             missing = unsupported(dialect)
     except OnnxattrError as error:
         problems.append(error.message)

@@ -1,17 +1,14 @@
-"""Converters of our own, by operator family, registered with onnx2torch in our domain.
+"""Functions of all operators, by family, registered with onnx2torch in our domain.
 
-Importing this package fills `OPERATORS`; `UseOwnOperators` relabels what stands in it.
+Importing this package fills `OPERATORS`.
 """
 
-from onnxattr.convert.ops import activations, indexing, normalization, pooling, resize, structure
+import importlib
+import pkgutil
+
 from onnxattr.convert.ops.table import OPERATORS
 
-__all__ = [
-    "OPERATORS",
-    "activations",
-    "indexing",
-    "normalization",
-    "pooling",
-    "resize",
-    "structure",
-]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["OPERATORS"]

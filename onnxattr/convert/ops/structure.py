@@ -1,52 +1,57 @@
-"""Operators that move values: the graph's outputs, reshaping."""
+"""The nodes of the dialect itself, and operators with subgraphs."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import onnx
+import onnx2torch
 import torch
+from onnx import GraphProto, helper
 from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import operator
+from onnxattr.convert.ops.table import attributes_of, builder, current, known
+from onnxattr.convert.ops.tensors import from_numpy
+from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.graph.walk import graphs
 
 
 class Outputs(nn.Module):
     """The graph's outputs in order: a tensor, or a tuple where there are several."""
 
-    def forward(self, *values: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    def forward(self, *values: Any) -> Any:
         return values[0] if len(values) == 1 else values
 
 
-@operator("Outputs")
+@builder("Outputs")
 def _outputs(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
     return Outputs(), node.input_values
 
 
-class Reshape(nn.Module):
-    """ONNX Reshape: -1 is inferred; 0 keeps the input's size, unless `allowzero`.
-
-    Args:
-        shape: The target, where the graph stores it; otherwise it is the second input.
-        allowzero: Whether 0 means zero.
-    """
-
-    def __init__(self, shape: list[int] | None, allowzero: bool) -> None:
-        super().__init__()
-        self.shape, self.allowzero = shape, allowzero
-
-    def forward(self, x: torch.Tensor, shape: torch.Tensor | None = None) -> torch.Tensor:
-        target = self.shape if shape is None else [int(s) for s in shape]
-        assert target is not None
-        if not self.allowzero:
-            target = [x.shape[i] if s == 0 else s for i, s in enumerate(target)]
-        return x.reshape(target)
+@builder("Parameter")
+def _parameter(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
+    (name,) = node.output_values
+    return known(name, from_numpy(current().arrays[name])), ()
 
 
-# onnx2torch refuses `allowzero`, which torch's default exporter writes on every Reshape.
-@operator("Reshape", 5, 13, 14)
-def _reshape(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
-    data, shape = node.input_values
-    allowzero = bool(node.attributes.get("allowzero", 0))
-    if shape in graph.initializers:
-        return Reshape(graph.initializers[shape].to_torch().tolist(), allowzero), [data]
-    return Reshape(None, allowzero), [data, shape]
+def subgraph(graph: GraphProto) -> tuple[nn.Module, list[str]]:
+    """Returns the module of a subgraph, and the outer values that it takes after its own inputs."""
+    outer = captured(graph)
+    body = GraphProto()
+    body.CopyFrom(graph)
+    body.input.extend(helper.make_empty_tensor_value_info(name) for name in outer)
+    imports = [helper.make_opsetid(OWN_DOMAIN, 1)]
+    module: nn.Module = onnx2torch.convert(helper.make_model(body, opset_imports=imports))
+    return module, outer
+
+
+def captured(graph: GraphProto) -> list[str]:
+    """Returns the names of the outer values that `graph`, or a graph inside of it, reads."""
+    inside = {value.name for value in graph.input}
+    outer: dict[str, None] = {}
+    for node in graph.node:
+        read = [*node.input, *(name for body in graphs(node) for name in captured(body))]
+        outer.update(dict.fromkeys(name for name in read if name and name not in inside))
+        inside.update(node.output)
+    return list(outer)

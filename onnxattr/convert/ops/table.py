@@ -1,44 +1,328 @@
-"""The table of our own operators, and the decorator that fills it."""
+"""The table of operators: each is a function of tensors, registered under its since-version.
 
-from collections.abc import Callable, Sequence
+`operator` takes a function of the node's inputs in ONNX's order, None for a blank one, and of its
+attributes by name; it returns a tensor, a list for a sequence, or a tuple for several outputs. What
+the graph stores and the function needs to know as numbers (`stored`) comes as Python numbers, so
+that a converted graph reads no value off a device. `builder` takes a function that makes the
+module itself, for operators with subgraphs.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+import onnx
+import torch
+from onnx import AttributeProto
 from onnx2torch.node_converters.registry import add_converter
 from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from onnx2torch.utils.common import OnnxMapping, OperationConverterResult
 from torch import nn
 
+from onnxattr.convert.ops.tensors import to_torch
 from onnxattr.graph.load import OWN_DOMAIN
 
-#: Operators with their since-version, `Gelu_20`, that have a converter of ours.
-OPERATORS: set[str] = set()
+#: Numbers of a result that is computed at conversion, where all its inputs are stored.
+MAX_FOLDED = 1 << 20
 
-#: From a node to the module that computes it, and the names of the inputs that the module takes:
-#: inputs that were read at build time are left out.
+#: Integers that stay on the host, whatever the device: shapes, axes and the like.
+MAX_HOST = 256
+
+Function = Callable[..., Any]
 Build = Callable[[OnnxNode, OnnxGraph], tuple[nn.Module, Sequence[str]]]
 
 
-def operator(name: str, *versions: int) -> Callable[[Build], Build]:
-    """Returns a decorator that registers a function from a node to the module that computes it.
+@dataclass(frozen=True)
+class Entry:
+    """What the table says of an operator.
 
-    The module returns a tuple exactly when the node lists more than one output.
+    Attributes:
+        function: Of the inputs and attributes; None where `build` makes the module.
+        stored: Positions of inputs that come as Python numbers where the graph stores them.
+        gradient: Whether any output has a gradient with respect to any input.
+        fold: Whether it may be computed at conversion: it gives the same every time.
+    """
+
+    function: Function | None
+    stored: frozenset[int] = frozenset()
+    gradient: bool = True
+    fold: bool = True
+
+
+#: Operators with their since-version, `Gelu_20`, or their domain, `com.microsoft.Gelu`.
+OPERATORS: dict[str, Entry] = {}
+
+
+def operator(
+    name: str,
+    *versions: int,
+    stored: Sequence[int] = (),
+    gradient: bool = True,
+    fold: bool = True,
+) -> Callable[[Function], Function]:
+    """Returns a decorator that puts a function of tensors into the table.
 
     Args:
-        name: The ONNX operator.
-        *versions: The since-versions for which the function is right; none for an operator that
-            exists in our domain only.
+        name: The ONNX operator, with its domain if that is not ONNX's own.
+        *versions: The since-versions for which the function is right; none for an operator of
+            another domain, or of ours alone.
+        stored: Positions of inputs that the function takes as Python numbers (`tolist()`) where the
+            graph stores them; where it computes them they come as tensors.
+        gradient: Whether any output has a gradient with respect to any input.
+        fold: Whether it may be computed at conversion where all of its inputs are stored.
+    """
+
+    def decorate(function: Function) -> Function:
+        entry = Entry(function, frozenset(stored), gradient, fold)
+
+        def build(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
+            return _call(node, entry)
+
+        _register(name, versions, entry, build)
+        return function
+
+    return decorate
+
+
+def builder(name: str, *versions: int, gradient: bool = True) -> Callable[[Build], Build]:
+    """Returns a decorator that puts an operator into the table whose module a function makes.
+
+    The module returns a tuple exactly when the node lists more than one output; the function also
+    returns the names of the inputs that the module takes.
     """
 
     def decorate(build: Build) -> Build:
-        def convert(node: Any, graph: OnnxGraph) -> OperationConverterResult:
-            module, inputs = build(node, graph)
-            mapping = OnnxMapping(tuple(inputs), tuple(node.output_values))
-            return OperationConverterResult(torch_module=module, onnx_mapping=mapping)
-
-        for label in [f"{name}_{version}" for version in versions] or [name]:
-            add_converter(operation_type=label, version=1, domain=OWN_DOMAIN)(convert)
-            OPERATORS.add(label)
+        _register(name, versions, Entry(None, gradient=gradient, fold=False), build)
         return build
 
     return decorate
+
+
+def _register(name: str, versions: Sequence[int], entry: Entry, build: Build) -> None:
+    def convert(node: Any, graph: OnnxGraph) -> OperationConverterResult:
+        module, inputs = build(node, graph)
+        mapping = OnnxMapping(tuple(inputs), tuple(node.output_values))
+        return OperationConverterResult(torch_module=module, onnx_mapping=mapping)
+
+    for label in [f"{name}_{version}" for version in versions] or [name]:
+        add_converter(operation_type=label, version=1, domain=OWN_DOMAIN)(convert)
+        OPERATORS[label] = entry
+
+
+@dataclass
+class Scope:
+    """What is known while a graph is converted.
+
+    Attributes:
+        arrays: What the graph stores, by value; a `Parameter` node reads it.
+        known: Values that are stored, or were computed from stored ones.
+        host: Values that stay on the host, whatever the device.
+    """
+
+    arrays: Mapping[str, Any]
+    known: dict[str, Any] = field(default_factory=dict)
+    host: set[str] = field(default_factory=set)
+
+
+_SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("scope")
+
+
+@contextmanager
+def scope(arrays: Mapping[str, Any]) -> Iterator[Scope]:
+    """Holds what the graph stores for as long as it is converted."""
+    token = _SCOPE.set(Scope(arrays))
+    try:
+        yield _SCOPE.get()
+    finally:
+        _SCOPE.reset(token)
+
+
+def current() -> Scope:
+    """Returns the scope of the conversion that is under way."""
+    return _SCOPE.get()
+
+
+class Parameter(nn.Module):
+    """A stored tensor: a frozen parameter, a buffer, or a number of the host."""
+
+    value: torch.Tensor
+
+    def __init__(self, value: torch.Tensor, host: bool) -> None:
+        super().__init__()
+        if host:
+            self.value = value
+        elif value.is_floating_point() and value.itemsize > 1:
+            self.register_parameter("value", nn.Parameter(value, requires_grad=False))
+        else:
+            self.register_buffer("value", value)
+
+    def forward(self) -> torch.Tensor:
+        return self.value
+
+
+class Call(nn.Module):
+    """An ONNX operator: a function of its inputs in order, and of its attributes.
+
+    Args:
+        function: From the table.
+        arguments: One an input: what is stored, None where it is blank or is given.
+        slots: Positions of the inputs that are given.
+        moved: Positions of those that live on the host and must follow the others to their device.
+        attributes: By name.
+        outputs: How many the node lists.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        arguments: Sequence[Any],
+        slots: Sequence[int],
+        moved: Sequence[int],
+        attributes: Mapping[str, Any],
+        outputs: int,
+    ) -> None:
+        super().__init__()
+        self.function, self.attributes, self.outputs = function, dict(attributes), outputs
+        self.arguments, self.slots, self.moved = tuple(arguments), tuple(slots), tuple(moved)
+        #: The usual case: everything is given, in order.
+        self.plain = self.slots == tuple(range(len(self.arguments))) and not self.moved
+
+    def forward(self, *values: Any) -> Any:
+        result = self.function(*self._arguments(values), **self.attributes)
+        if not isinstance(result, tuple):
+            return result
+        if self.outputs == 1:
+            return result[0]
+        return (*result, *[None] * (self.outputs - len(result)))[: self.outputs]
+
+    def _arguments(self, values: Sequence[Any]) -> Sequence[Any]:
+        if self.plain:
+            return values
+        arguments = list(self.arguments)
+        for slot, value in zip(self.slots, values, strict=True):
+            arguments[slot] = value
+        if self.moved:
+            device = next(
+                v.device
+                for slot, v in zip(self.slots, values, strict=True)
+                if slot not in self.moved and isinstance(v, torch.Tensor)
+            )
+            for slot in self.moved:
+                arguments[slot] = arguments[slot].to(device)
+        return arguments
+
+    def extra_repr(self) -> str:
+        """Returns the operator's function and attributes."""
+        given = ", ".join(f"{k}={v}" for k, v in self.attributes.items())
+        return f"{self.function.__name__.strip('_')}({given})"
+
+
+def _call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
+    names, attributes, here = node.input_values, attributes_of(node.proto), current()
+    assert entry.function is not None
+    _require_arguments(entry.function, len(names), attributes)
+    if entry.fold and all(n == "" or n in here.known for n in names):
+        module = _folded(node, entry, attributes)
+        if module is not None:
+            return module, ()
+    arguments: list[Any] = [None] * len(names)
+    slots = []
+    for i, name in enumerate(names):
+        if i in entry.stored and name in here.known:
+            arguments[i] = here.known[name].tolist()
+        elif name:
+            slots.append(i)
+    on_host = {i for i in slots if names[i] in here.host}
+    moved = sorted(on_host - entry.stored) if on_host != set(slots) else []
+    if slots and on_host == set(slots):
+        here.host.update(node.output_values)
+    if not set(slots) - on_host - entry.stored:
+        moved = []
+    module = Call(entry.function, arguments, slots, moved, attributes, len(node.output_values))
+    return module, [names[i] for i in slots]
+
+
+def _folded(node: OnnxNode, entry: Entry, attributes: Mapping[str, Any]) -> nn.Module | None:
+    """Returns the result of a node whose inputs are all stored, if it is one small tensor."""
+    here = current()
+    values = [here.known[n] if n else None for n in node.input_values]
+    if len(node.output_values) != 1 or not all(_is_small(v) for v in values):
+        return None
+    arguments = [
+        v.tolist() if i in entry.stored and v is not None else v for i, v in enumerate(values)
+    ]
+    # What an operator makes of its input is as large as the numbers in it say: Tile, Expand, Range.
+    numbers = [n for a in arguments if isinstance(a, int | float | list) for n in _flat(a)]
+    size = max([1, *(v.numel() for v in values if v is not None)])
+    if entry.stored and size * math.prod(max(1.0, abs(n)) for n in numbers) > MAX_FOLDED:
+        return None
+    assert entry.function is not None
+    with torch.no_grad():
+        result = entry.function(*arguments, **attributes)
+    result = result[0] if isinstance(result, tuple) else result
+    if not isinstance(result, torch.Tensor) or result.numel() > MAX_FOLDED:
+        return None
+    return known(node.output_values[0], result.clone())
+
+
+def known(name: str, value: torch.Tensor) -> Parameter:
+    """Returns the module of a value that is stored, or was computed from stored ones."""
+    here = current()
+    here.known[name] = value
+    host = not value.is_floating_point() and value.numel() <= MAX_HOST
+    if host:
+        here.host.add(name)
+    return Parameter(value, host)
+
+
+def _is_small(value: Any) -> bool:
+    return value is None or (isinstance(value, torch.Tensor) and value.numel() <= MAX_FOLDED)
+
+
+def _flat(value: Any) -> Iterator[float]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    elif not isinstance(value, bool) and math.isfinite(value):
+        yield value
+
+
+def _require_arguments(function: Function, count: int, attributes: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if unknown := sorted(set(attributes) - taken):
+            raise NotImplementedError(f"the attribute `{unknown[0]}`")
+    if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        most = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        if count > most:
+            raise NotImplementedError(f"{count} inputs, where {most} are known")
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """Returns the attributes of a node as Python numbers, strings, lists and torch tensors.
+
+    Subgraphs are left out.
+    """
+    found: dict[str, Any] = {}
+    for attribute in node.attribute:
+        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+            continue
+        value = onnx.helper.get_attribute_value(attribute)
+        if attribute.type == AttributeProto.STRING:
+            value = value.decode()
+        elif attribute.type == AttributeProto.STRINGS:
+            value = [v.decode() for v in value]
+        elif attribute.type == AttributeProto.TENSOR:
+            value = to_torch(value)
+        elif attribute.type in (AttributeProto.INTS, AttributeProto.FLOATS):
+            value = list(value)
+        found[attribute.name] = value
+    return found

@@ -1,27 +1,27 @@
 """Rewrites of an ONNX graph, one a file: small, idempotent, honest about whether they changed it.
 
 Each is an onnx-ir pass. Together they turn a vendor's graph into the dialect that onnx2torch reads:
-no subgraph of functions, constants as initializers, operators of opset 17 or of our own domain,
-one `Outputs` node at the end, and none of the vendor's names.
+functions inlined, all operators in our own domain, what is stored beside the graph, one `Outputs`
+node at the end, and none of the vendor's names.
 """
 
 from onnxattr.graph.passes.cut import Cut
 from onnxattr.graph.passes.freeze import Freeze
-from onnxattr.graph.passes.opset import AlignOpset
 from onnxattr.graph.passes.outputs import JoinOutputs
 from onnxattr.graph.passes.own import UseOwnOperators
 from onnxattr.graph.passes.pads import ExplicitPads
+from onnxattr.graph.passes.parameters import TakeOutStored
 from onnxattr.graph.passes.provenance import Remember, vendor_name, vendor_node
 from onnxattr.graph.passes.rename import Rename
 
 __all__ = [
-    "AlignOpset",
     "Cut",
     "ExplicitPads",
     "Freeze",
     "JoinOutputs",
     "Remember",
     "Rename",
+    "TakeOutStored",
     "UseOwnOperators",
     "vendor_name",
     "vendor_node",

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from onnxattr.graph.walk import STANDARD
+
 _WINDOWED = {"AveragePool", "Conv", "MaxPool"}
 
 
@@ -18,8 +20,8 @@ class ExplicitPads(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with explicit pads, as far as sizes are known."""
         modified = False
-        for node in model.graph:
-            if node.domain in ("", "ai.onnx") and node.op_type in _WINDOWED:
+        for node in model.graph.all_nodes():
+            if node.domain in STANDARD and node.op_type in _WINDOWED:
                 modified |= _write_pads(node)
         return ir.passes.PassResult(model, modified=modified)
 

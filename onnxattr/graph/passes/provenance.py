@@ -8,19 +8,20 @@ _KEY = "onnxattr.vendor"
 
 
 class Remember(ir.passes.InPlacePass):
-    """Notes on every node and value of the main graph what the vendor called it.
+    """Notes on every node and value what the vendor called it.
 
     The notes live in memory only, so the graph itself is never modified.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with its notes."""
-        for node in model.graph:
-            node.meta.setdefault(_KEY, OnnxNode(node.op_type, node.name or ""))
-            for value in node.outputs:
+        for graph in model.graphs():
+            for node in graph:
+                node.meta.setdefault(_KEY, OnnxNode(node.op_type, node.name or ""))
+                for value in node.outputs:
+                    value.meta.setdefault(_KEY, value.name)
+            for value in (*graph.inputs, *graph.initializers.values()):
                 value.meta.setdefault(_KEY, value.name)
-        for value in (*model.graph.inputs, *model.graph.initializers.values()):
-            value.meta.setdefault(_KEY, value.name)
         return ir.passes.PassResult(model, modified=False)
 
 
@@ -34,6 +35,11 @@ def vendor_name(value: ir.Value) -> str:
     """Returns the vendor's name of `value`, or '' for a value that a pass made."""
     noted: str | None = value.meta.get(_KEY)
     return noted or ""
+
+
+def note_value(value: ir.Value, name: str) -> None:
+    """Notes what the vendor called a value that stands for his."""
+    value.meta[_KEY] = name
 
 
 def inherit(node: ir.Node, origin: ir.Node) -> ir.Node:

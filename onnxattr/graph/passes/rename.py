@@ -4,6 +4,8 @@ onnx2torch pastes node names, unescaped, into Python source that torch.fx compil
 runs code at conversion. It is also why benign names such as `class` or `forward` break it.
 """
 
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
 from onnxattr.graph.passes.provenance import vendor_name, vendor_node
@@ -23,21 +25,14 @@ class Rename(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with our names."""
-        graph = model.graph
-        values = list(
-            dict.fromkeys(
-                (
-                    *graph.inputs,
-                    *graph.initializers.values(),
-                    *(value for node in graph for value in node.outputs),
-                )
-            )
-        )
-        nodes = list(graph)
-        modified = graph.name != "graph"
-        graph.name = "graph"
+        graphs = list(model.graphs())
+        values = list(dict.fromkeys(value for graph in graphs for value in _values(graph)))
+        nodes = [node for graph in graphs for node in graph]
+        modified = any(graph.name != "graph" for graph in graphs)
         modified |= any(v.name != f"v{i}" for i, v in enumerate(values))
         modified |= any(n.name != f"n{i}" for i, n in enumerate(nodes))
+        for graph in graphs:
+            graph.name = "graph"
         ir.convenience.rename_values(values, [f"v{i}" for i in range(len(values))])
         for i, node in enumerate(nodes):
             node.name = f"n{i}"
@@ -46,3 +41,11 @@ class Rename(ir.passes.InPlacePass):
             values={f"v{i}": vendor_name(v) for i, v in enumerate(values) if vendor_name(v)},
         )
         return ir.passes.PassResult(model, modified=modified)
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from graph.inputs
+    yield from graph.initializers.values()
+    for node in graph:
+        # A blank output stays blank.
+        yield from (value for value in node.outputs if value.name != "")
