@@ -1,10 +1,10 @@
 """The table of operators: each is a function of tensors, registered under its since-version.
 
 `operator` takes a function of the node's inputs in ONNX's order, None for a blank one, and of its
-attributes by name; it returns a tensor, a list for a sequence, or a tuple for several outputs. What
-the graph stores and the function needs to know as numbers (`stored`) comes as Python numbers, so
-that a converted graph reads no value off a device. `builder` takes a function that makes the
-module itself, for operators with subgraphs.
+attributes by name; it returns a tensor, a list for a sequence, or a tuple for several outputs, the
+number of which it is told if it takes `outputs`. What the graph stores and the function needs to
+know as numbers (`stored`) comes as Python numbers, so that a converted graph reads no value off a
+device. `builder` takes a function that makes the module itself, for operators with subgraphs.
 """
 
 from __future__ import annotations
@@ -228,6 +228,8 @@ def _call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
     names, attributes, here = node.input_values, attributes_of(node.proto), current()
     assert entry.function is not None
     _require_arguments(entry.function, len(names), attributes)
+    if "outputs" in inspect.signature(entry.function).parameters:
+        attributes["outputs"] = len(node.output_values)
     if entry.fold and all(n == "" or n in here.known for n in names):
         module = _folded(node, entry, attributes)
         if module is not None:
@@ -297,7 +299,9 @@ def _flat(value: Any) -> Iterator[float]:
 def _require_arguments(function: Function, count: int, attributes: Mapping[str, Any]) -> None:
     parameters = inspect.signature(function).parameters.values()
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        # What is an input of a later version may be an attribute of an earlier one.
+        later = [p for p in list(parameters)[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
+        taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} | {p.name for p in later}
         if unknown := sorted(set(attributes) - taken):
             raise NotImplementedError(f"the attribute `{unknown[0]}`")
     if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
