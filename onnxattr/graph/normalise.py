@@ -47,6 +47,7 @@ def normalise(
     sequence += [
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True),
         passes.ExplicitPads(),
+        passes.Carry(),
         passes.UseOwnOperators(),
         passes.JoinOutputs(),
         take_out,

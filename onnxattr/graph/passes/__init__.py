@@ -12,9 +12,11 @@ from onnxattr.graph.passes.own import UseOwnOperators
 from onnxattr.graph.passes.pads import ExplicitPads
 from onnxattr.graph.passes.parameters import TakeOutStored
 from onnxattr.graph.passes.provenance import Remember, vendor_name, vendor_node
+from onnxattr.graph.passes.quantised import Carry
 from onnxattr.graph.passes.rename import Rename
 
 __all__ = [
+    "Carry",
     "Cut",
     "ExplicitPads",
     "Freeze",
