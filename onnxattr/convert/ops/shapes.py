@@ -85,7 +85,11 @@ def _split(
 
 @operator("Expand", 8, 13, stored=(1,))
 def _expand(x: torch.Tensor, shape: Stored) -> torch.Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, integers(shape) or []))
+    wanted = integers(shape) or []
+    # The shape may have fewer axes than the tensor, and ones where the tensor has more.
+    wanted = [1] * (x.ndim - len(wanted)) + wanted
+    sizes = [1] * (len(wanted) - x.ndim) + list(x.shape)
+    return x.expand([size if n == 1 else n for size, n in zip(sizes, wanted, strict=True)])
 
 
 @operator("Tile", 6, 13, stored=(1,))
@@ -163,14 +167,14 @@ def _pad_axis(x: torch.Tensor, axis: int, before: int, after: int, mode: str) ->
     """Returns `x` cropped where an amount is negative, and then padded with its own numbers."""
     size = x.shape[axis] + min(before, 0) + min(after, 0)
     x = x.narrow(axis, max(-before, 0), size)
-    place = torch.arange(-max(before, 0), size + max(after, 0), device=x.device)
+    place: torch.Tensor = torch.arange(-max(before, 0), size + max(after, 0), device=x.device)
     if mode == "edge":
         place = place.clamp(0, size - 1)
     elif mode == "wrap":
-        place = place % size
+        place = place.remainder(size)
     elif mode == "reflect":
         # There and back again, without the ends twice; a single number reflects into itself.
-        place = place.abs() % max(2 * size - 2, 1)
+        place = place.abs().remainder(max(2 * size - 2, 1))
         place = torch.minimum(place, 2 * size - 2 - place)
     else:
         raise NotImplementedError(f"Pad with the mode `{mode}`")
