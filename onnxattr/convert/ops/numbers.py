@@ -49,3 +49,18 @@ def widened(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor
         return wide if wide.dtype is torch.bool else wide.to(dtype)
 
     return compute
+
+
+def ordered(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Returns `function`, which compares its arguments, for unsigned integers too."""
+
+    def compute(*values: torch.Tensor) -> torch.Tensor:
+        dtype = values[0].dtype
+        if dtype not in UNSIGNED:
+            return function(*values)
+        # With the highest bit flipped, numbers of 64 bits are in the order of signed ones.
+        flip = torch.iinfo(torch.int64).min if dtype is torch.uint64 else 0
+        wide = function(*(v.to(torch.int64) ^ flip for v in values))
+        return wide if wide.dtype is torch.bool else (wide ^ flip).to(dtype)
+
+    return compute

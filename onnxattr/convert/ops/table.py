@@ -83,7 +83,7 @@ def operator(
         entry = Entry(function, frozenset(stored), gradient, fold)
 
         def build(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
-            return _call(node, entry)
+            return call(node, entry)
 
         _register(name, versions, entry, build)
         return function
@@ -224,7 +224,8 @@ class Call(nn.Module):
         return f"{self.function.__name__.strip('_')}({given})"
 
 
-def _call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
+def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
+    """Returns the module of a node that is one call of a function, and the inputs that it takes."""
     names, attributes, here = node.input_values, attributes_of(node.proto), current()
     assert entry.function is not None
     _require_arguments(entry.function, len(names), attributes)
