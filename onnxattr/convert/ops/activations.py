@@ -29,6 +29,19 @@ def _leaky_relu(
 
 @operator("PRelu", 7, 9, 16)
 def _prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    return _sloped(x, slope)
+
+
+@operator("PRelu", 1, 6)
+def _prelu_of_channels(
+    x: torch.Tensor, slope: torch.Tensor, *, consumed_inputs: object = None
+) -> torch.Tensor:
+    if slope.ndim == 1 and x.ndim > 1 and slope.numel() == x.shape[1]:
+        return F.prelu(x, slope)
+    return _sloped(x, slope)
+
+
+def _sloped(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     if x.is_floating_point():
         if slope.numel() == 1:
             return F.prelu(x, slope.reshape(1))
@@ -39,15 +52,6 @@ def _prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     elif x.dtype in UNSIGNED:
         return x
     return torch.where(x < 0, slope * x, x)
-
-
-@operator("PRelu", 1, 6)
-def _prelu_of_channels(
-    x: torch.Tensor, slope: torch.Tensor, *, consumed_inputs: object = None
-) -> torch.Tensor:
-    if slope.ndim == 1 and x.ndim > 1 and slope.numel() == x.shape[1]:
-        return F.prelu(x, slope)
-    return _prelu(x, slope)
 
 
 @operator("Elu", 1, 6, 22)
@@ -159,25 +163,12 @@ def _bound(value: Any, x: torch.Tensor) -> torch.Tensor | None:
     return torch.tensor(number(value), dtype=x.dtype, device=x.device)
 
 
-@operator("Clip", 6)
+@operator("Clip", 1, 6)
 def _clip_to_attributes(
-    x: torch.Tensor, *, min: float = -_MOST, max: float = _MOST
+    x: torch.Tensor, *, min: float = -_MOST, max: float = _MOST, consumed_inputs: object = None
 ) -> torch.Tensor:
     # What float16 cannot say bounds nothing.
     reach = torch.finfo(x.dtype).max
     least = None if min < -reach else min
     most = None if max > reach else max
     return x if least is None and most is None else torch.clamp(x, least, most)
-
-
-@operator("Clip", 1)
-def _clip_to_any_attributes(
-    x: torch.Tensor,
-    *,
-    min: float | None = None,
-    max: float | None = None,
-    consumed_inputs: object = None,
-) -> torch.Tensor:
-    return _clip_to_attributes(
-        x, min=-_MOST if min is None else min, max=_MOST if max is None else max
-    )

@@ -69,9 +69,7 @@ def _mul_aligned(
 
 @operator("Div", 7, 13, 14)
 def _div(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    if a.is_floating_point():
-        return torch.div(a, b)
-    return _quotient(a, b)
+    return torch.div(a, b) if a.is_floating_point() else _quotient(a, b)
 
 
 @operator("Div", 1, 6)
@@ -83,7 +81,8 @@ def _div_aligned(
     broadcast: int = 0,
     consumed_inputs: object = None,
 ) -> torch.Tensor:
-    return _div(a, aligned(a, b, axis, broadcast))
+    b = aligned(a, b, axis, broadcast)
+    return torch.div(a, b) if a.is_floating_point() else _quotient(a, b)
 
 
 def _quotient(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Conversions between types of numbers."""
 
+import math
 from collections.abc import Sequence
 
 import onnx
@@ -13,7 +14,7 @@ from onnxattr.convert.ops.table import OPERATORS, Entry, builder, call, operator
 from onnxattr.convert.ops.tensors import dtype_of
 
 #: Integers of less than a byte, which take up a whole one here: their bits and their home.
-_SMALL = {
+_SMALL: dict[int, tuple[int, torch.dtype]] = {
     TensorProto.INT4: (4, torch.int8),
     TensorProto.UINT4: (4, torch.uint8),
     TensorProto.INT2: (2, torch.int8),
@@ -45,7 +46,12 @@ def _converted(x: torch.Tensor, dtype: torch.dtype, saturate: int, round_mode: s
     if dtype in _FLOAT8:
         wide = x if x.is_floating_point() and x.itemsize > 1 else x.float()
         limit = torch.finfo(dtype).max
-        return (wide.clamp(-limit, limit) if saturate else wide).to(dtype)
+        if saturate:
+            wide = wide.clamp(-limit, limit)
+        elif dtype is torch.float8_e4m3fn:
+            # Of this one torch saturates by itself; half a step beyond its limit rounds down to it.
+            wide = torch.where(wide.abs() > limit + 16, math.nan, wide)
+        return wide.to(dtype)
     if dtype is torch.float8_e8m0fnu:
         return _power_of_two(x, saturate, round_mode)
     if x.is_floating_point() and x.itemsize == 1:
@@ -65,7 +71,8 @@ def _small(x: torch.Tensor, to: int) -> torch.Tensor:
 
 def _float4(x: torch.Tensor) -> torch.Tensor:
     """Returns the nearest of 0, ½, 1, 1½, 2, 3, 4 and 6, ties to the even one, in float32."""
-    x = x.float()
+    # There is no NaN: ml_dtypes, and so ONNX's tests, make it a negative zero.
+    x = torch.where(x.isnan(), -0.0, x.float())
     size = x.abs().clamp(max=6)
     step = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0))
     return torch.copysign(torch.round(size / step) * step, x)

@@ -72,19 +72,19 @@ def _range(
         (dtype_of(stash_type) if start.itemsize == 2 else start.dtype) if floating else torch.int64
     )
     steps = torch.arange(count, device=start.device, dtype=wide)
-    by = delta.reshape(()).to(wide) if isinstance(delta, torch.Tensor) else number(delta)
-    return (start.reshape(()).to(wide) + steps * by).to(start.dtype)
+    by: Any = delta.reshape(()).to(wide) if isinstance(delta, torch.Tensor) else number(delta)
+    values: torch.Tensor = start.reshape(()).to(wide) + steps * by
+    return values.to(start.dtype)
 
 
 def _count(start: Any, limit: Any, delta: Any) -> int:
-    if isinstance(start, int):
-        # Exact, where a quotient of floats is not.
-        count = max(0, -((start - limit) // delta))
-    else:
-        count = max(0, math.ceil((limit - start) / delta))
+    if not delta:
+        raise NotImplementedError("a range of steps of zero")
+    # Whole numbers exactly: a quotient of floats is not.
+    count = (limit - start) / delta if isinstance(start, float) else -((start - limit) // delta)
     if count > _LONGEST:
         raise NotImplementedError(f"a range of {count:,} numbers")
-    return count
+    return int(max(0, math.ceil(count)))
 
 
 @operator("RandomNormal", 1, 22, gradient=False, fold=False)

@@ -33,9 +33,11 @@ def number(value: Stored) -> float | int | bool | None:
         return None
     if isinstance(value, torch.Tensor):
         return value.reshape(-1)[0].item()
-    while isinstance(value, Sequence):
-        value = value[0]
-    return value
+    first: Any = value
+    while isinstance(first, Sequence):
+        first = first[0]
+    found: float | int | bool = first
+    return found
 
 
 def widened(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

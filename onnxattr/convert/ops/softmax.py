@@ -28,13 +28,16 @@ def _log_softmax_flat(x: torch.Tensor, *, axis: int = 1) -> torch.Tensor:
 
 @operator("Hardmax", 13, gradient=False)
 def _hardmax(x: torch.Tensor, *, axis: int = -1) -> torch.Tensor:
-    """Returns one at the first of the largest numbers, zero elsewhere."""
-    zeros = torch.zeros_like(x)
-    if not x.numel():
-        return zeros
-    return zeros.scatter(axis, x.argmax(axis, keepdim=True), 1)
+    return _first_of_largest(x, axis)
 
 
 @operator("Hardmax", 1, 11, gradient=False)
 def _hardmax_flat(x: torch.Tensor, *, axis: int = 1) -> torch.Tensor:
-    return _hardmax(x.flatten(axis)).reshape(x.shape)
+    return _first_of_largest(x.flatten(axis), -1).reshape(x.shape)
+
+
+def _first_of_largest(x: torch.Tensor, axis: int) -> torch.Tensor:
+    zeros = torch.zeros_like(x)
+    if not x.numel():
+        return zeros
+    return zeros.scatter(axis, x.argmax(axis, keepdim=True), 1)
