@@ -57,7 +57,7 @@ def _slice(
 
 @operator("Gather", 1, 11, 13)
 def _gather(x: torch.Tensor, indices: torch.Tensor, *, axis: int = 0) -> torch.Tensor:
-    return _at(x, [slice(None)] * (axis % x.ndim), [indices])
+    return _at(x, [slice(None)] * range(x.ndim)[axis], [indices])
 
 
 def _at(x: torch.Tensor, front: Sequence[slice], places: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -157,7 +157,7 @@ def _tensor_scatter(
     axis: int = -2,
     mode: str = "linear",
 ) -> torch.Tensor:
-    axis %= cache.ndim
+    axis = range(cache.ndim)[axis]
     sizes = [1] * cache.ndim
     sizes[axis] = update.shape[axis]
     places = torch.arange(update.shape[axis], device=cache.device).reshape(sizes)
@@ -186,7 +186,7 @@ def _one_hot(
     indices: torch.Tensor, depth: Stored, values: torch.Tensor, *, axis: int = -1
 ) -> torch.Tensor:
     (size,) = integers(depth) or [0]
-    axis = axis + indices.ndim + 1 if axis < 0 else axis
+    axis = range(indices.ndim + 1)[axis]
     places = indices.to(values.device, torch.int64)
     places = torch.where(places < 0, places + size, places).unsqueeze(axis)
     classes = torch.arange(size, device=values.device)

@@ -141,7 +141,7 @@ def _reduce_mean(
 
 def _prod(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
     y = x.to(torch.int64) if x.dtype in UNSIGNED else x
-    for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
+    for axis in sorted((range(x.ndim)[axis] for axis in axes), reverse=True):
         y = y.prod(axis, keep, dtype=y.dtype)
     return y.to(x.dtype)
 
@@ -219,10 +219,10 @@ def _cumulative(
     exclusive: bool,
     reverse: bool,
 ) -> torch.Tensor:
-    along = int(number(axis) or 0) % max(x.ndim, 1)
+    along = range(x.ndim)[int(number(axis) or 0)]
     y = x.to(torch.int64) if x.dtype in UNSIGNED else x
     y = y.flip(along) if reverse else y
-    if exclusive:
+    if exclusive and y.numel():
         # Shifted by one, since taking the number off again would not be exact.
         y = F.pad(y, [0, 0] * (x.ndim - along - 1) + [1, -1], value=first)
     y = function(y, along, dtype=y.dtype)

@@ -50,7 +50,7 @@ def _squeeze(x: torch.Tensor, axes: Stored = None) -> torch.Tensor:
 def _unsqueeze(x: torch.Tensor, axes: Stored = None) -> torch.Tensor:
     chosen = integers(axes) or []
     rank = x.ndim + len(chosen)
-    for axis in sorted(axis + rank if axis < 0 else axis for axis in chosen):
+    for axis in sorted(range(rank)[axis] for axis in chosen):
         x = x.unsqueeze(axis)
     return x
 
@@ -114,28 +114,6 @@ def _size(x: torch.Tensor) -> torch.Tensor:
     return torch.tensor(x.numel(), dtype=torch.int64, device="cpu")
 
 
-@operator("Pad", 11, 13, 18, 19, 21, 23, 24, 25, stored=(1, 2, 3))
-def _pad(
-    x: torch.Tensor,
-    pads: Stored,
-    value: Stored = None,
-    axes: Stored = None,
-    *,
-    mode: str = "constant",
-) -> torch.Tensor:
-    amounts, chosen = integers(pads) or [], integers(axes)
-    chosen = list(range(x.ndim)) if chosen is None else [axis % x.ndim for axis in chosen]
-    before, after = [0] * x.ndim, [0] * x.ndim
-    for i, axis in enumerate(chosen):
-        before[axis], after[axis] = amounts[i], amounts[len(chosen) + i]
-    if mode == "constant":
-        return _pad_constant(x, before, after, value)
-    for axis in range(x.ndim):
-        if before[axis] or after[axis]:
-            x = _pad_axis(x, axis, before[axis], after[axis], mode)
-    return x
-
-
 @operator("Pad", 1, 2)
 def _pad_attributes(
     x: torch.Tensor,
@@ -145,7 +123,33 @@ def _pad_attributes(
     mode: str = "constant",
     value: float = 0.0,
 ) -> torch.Tensor:
-    return _pad(x, pads or paddings, value, mode=mode)
+    return _padded(x, pads or paddings, value, None, mode)
+
+
+@operator("Pad", 11, 13, 18, 19, 21, 23, 24, 25, stored=(1, 2, 3))
+def _pad(
+    x: torch.Tensor,
+    pads: Stored,
+    value: Stored = None,
+    axes: Stored = None,
+    *,
+    mode: str = "constant",
+) -> torch.Tensor:
+    return _padded(x, pads, value, axes, mode)
+
+
+def _padded(x: torch.Tensor, pads: Stored, value: Stored, axes: Stored, mode: str) -> torch.Tensor:
+    amounts, chosen = integers(pads) or [], integers(axes)
+    chosen = list(range(x.ndim)) if chosen is None else [range(x.ndim)[axis] for axis in chosen]
+    before, after = [0] * x.ndim, [0] * x.ndim
+    for i, axis in enumerate(chosen):
+        before[axis], after[axis] = amounts[i], amounts[len(chosen) + i]
+    if mode == "constant":
+        return _pad_constant(x, before, after, value)
+    for axis in range(x.ndim):
+        if before[axis] or after[axis]:
+            x = _pad_axis(x, axis, before[axis], after[axis], mode)
+    return x
 
 
 def _pad_constant(
