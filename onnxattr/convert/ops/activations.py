@@ -159,7 +159,7 @@ def _bound(value: Any, x: torch.Tensor) -> torch.Tensor | None:
     if value is None:
         return None
     if isinstance(value, torch.Tensor):
-        return value.reshape(())
+        return value.reshape(()).to(x.device)
     return torch.tensor(number(value), dtype=x.dtype, device=x.device)
 
 

@@ -143,22 +143,19 @@ def _truncated(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def _pow(x: torch.Tensor, exponent: Any) -> torch.Tensor:
     """Returns the power, in the type of the base, whatever the exponent's."""
     exponent = _single(exponent, x.ndim)
-    if isinstance(exponent, list):
-        exponent = torch.tensor(exponent, device=x.device)
-    floating = exponent.is_floating_point() if isinstance(exponent, torch.Tensor) else None
-    if floating is None:
-        if x.is_floating_point():
-            return torch.pow(x, exponent)
-        floating = isinstance(exponent, float)
-        exponent = torch.tensor(exponent, device=x.device)
-    if not x.is_floating_point() and floating:
-        # float32 has not the digits for the powers of an integer.
-        return torch.pow(x.double(), exponent.double()).to(x.dtype)
+    if isinstance(exponent, int | float) and x.is_floating_point():
+        return torch.pow(x, exponent)
+    exponent = _tensor(exponent, x)
     if exponent.dtype is x.dtype:
         return torch.pow(x, exponent)
-    exponent = exponent.to(torch.int64) if not floating else exponent
-    wide = torch.promote_types(x.dtype, exponent.dtype)
-    return torch.pow(x.to(wide), exponent.to(wide)).to(x.dtype)
+    if not exponent.is_floating_point():
+        wide, exponent = x, exponent.to(torch.int64)
+    elif x.is_floating_point():
+        wide = x.to(torch.promote_types(x.dtype, exponent.dtype))
+    else:
+        # float32 has not the digits for the powers of an integer.
+        wide, exponent = x.double(), exponent.double()
+    return torch.pow(wide, exponent.to(wide.dtype)).to(x.dtype)
 
 
 @operator("Pow", 1)
@@ -166,6 +163,15 @@ def _pow_aligned(
     x: torch.Tensor, exponent: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
 ) -> torch.Tensor:
     return torch.pow(x, aligned(x, exponent, axis, broadcast))
+
+
+def _tensor(exponent: Any, x: torch.Tensor) -> torch.Tensor:
+    tensor = torch.as_tensor(exponent, device=x.device)
+    if isinstance(exponent, torch.Tensor) or not tensor.is_floating_point():
+        return tensor
+    # Of Python's numbers torch makes float32 by itself.
+    kind = x.dtype if x.is_floating_point() else torch.float64
+    return torch.as_tensor(exponent, dtype=kind, device=x.device)
 
 
 def _single(value: Any, axes: int) -> Any:

@@ -72,7 +72,7 @@ def _range(
         (dtype_of(stash_type) if start.itemsize == 2 else start.dtype) if floating else torch.int64
     )
     steps = torch.arange(count, device=start.device, dtype=wide)
-    by: Any = delta.reshape(()).to(wide) if isinstance(delta, torch.Tensor) else number(delta)
+    by: Any = delta.reshape(()).to(steps) if isinstance(delta, torch.Tensor) else number(delta)
     values: torch.Tensor = start.reshape(()).to(wide) + steps * by
     return values.to(start.dtype)
 
@@ -169,4 +169,6 @@ def _kind(x: torch.Tensor, dtype: int | None) -> torch.dtype:
 
 def _generator(seed: float | None, device: torch.device) -> torch.Generator | None:
     """Returns a source of the same numbers at every call, or torch's own where none is asked."""
-    return None if seed is None else torch.Generator(device).manual_seed(int(seed))
+    if seed is None or device.type == "meta":
+        return None
+    return torch.Generator(device).manual_seed(int(seed))

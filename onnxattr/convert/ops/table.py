@@ -244,7 +244,8 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
             slots.append(i)
     on_host = {i for i in slots if names[i] in here.host}
     moved = sorted(on_host - entry.stored) if on_host != set(slots) else []
-    if slots and on_host == set(slots):
+    if on_host == set(slots):
+        # What is made of no tensor at all is made on the host, too.
         here.host.update(node.output_values)
     if not set(slots) - on_host - entry.stored:
         moved = []

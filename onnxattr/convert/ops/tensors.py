@@ -93,7 +93,8 @@ def from_numpy(array: np.ndarray[Any, Any]) -> torch.Tensor:
         warnings.simplefilter("ignore")
         try:
             if bits is not None and dtype is not None:
-                return torch.from_numpy(np.ascontiguousarray(array).view(bits)).view(dtype)
+                flat = np.ascontiguousarray(array).view(bits).reshape(array.shape)
+                return torch.from_numpy(flat).view(dtype)
             return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
         except TypeError:
             raise NotImplementedError(f"tensors of type {array.dtype}") from None
