@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 #: torch's type of each of ONNX's; those of four bits and less live in one byte a number.
-DTYPES = {
+DTYPES: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
     TensorProto.DOUBLE: torch.float64,
     TensorProto.FLOAT16: torch.float16,
