@@ -32,15 +32,17 @@ def _dropout(
 ) -> Dropped:
     if training is None or not number(training):
         return x, _kept(x, torch.bool)
-    share = 0.5 if ratio is None else float(number(ratio) or 0)
-    if share == 0:
+    # A ratio that the graph computes has a gradient: what is kept grows with it.
+    share = ratio if isinstance(ratio, torch.Tensor) else 0.5 if ratio is None else number(ratio)
+    if (seed is None or not isinstance(share, torch.Tensor)) and not number(share):
         return x, _kept(x, torch.bool)
     if seed is None:
         raise NotImplementedError("dropping at random: `training_mode` is true, without a `seed`")
+    assert share is not None
     # As ONNX's reference draws them; other runtimes draw other numbers from the same seed.
-    drawn = np.random.RandomState(seed).uniform(0, 1, tuple(x.shape)) >= share
-    kept = torch.as_tensor(drawn, device=x.device)
-    return torch.where(kept, x / (1 - share), 0), kept
+    drawn = np.random.RandomState(seed).uniform(0, 1, tuple(x.shape))
+    kept = torch.as_tensor(drawn, device=x.device) >= share
+    return torch.where(kept, x / (1 - share), 0).to(x.dtype), kept
 
 
 def _kept(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
