@@ -1,0 +1,260 @@
+"""The ONNX backend suite that ships with onnx: models, inputs, expected outputs, and what they are.
+
+Nothing is fetched: the networks of the kind `real` are the light ones of the package, with
+constant weights.
+"""
+
+import functools
+import json
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto, numpy_helper
+
+with warnings.catch_warnings():
+    # onnx computes its expected outputs on import, and overflows in some.
+    warnings.simplefilter("ignore")
+    from onnx.backend.test import loader
+
+#: The suite's cases by kind, as measured for comparison with other converters; not of the project.
+REFERENCE = Path(__file__).parents[3] / "shared/reference/onnx_backend_cases.json"
+
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
+
+#: `fed`: every stored tensor of floating point is an input too. `const`: all but the first data
+#: input are stored, as a real export stores weights, axes and shapes.
+MODES = ("fed", "const")
+
+FLOATS = tuple(map(np.dtype, (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)))
+
+#: Numbers of less than a byte, or of one byte and floating point.
+LOW_BIT = {
+    kind
+    for name, kind in TensorProto.DataType.items()
+    if re.fullmatch(r"FLOAT[468]E.*|U?INT[24]", name)
+}
+
+#: Operators that give something else each time, or files, or no tensors.
+ODD_OPERATORS = re.compile(
+    r"Random.*|Bernoulli|Multinomial|ImageDecoder|(?!Reverse).*Sequence.*|Optional.*"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case of the suite.
+
+    Attributes:
+        kind: One of `KINDS`.
+        name: Unique within the kind.
+        rtol: The suite's own tolerance.
+        atol: Likewise.
+        given: A model with inputs and outputs, or the files where they are.
+    """
+
+    kind: str
+    name: str
+    rtol: float
+    atol: float
+    given: Any
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The model as the suite has it."""
+        return self._loaded[0]
+
+    @property
+    def sets(self) -> Sequence[tuple[Sequence[Any], Sequence[Any]]]:
+        """Inputs and expected outputs, once or several times."""
+        return self._loaded[1]
+
+    @property
+    def _loaded(self):
+        test = self.given
+        if test.model is not None:
+            return test.model, [tuple([_plain(v) for v in vs] for vs in s) for s in test.data_sets]
+        return _of_files(test.model_dir) if test.model_dir else _of_light_model(test.url)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, TensorProto):
+        return numpy_helper.to_array(value)
+    if value is None or isinstance(value, list):
+        return value
+    return np.asarray(value)
+
+
+@functools.lru_cache(maxsize=8)
+def _of_files(folder: str):
+    model = onnx.load(f"{folder}/model.onnx")
+    fed = _fed(model.graph)
+    sets = []
+    for directory in sorted(Path(folder).glob("test_data_set_*")):
+        inputs = [_value(directory / f"input_{i}.pb", v.type) for i, v in enumerate(fed)]
+        outputs = [
+            _value(directory / f"output_{i}.pb", v.type) for i, v in enumerate(model.graph.output)
+        ]
+        sets.append((inputs, outputs))
+    return model, sets
+
+
+@functools.lru_cache(maxsize=1)
+def _of_light_model(url: str):
+    path = Path(onnx.__file__).parents[1] / url
+    model = onnx.load(path)
+    inputs = []
+    for value in _fed(model.graph):
+        # As onnx's runner makes them; the outputs that are stored beside the model belong to these.
+        shape = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
+        count = np.prod(shape)
+        inputs.append((np.arange(count).reshape(shape) / count).astype(np.float32))
+    outputs = [
+        _value(path.with_name(f"{path.stem}_output_{i}.pb"), v.type)
+        for i, v in enumerate(model.graph.output)
+    ]
+    return model, [(inputs, outputs)]
+
+
+def _value(path: Path, kind: onnx.TypeProto) -> Any:
+    data = path.read_bytes()
+    if kind.HasField("sequence_type"):
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
+    if kind.HasField("optional_type"):
+        return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
+    return numpy_helper.to_array(TensorProto.FromString(data))
+
+
+def _fed(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    stored = {t.name for t in graph.initializer}
+    return [v for v in graph.input if v.name not in stored]
+
+
+@functools.cache
+def suite() -> dict[str, Case]:
+    """Returns all cases by `kind/name`."""
+    found = {}
+    for kind in KINDS:
+        for test in sorted(loader.load_model_tests(kind=kind), key=lambda t: t.name):
+            case = Case(kind, test.name, test.rtol, test.atol, test)
+            found[case.id] = case
+    return found
+
+
+@functools.cache
+def reference() -> dict[str, set[str]] | None:
+    """Returns the cases that count, `core` and `gradable`, or None where that list is not."""
+    if not REFERENCE.exists():
+        return None
+    found = json.loads(REFERENCE.read_text())
+    return {
+        group: {f"{kind}/{name}" for kind, names in found[group].items() for name in names}
+        for group in ("core", "gradable")
+    }
+
+
+def arranged(case: Case, mode: str) -> tuple[onnx.ModelProto, list[str], list[Any]]:
+    """Returns a model with its parameters stored or fed, and its inputs' names and values."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(case.model)
+    graph = proto.graph
+    names = [v.name for v in _fed(graph)]
+    values = dict(zip(names, case.sets[0][0], strict=True))
+    stored = {t.name: t for t in graph.initializer}
+    if mode == "fed":
+        listed = {v.name for v in graph.input}
+        for name, tensor in stored.items():
+            values[name] = numpy_helper.to_array(tensor)
+            if name not in listed:
+                graph.input.append(
+                    onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
+                )
+        del graph.initializer[:]
+    else:
+        first = next((n for n in names if is_float(values[n])), names[0] if names else "")
+        for name in names:
+            if name != first and _is_storable(values[name]):
+                graph.initializer.append(numpy_helper.from_array(values.pop(name), name))
+        if proto.ir_version >= 4:
+            kept = [v for v in graph.input if v.name in values]
+            del graph.input[:]
+            graph.input.extend(kept)
+    fed = [v.name for v in _fed(graph)]
+    return proto, fed, [values[n] for n in fed]
+
+
+def _is_storable(value: Any) -> bool:
+    # No export stores what is no number, and files that do are refused as damaged.
+    return isinstance(value, np.ndarray) and not (is_float(value) and np.isnan(value).any())
+
+
+def same_in_both_modes(case: Case) -> bool:
+    """Whether there is nothing to store or to feed: one input, or none, and no stored tensor."""
+    return not case.model.graph.initializer and len(case.model.graph.input) <= 1
+
+
+def is_float(value: Any) -> bool:
+    """Whether a value may have a gradient."""
+    return isinstance(value, np.ndarray) and value.dtype in FLOATS
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yields the nodes of a graph and of the graphs inside it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                yield from nodes(body)
+
+
+def is_core(case: Case) -> bool:
+    """Whether a case counts.
+
+    It has ONNX's own operators alone, no random ones, and tensors alone, of bool, integers and
+    floating point of a byte (two, for the latter) and more.
+    """
+    for node in nodes(case.model.graph):
+        if node.domain not in ("", "ai.onnx") or ODD_OPERATORS.fullmatch(node.op_type):
+            return False
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype", "output_dtype") and attribute.i in LOW_BIT:
+                return False
+            if attribute.type == AttributeProto.TENSOR and not _is_counted(attribute.t.data_type):
+                return False
+    values = [*case.model.graph.input, *case.model.graph.output]
+    return all(
+        v.type.HasField("tensor_type") and _is_counted(v.type.tensor_type.elem_type) for v in values
+    )
+
+
+def _is_counted(kind: int) -> bool:
+    return kind not in LOW_BIT and kind != TensorProto.STRING
+
+
+def operators(case: Case) -> set[str]:
+    """Returns the operators of a case with their since-versions, `Relu_14`."""
+    versions = {o.domain: o.version for o in case.model.opset_import}
+    found = set()
+    for graph, domains in (
+        (case.model.graph, versions),
+        *((f, {o.domain: o.version for o in f.opset_import}) for f in case.model.functions),
+    ):
+        for node in nodes(graph):
+            domain = "" if node.domain == "ai.onnx" else node.domain
+            prefix = f"{domain}." if domain else ""
+            try:
+                schema = onnx.defs.get_schema(node.op_type, domains[domain], domain)
+            except (onnx.defs.SchemaError, KeyError):
+                continue
+            found.add(f"{prefix}{node.op_type}_{schema.since_version}")
+    return found

@@ -1,0 +1,238 @@
+"""Whether gradients are right: autograd against finite differences, ours and of another engine.
+
+Everything is done in float64, on the same model with its types widened: along random directions,
+at the inputs of the suite and, where there is a kink (a tie, a bound, a whole number), beside them.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from cases import is_float
+from compare import to_torch
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+#: What is widened to float64.
+NARROW = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+#: Attributes whose integer is a type.
+TYPED = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
+
+#: How far from the given inputs it is tried, until the function is smooth there; that which is
+#: infinite leaves them for positive ones.
+SHIFTS = (0.0, 0.1, 0.02, -0.02, np.inf, 0.003, -0.003)
+
+DIRECTIONS = 3
+STEP = 1e-4
+
+#: Relative to the size of the directional derivative, and of its summands.
+TOLERANCE = 1e-5
+
+
+def widened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a copy of a model in float64."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    _widen_graph(wide.graph)
+    for function in wide.functions:
+        for node in function.node:
+            _widen_node(node)
+    return wide
+
+
+def _widen_graph(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output):
+        _widen_type(value.type)
+    del graph.value_info[:]
+    for tensor in graph.initializer:
+        _widen_tensor(tensor)
+    for node in graph.node:
+        _widen_node(node)
+
+
+def _widen_type(kind: onnx.TypeProto) -> None:
+    field = kind.WhichOneof("value")
+    if field == "tensor_type" and kind.tensor_type.elem_type in NARROW:
+        kind.tensor_type.elem_type = TensorProto.DOUBLE
+    elif field in ("sequence_type", "optional_type"):
+        _widen_type(getattr(kind, field).elem_type)
+
+
+def _widen_tensor(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type in NARROW:
+        wide = numpy_helper.to_array(tensor).astype(np.float64)
+        tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+
+
+def _widen_node(node: onnx.NodeProto) -> None:
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            _widen_graph(attribute.g)
+        elif attribute.type == AttributeProto.TENSOR:
+            _widen_tensor(attribute.t)
+        elif attribute.name in TYPED and attribute.i in NARROW:
+            attribute.i = TensorProto.DOUBLE
+        elif node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
+            numbers = np.asarray(helper.get_attribute_value(attribute), np.float64)
+            attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(numbers)))
+
+
+def wide(value: Any) -> Any:
+    """Returns an input in float64, if it is of floating point."""
+    if isinstance(value, list):
+        return [wide(v) for v in value]
+    return value.astype(np.float64) if is_float(value) else value
+
+
+class Total:
+    """A number made of all outputs of floating point, with a random weight for each."""
+
+    def __init__(self, outputs: Sequence[Any]) -> None:
+        draw = np.random.default_rng(7)
+        self.weights: list[torch.Tensor | None] = []
+        self.size = 0.0
+        for y in flat(outputs):
+            if y.is_floating_point():
+                weight = torch.from_numpy(draw.uniform(0.5, 1.5, tuple(y.shape)))
+                # What is no number, or infinite, has no slope.
+                weight = weight * torch.isfinite(y)
+                self.size += float((weight * torch.nan_to_num(y.double(), 0, 0, 0)).abs().sum())
+                self.weights.append(weight)
+            else:
+                self.weights.append(None)
+        self.whole = all(w is None or bool((w != 0).all()) for w in self.weights)
+
+    def __call__(self, outputs: Sequence[Any]) -> torch.Tensor:
+        total = torch.zeros((), dtype=torch.float64)
+        for weight, y in zip(self.weights, flat(outputs), strict=True):
+            if weight is not None:
+                if y.shape != weight.shape:
+                    return torch.tensor(np.nan)  # A jump.
+                y = y.double() if self.whole else torch.where(weight != 0, y.double(), 0.0)
+                total = total + (weight * y).sum()
+        return total
+
+
+def flat(outputs: Any) -> list[torch.Tensor]:
+    """Returns all tensors in lists of lists."""
+    if isinstance(outputs, list | tuple):
+        return [t for y in outputs for t in flat(y)]
+    if isinstance(outputs, np.ndarray | np.generic):
+        outputs = to_torch(np.asarray(outputs)) if outputs.dtype.kind not in "OU" else None
+    return [outputs] if isinstance(outputs, torch.Tensor) else []
+
+
+Run = Callable[[Sequence[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A directional derivative, its likely error, and whether the function is smooth there."""
+
+    value: float
+    error: float
+    smooth: bool
+
+
+def slope(along: Callable[[float], float], size: float, step: float, precision: float) -> Slope:
+    """Returns the derivative of a function of one number at 0.
+
+    Args:
+        along: The function.
+        size: Of the summands of its value.
+        step: The larger of two.
+        precision: Of its value, relative to `size`.
+    """
+    here, half = along(0.0), step / 2
+    far, near = [(along(h), along(-h)) for h in (step, half)]
+    first, second = (far[0] - far[1]) / (2 * step), (near[0] - near[1]) / (2 * half)
+    value = (4 * second - first) / 3
+    noise = precision * max(size, abs(here), 1e-300)
+    error = abs(first - second) + 2 * noise / half
+    # Halving the step divides the bend by four; at a kink by two, at a jump not at all.
+    bend, smaller = far[0] - 2 * here + far[1], near[0] - 2 * here + near[1]
+    smooth = bool(
+        np.isfinite([here, *far, *near]).all()
+        and abs(smaller) <= 0.3 * abs(bend) + 8 * noise
+        and abs(first - second) <= 1e-3 * abs(second) + 8 * noise / half
+    )
+    return Slope(value, error, smooth)
+
+
+def moved(value: Any, shift: float, name: str) -> Any:
+    """Returns an input in float64, each of its numbers moved by about `shift`."""
+    value = wide(value)
+    if shift and is_float(value):
+        if shift == np.inf:
+            value, shift = np.abs(np.nan_to_num(value, nan=1, posinf=3, neginf=-3)), 0.1
+        draw = np.random.default_rng(zlib.crc32(name.encode()))
+        value = value + shift * draw.uniform(0.5, 1.5, value.shape)
+    return value
+
+
+def directions(shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Returns a few random directions."""
+    draw = np.random.default_rng(5)
+    return [np.asarray(draw.normal(size=shape)) for _ in range(DIRECTIONS)]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Another engine.
+
+    Attributes:
+        name: For people.
+        make: From a model, what runs it.
+        step: Of finite differences.
+        precision: Of a value, relative to its summands.
+        tolerance: Of a slope, relative to its summands.
+    """
+
+    name: str
+    make: Callable[[onnx.ModelProto], Run]
+    step: float
+    precision: float
+    tolerance: float
+
+
+def _reference(model: onnx.ModelProto) -> Run:
+    engine = ReferenceEvaluator(widened(model))
+    return lambda feeds: engine.run(None, dict(zip(engine.input_names, feeds, strict=True)))
+
+
+def _runtime(model: onnx.ModelProto) -> Run:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [i.name for i in session.get_inputs()]
+    return lambda feeds: session.run(None, dict(zip(names, feeds, strict=True)))
+
+
+def _runtime_as_it_is(model: onnx.ModelProto) -> Run:
+    kinds = [v.type.tensor_type.elem_type for v in model.graph.input]
+    if not set(kinds).isdisjoint(NARROW[1:]):
+        raise NotImplementedError("half precision says too little of slopes")
+    run = _runtime(model)
+
+    def narrowed(feeds: Sequence[Any]) -> Any:
+        single = (k == TensorProto.FLOAT for k in kinds)
+        return run([v.astype(np.float32) if s else v for v, s in zip(feeds, single, strict=True)])
+
+    return narrowed
+
+
+#: In the order in which they are asked.
+ENGINES = (
+    Engine("the reference", _reference, STEP, 1e-14, TOLERANCE),
+    Engine("ONNX Runtime", lambda model: _runtime(widened(model)), STEP, 1e-14, TOLERANCE),
+    Engine("ONNX Runtime in float32", _runtime_as_it_is, 1e-2, 2e-7, 1e-2),
+)
