@@ -196,5 +196,9 @@ def _to_float(number: torch.Tensor, kind: int, carry: int, saturate: int) -> tor
     if saturate:
         largest = torch.finfo(dtype).max
         number = number.clamp(-largest, largest)
+    elif kind == TensorProto.FLOAT8E4M3FN:
+        # This type alone has no infinity, and torch saturates then. 464 is the last that rounds
+        # down to the largest number.
+        number = torch.where(number.abs() > 464, torch.nan, number)
     rounded = number.to(dtype)
     return _straight(number, rounded.to(number.dtype)) if carry else rounded

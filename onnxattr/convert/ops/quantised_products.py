@@ -201,7 +201,7 @@ def convolve(
     """Returns the convolution of `x` by `w`, with the attributes of ONNX's Conv."""
     rank = w.ndim - 2
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    before, after = _pads(x, w, pads, strides, dilations, auto_pad)
+    before, after = padding_of(x, w.shape[2:], pads, strides, dilations, auto_pad)
     if before != after:
         padding = [p for pair in zip(before[::-1], after[::-1], strict=True) for p in pair]
         x, before = F.pad(x, padding), [0] * rank
@@ -209,23 +209,22 @@ def convolve(
     return function(x, w, bias, tuple(strides), tuple(before), tuple(dilations), group)
 
 
-def _pads(
+def padding_of(
     x: torch.Tensor,
-    w: torch.Tensor,
+    kernel: Sequence[int],
     pads: Sequence[int] | None,
     strides: Sequence[int],
     dilations: Sequence[int],
     auto_pad: str,
 ) -> tuple[list[int], list[int]]:
-    rank = w.ndim - 2
+    """Returns how much each axis is padded before and after, with `auto_pad` worked out."""
+    rank = len(kernel)
     if auto_pad not in ("SAME_UPPER", "SAME_LOWER"):
         pads = list(pads or [0] * 2 * rank) if auto_pad != "VALID" else [0] * 2 * rank
         return list(pads[:rank]), list(pads[rank:])
     totals = [
         max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
-        for size, k, stride, dilation in zip(
-            x.shape[2:], w.shape[2:], strides, dilations, strict=True
-        )
+        for size, k, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True)
     ]
     less, more = [t // 2 for t in totals], [t - t // 2 for t in totals]
     return (less, more) if auto_pad == "SAME_UPPER" else (more, less)
