@@ -164,20 +164,31 @@ def _qembed_layer_normalization(
     gamma: torch.Tensor,
     beta: torch.Tensor,
     mask: torch.Tensor | None,
-    *quantisation: torch.Tensor | None,
+    word_scale: torch.Tensor,
+    position_scale: torch.Tensor,
+    segment_scale: torch.Tensor | None,
+    gamma_scale: torch.Tensor,
+    beta_scale: torch.Tensor,
+    word_zero: torch.Tensor,
+    position_zero: torch.Tensor,
+    segment_zero: torch.Tensor | None,
+    gamma_zero: torch.Tensor,
+    beta_zero: torch.Tensor,
+    *,
     epsilon: float = 1e-12,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    stored = (words, positions, segments, gamma, beta)
-    scales, zeros = quantisation[:5], quantisation[5:]
-    tables = [
-        x if x is None or scale is None else from_steps(x, scale, zero)
-        for x, scale, zero in zip(stored, scales, zeros, strict=True)
-    ]
-    word, position, segment, weight, bias = tables
-    assert word is not None and position is not None
-    assert weight is not None and bias is not None
+    if segments is not None and segment_scale is not None:
+        segments = from_steps(segments, segment_scale, segment_zero)
     y, index, _ = _embed_layer_normalization(
-        input_ids, segment_ids, word, position, segment, weight, bias, mask, epsilon=epsilon
+        input_ids,
+        segment_ids,
+        from_steps(words, word_scale, word_zero),
+        from_steps(positions, position_scale, position_zero),
+        segments,
+        from_steps(gamma, gamma_scale, gamma_zero),
+        from_steps(beta, beta_scale, beta_zero),
+        mask,
+        epsilon=epsilon,
     )
     return y, index
 

@@ -93,9 +93,10 @@ def _dequantize_linear(
 
 
 @operator("DynamicQuantizeLinear", 11)
-def _dynamic_quantize_linear(
+def quantised_dynamically(
     x: torch.Tensor, *, carry: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns the steps of `x`, and the scale and zero point that its range asks for."""
     # Where the steps are carried their gradient is whole without the scale's: in range, the pair
     # passes its input through whatever the scale is.
     low, high = _bounds(x.detach() if carry else x)

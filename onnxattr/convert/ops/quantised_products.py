@@ -104,13 +104,33 @@ def _qlinear_conv(
         convolve, group=group, pads=pads, strides=strides, dilations=dilations, auto_pad=auto_pad
     )
     total = conv(x, x_zero_point, w, w_zero_point, product)
-    if bias is not None:
-        total = wide(total) + channels(bias, x.ndim)
-    # One factor in float32, as ONNX Runtime has it.
-    factor = x_scale * w_scale / y_scale
-    number = total.to(torch.promote_types(x_scale.dtype, torch.float32))
     kind = kind_of(x_zero_point if y_zero_point is None else y_zero_point)
-    return to_steps(number * channels(factor, x.ndim), y_zero_point, kind, carry)
+    factor = x_scale * w_scale / y_scale
+    return requantised_conv(total, bias, factor, y_zero_point, kind, carry)
+
+
+def requantised_conv(
+    total: torch.Tensor,
+    bias: torch.Tensor | None,
+    factor: torch.Tensor,
+    zero: torch.Tensor | None,
+    kind: int,
+    carry: int,
+) -> torch.Tensor:
+    """Returns the steps of a convolution's sums.
+
+    Args:
+        total: The sums.
+        bias: In their units.
+        factor: One number in float32, or one for each channel, as ONNX Runtime has it.
+        zero: Of the result.
+        kind: The ONNX type of the result.
+        carry: See `to_steps`.
+    """
+    if bias is not None:
+        total = wide(total) + channels(bias, total.ndim)
+    number = total.to(torch.promote_types(factor.dtype, torch.float32))
+    return to_steps(number * channels(factor, total.ndim), zero, kind, carry)
 
 
 def matmul(
