@@ -109,7 +109,10 @@ def _check_constant(node: NodeProto, name: str) -> None:
 
 
 def _check_domains(proto: onnx.ModelProto, name: str) -> None:
-    """An operator set that is imported twice has two versions, and engines take one of them."""
+    """An operator set with two versions means two things: engines take one of them.
+
+    The same line twice is no such thing, and scikit-learn's exporter writes it.
+    """
     for opset in (*proto.opset_import, *(o for f in proto.functions for o in f.opset_import)):
         if not 1 <= opset.version < 2**31:
             raise ModelFileError(
@@ -118,7 +121,8 @@ def _check_domains(proto: onnx.ModelProto, name: str) -> None:
                 model=name,
             )
     for imports in (proto.opset_import, *(f.opset_import for f in proto.functions)):
-        domains = ["" if o.domain in STANDARD else o.domain for o in imports]
+        different = {(o.domain, o.version) for o in imports}
+        domains = ["" if domain in STANDARD else domain for domain, _ in different]
         for domain, count in Counter(domains).items():
             if count > 1:
                 raise ModelFileError(

@@ -226,3 +226,11 @@ def test_a_small_file_that_is_read_many_times(tmp_path, build):
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(LimitError, match="are allowed for a file with its external data"):
         load(path, limits=Limits(file_size=100 << 20))
+
+
+def test_operator_set_may_be_imported_twice_in_the_same_words_only(proto):
+    proto.opset_import.append(helper.make_opsetid("", 17))
+    assert load(proto).opset == 17
+    proto.opset_import[-1].version = 16
+    with pytest.raises(ModelFileError, match=r"imports the operator set `ai.onnx` 2 times"):
+        load(proto)
