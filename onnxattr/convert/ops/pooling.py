@@ -36,10 +36,10 @@ def _geometry(
     return steps, dilated, reach, pads_of(auto_pad, pads, x.shape[2:], reach, steps)
 
 
-def _is_native(pads: Pads, reach: Sequence[int]) -> bool:
+def _is_native(pads: Pads, kernel: Sequence[int]) -> bool:
     """Returns whether torch's pools take these pads themselves."""
     begin, end = pads
-    return begin == end and all(0 <= 2 * p <= r for p, r in zip(begin, reach, strict=True))
+    return begin == end and all(0 <= 2 * p <= k for p, k in zip(begin, kernel, strict=True))
 
 
 @operator("MaxPool", 1, 8, 10, 11, 12, 22)
@@ -60,7 +60,7 @@ def _max_pool(
         x, kernel_shape, auto_pad, pads, strides, dilations
     )
     pool = _MAXIMA[len(kernel_shape)]
-    native = _is_native(at_ends, reach) and x.is_floating_point()
+    native = _is_native(at_ends, kernel_shape) and x.is_floating_point()
     if native:
         whole, shift = x, at_ends[0]
         result = pool(
@@ -133,7 +133,7 @@ def _average_pool(
     steps, dilated, reach, at_ends = _geometry(
         x, kernel_shape, auto_pad, pads, strides, dilations
     )
-    if _is_native(at_ends, reach) and max(dilated, default=1) == 1 and _has_means(x, reach):
+    if _is_native(at_ends, kernel_shape) and max(dilated, default=1) == 1 and _has_means(x, kernel_shape):
         mean = _MEANS[len(kernel_shape)]
         return mean(x, kernel_shape, steps, at_ends[0], bool(ceil_mode), bool(count_include_pad))
     wide = x.to(torch.promote_types(x.dtype, torch.float32))

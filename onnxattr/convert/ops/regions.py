@@ -152,8 +152,8 @@ def _max_roi_pool(
     # A region at a time: masks over all of them would be as large as all their images.
     for i in range(len(rois)):
         image = x.index_select(0, images[i : i + 1])[0]
-        masked = image[:, None].masked_fill(~rows[i][:, :, None], lowest).amax(2)
-        pooled.append(masked[:, :, None].masked_fill(~columns[i][:, None], lowest).amax(3)[0:])
+        by_rows = image[:, None].masked_fill(~rows[i][:, :, None], lowest).amax(2)
+        pooled.append(by_rows[:, :, None].masked_fill(~columns[i], lowest).amax(3))
     if not pooled:
         return x.new_zeros(0, x.shape[1], *pooled_shape)
     y = torch.stack(pooled)
