@@ -9,8 +9,9 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.microsoft_fused import activated
 from onnxattr.convert.ops.numbers import Stored, integers
-from onnxattr.convert.ops.quantised_products import convolve, padding_of
+from onnxattr.convert.ops.quantised_products import convolve
 from onnxattr.convert.ops.table import operator
+from onnxattr.convert.ops.windows import ones, padded, pads_of, reaches
 
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -113,14 +114,11 @@ def _nhwc_max_pool(
     # Of integers, which are moved into floating point if they are not carried in it already.
     y = x.movedim(-1, 1)
     y = y if y.is_floating_point() else y.to(torch.float32)
-    rank = len(kernel_shape)
-    strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    before, after = padding_of(y, kernel_shape, pads, strides, dilations, auto_pad)
-    padding = [p for pair in zip(before[::-1], after[::-1], strict=True) for p in pair]
-    y = F.pad(y, padding, value=-torch.inf) if any(padding) else y
-    y = _MAX_POOLS[rank](
-        y, list(kernel_shape), list(strides), 0, list(dilations), ceil_mode=bool(ceil_mode)
-    )
+    kernel = list(kernel_shape)
+    steps, spread = ones(strides, len(kernel)), ones(dilations, len(kernel))
+    sides = pads_of(auto_pad, pads, y.shape[2:], reaches(kernel, spread), steps)
+    y = padded(y, sides, -torch.inf)
+    y = _MAX_POOLS[len(kernel)](y, kernel, steps, 0, spread, ceil_mode=bool(ceil_mode))
     return y.movedim(1, -1).to(x.dtype)
 
 
@@ -142,12 +140,15 @@ def _conv_transpose_with_dynamic_pads(
         raise NotImplementedError(f"`auto_pad` {auto_pad} of a ConvTransposeWithDynamicPads")
     rank = w.ndim - 2
     cut = integers(pads) or [0] * 2 * rank
-    extra = output_padding or [0] * rank
-    y = _TRANSPOSED[rank](
-        x, w, bias, tuple(strides or [1] * rank), 0, 0, group, tuple(dilations or [1] * rank)
+    extra = ones(output_padding, rank) if output_padding else [0] * rank
+    transpose = _TRANSPOSED[rank]
+    y = transpose(x, w, None, ones(strides, rank), 0, 0, group, ones(dilations, rank))
+    # Zeros beyond all windows have the bias too.
+    y = padded(
+        y,
+        (
+            [-p for p in cut[:rank]],
+            [e - p for e, p in zip(extra, cut[rank:], strict=True)],
+        ),
     )
-    # What the pads cut away may be put back by the output's own padding, so both are done at once.
-    change = [p for i in reversed(range(rank)) for p in (-cut[i], extra[i] - cut[rank + i])]
-    if bias is not None and any(p > 0 for p in change):
-        raise NotImplementedError("output padding that exceeds the pads")
-    return F.pad(y, change)
+    return y if bias is None else y + bias.reshape(-1, *[1] * rank)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.quantised import from_steps, kind_of, to_steps
-from onnxattr.convert.ops.quantised_products import padding_of
 from onnxattr.convert.ops.table import operator
+from onnxattr.convert.ops.windows import ones, padded, pads_of
 
 _POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
@@ -187,18 +187,16 @@ def _qlinear_average_pool(
 ) -> torch.Tensor:
     number = from_steps(x, x_scale, x_zero)
     number = number.movedim(-1, 1) if channels_last else number
-    rank = len(kernel_shape)
-    kernel, steps = list(kernel_shape), list(strides or [1] * rank)
-    before, after = padding_of(number, kernel, pads, steps, [1] * rank, auto_pad)
-    padding = [p for pair in zip(before[::-1], after[::-1], strict=True) for p in pair]
-    pool = _POOLS[rank]
-    if not any(padding) and not ceil_mode:
+    kernel = list(kernel_shape)
+    steps = ones(strides, len(kernel))
+    sides = pads_of(auto_pad, pads, number.shape[2:], kernel, steps)
+    pool = _POOLS[len(kernel)]
+    if not any(sides[0] + sides[1]) and not ceil_mode:
         y = pool(number, kernel, steps)
     else:
         # Windows at the edge: the sum over what is there, divided by how much counts.
-        counted = torch.ones_like(number[:1, :1])
-        counted = F.pad(counted, padding, value=float(bool(count_include_pad)))
-        y = pool(F.pad(number, padding), kernel, steps, ceil_mode=bool(ceil_mode))
+        counted = padded(torch.ones_like(number[:1, :1]), sides, float(bool(count_include_pad)))
+        y = pool(padded(number, sides), kernel, steps, ceil_mode=bool(ceil_mode))
         y = y / pool(counted, kernel, steps, ceil_mode=bool(ceil_mode))
     y = y.movedim(1, -1) if channels_last else y
     return _requantised(y, y_scale, y_zero, x, carry)

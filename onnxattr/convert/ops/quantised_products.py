@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.quantised import kind_of, to_steps
 from onnxattr.convert.ops.table import operator
+from onnxattr.convert.ops.windows import ones, padded, pads_of, reaches
 
 Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -219,32 +220,9 @@ def convolve(
     auto_pad: str = "NOTSET",
 ) -> torch.Tensor:
     """Returns the convolution of `x` by `w`, with the attributes of ONNX's Conv."""
-    rank = w.ndim - 2
-    strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    before, after = padding_of(x, w.shape[2:], pads, strides, dilations, auto_pad)
+    kernel = w.shape[2:]
+    steps, spread = ones(strides, len(kernel)), ones(dilations, len(kernel))
+    before, after = pads_of(auto_pad, pads, x.shape[2:], reaches(kernel, spread), steps)
     if before != after:
-        padding = [p for pair in zip(before[::-1], after[::-1], strict=True) for p in pair]
-        x, before = F.pad(x, padding), [0] * rank
-    function = _CONVOLUTIONS[rank]
-    return function(x, w, bias, tuple(strides), tuple(before), tuple(dilations), group)
-
-
-def padding_of(
-    x: torch.Tensor,
-    kernel: Sequence[int],
-    pads: Sequence[int] | None,
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    auto_pad: str,
-) -> tuple[list[int], list[int]]:
-    """Returns how much each axis is padded before and after, with `auto_pad` worked out."""
-    rank = len(kernel)
-    if auto_pad not in ("SAME_UPPER", "SAME_LOWER"):
-        pads = list(pads or [0] * 2 * rank) if auto_pad != "VALID" else [0] * 2 * rank
-        return list(pads[:rank]), list(pads[rank:])
-    totals = [
-        max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
-        for size, k, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True)
-    ]
-    less, more = [t // 2 for t in totals], [t - t // 2 for t in totals]
-    return (less, more) if auto_pad == "SAME_UPPER" else (more, less)
+        x, before = padded(x, (before, after)), [0] * len(kernel)
+    return _CONVOLUTIONS[len(kernel)](x, w, bias, steps, before, spread, group)
