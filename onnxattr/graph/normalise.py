@@ -35,6 +35,7 @@ def normalise(
     sequence: list[ir.passes.PassBase] = [
         passes.Cut(outputs or [value.name for value in model.proto.graph.output]),
         common.RemoveInitializersFromInputsPass(),
+        passes.KeepFunctionOpsets(),
         common.InlinePass(),
         passes.Remember(),
         common.RemoveUnusedNodesPass(),
@@ -45,7 +46,7 @@ def normalise(
     if spec is not None:
         sequence.append(passes.Freeze(spec.input, shape(spec)))
     sequence += [
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True),
+        passes.KnownShapes(),
         passes.ExplicitPads(),
         passes.Carry(),
         passes.UseOwnOperators(),

@@ -7,6 +7,7 @@ node at the end, and none of the vendor's names.
 
 from onnxattr.graph.passes.cut import Cut
 from onnxattr.graph.passes.freeze import Freeze
+from onnxattr.graph.passes.functions import KeepFunctionOpsets
 from onnxattr.graph.passes.outputs import JoinOutputs
 from onnxattr.graph.passes.own import UseOwnOperators
 from onnxattr.graph.passes.pads import ExplicitPads
@@ -14,13 +15,17 @@ from onnxattr.graph.passes.parameters import TakeOutStored
 from onnxattr.graph.passes.provenance import Remember, vendor_name, vendor_node
 from onnxattr.graph.passes.quantised import Carry
 from onnxattr.graph.passes.rename import Rename
+from onnxattr.graph.passes.shapes import FoldShapes, KnownShapes
 
 __all__ = [
     "Carry",
     "Cut",
     "ExplicitPads",
+    "FoldShapes",
     "Freeze",
     "JoinOutputs",
+    "KeepFunctionOpsets",
+    "KnownShapes",
     "Remember",
     "Rename",
     "TakeOutStored",

@@ -1,0 +1,233 @@
+"""The arithmetic of sizes: what operators on few integers give, as far as these are known."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+#: Numbers of a value that is computed: shapes and indices are short.
+MAX_NUMBERS = 256
+
+#: Numbers of which some may be unknown: a name stands for a free dimension, None for anything.
+Numbers = np.ndarray[Any, np.dtype[np.object_]]
+
+#: From a node and the numbers of its inputs, None where nothing is known of them.
+Rule = Callable[[ir.Node, list[Numbers | None]], Numbers | None]
+
+
+def _array(values: Any) -> Numbers:
+    return np.asarray(values, dtype=object)
+
+
+def _attribute(node: ir.Node, name: str, default: Any) -> Any:
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.value
+
+
+def sizes_of(value: ir.Value | None) -> list[int | str | None] | None:
+    """Returns the sizes of a value: a free one is its name, or None if it has no name."""
+    if value is None or value.shape is None:
+        return None
+    return [d.value if isinstance(d, ir.SymbolicDim) else d for d in value.shape]
+
+
+def _shape(node: ir.Node, _: list[Numbers | None]) -> Numbers | None:
+    sizes = sizes_of(node.inputs[0])
+    if sizes is None:
+        return None
+    start, end = _attribute(node, "start", 0), _attribute(node, "end", len(sizes))
+    return _array(sizes[start:end])
+
+
+def _size(node: ir.Node, _: list[Numbers | None]) -> Numbers | None:
+    sizes = sizes_of(node.inputs[0])
+    if sizes is None or not all(isinstance(s, int) for s in sizes):
+        return None
+    return _array(math.prod(s for s in sizes if isinstance(s, int)))
+
+
+def _same(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    return inputs[0]
+
+
+def _cast(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    to = ir.DataType(_attribute(node, "to", 0))
+    if inputs[0] is None:
+        return None
+    if to == ir.DataType.BOOL:
+        return _each(lambda n: n if isinstance(n, str) else bool(n), inputs[0])
+    # A free size stays what it is in every type of number.
+    if to.is_integer():
+        return _each(lambda n: n if isinstance(n, str) else int(n), inputs[0])
+    return _each(float, inputs[0]) if to == ir.DataType.DOUBLE else None
+
+
+def _each(function: Callable[..., Any], *arrays: Numbers) -> Numbers:
+    """Returns a function of numbers, broadcast; unknown where one of them is."""
+
+    def compute(*numbers: Any) -> Any:
+        return None if any(n is None for n in numbers) else function(*numbers)
+
+    return _array(np.frompyfunc(compute, len(arrays), 1)(*arrays))
+
+
+def _elementwise(function: Callable[..., Any]) -> Rule:
+    def on_numbers(*numbers: Any) -> Any:
+        return None if any(isinstance(n, str) for n in numbers) else function(*numbers)
+
+    def rule(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+        arrays = [a for a in inputs if a is not None]
+        return _each(on_numbers, *arrays) if len(arrays) == len(inputs) else None
+
+    return rule
+
+
+def _divide(a: Any, b: Any) -> Any:
+    if isinstance(a, float) or isinstance(b, float):
+        return a / b
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+def _equal(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    a, b = inputs
+    if a is None or b is None:
+        return None
+    # Two free sizes of one name are equal; a free size is never 0, -1 or another mark.
+    return _each(
+        lambda x, y: (
+            x == y
+            if isinstance(x, str) == isinstance(y, str)
+            else (None if max(x if isinstance(y, str) else y, 0) else False)
+        ),
+        a,
+        b,
+    )
+
+
+def _gather(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data, index = inputs
+    if (
+        data is None
+        or index is None
+        or data.ndim != 1
+        or _attribute(node, "axis", 0) not in (0, -1)
+    ):
+        return None
+    return _array(data[index.astype(np.int64)])
+
+
+def _slice(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    if "starts" in node.attributes:
+        inputs = [inputs[0], *(_array(node.attributes[n].value) for n in ("starts", "ends"))]
+    data, starts, ends, _, steps = [*inputs, None, None][:5]
+    steps = _array([1]) if len(inputs) < 5 else steps
+    if data is None or starts is None or ends is None or steps is None or data.ndim != 1:
+        return None
+    (start,), (end,), (step,) = starts, ends, steps
+    if step < 0 and end < -len(data):
+        end = None
+    return _array(data[start:end:step])
+
+
+def _concat(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    arrays = []
+    for value, numbers in zip(node.inputs, inputs, strict=True):
+        if numbers is not None:
+            arrays.append(numbers)
+            continue
+        sizes = sizes_of(value)
+        if sizes is None or len(sizes) != 1 or not isinstance(sizes[0], int):
+            return None
+        if sizes[0] > MAX_NUMBERS:
+            return None
+        arrays.append(_array([None] * sizes[0]))
+    return np.concatenate(arrays) if all(a.ndim == 1 for a in arrays) else None
+
+
+def _squeeze(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data = inputs[0]
+    return data.reshape(()) if data is not None and data.shape == (1,) else None
+
+
+def _unsqueeze(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data = inputs[0]
+    return data.reshape(1) if data is not None and data.ndim == 0 else None
+
+
+def _reshape(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data, shape = inputs
+    if data is None or shape is None or any(n is None or n == 0 for n in shape):
+        return None
+    return data.reshape([int(n) for n in shape])
+
+
+def _reduce_prod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data = inputs[0]
+    if data is None or data.ndim != 1 or any(n is None or isinstance(n, str) for n in data):
+        return None
+    product = math.prod(data)
+    return _array([product] if _attribute(node, "keepdims", 1) else product)
+
+
+def _constant_of_shape(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    shape, fill = inputs[0], _attribute(node, "value", None)
+    if shape is None or shape.shape not in ((0,), (1,)):
+        return None
+    number = 0.0 if fill is None else fill.numpy().reshape(-1)[0].item()
+    sizes = [int(n) for n in shape]
+    return np.full(sizes, number, dtype=object) if math.prod(sizes) <= MAX_NUMBERS else None
+
+
+def _range(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    if any(a is None or not isinstance(a.reshape(-1)[0], int) for a in inputs):
+        return None
+    window = range(*(int(a.reshape(-1)[0]) for a in inputs if a is not None))
+    return _array(list(window)) if len(window) <= MAX_NUMBERS else None
+
+
+def _where(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    condition, a, b = inputs
+    if condition is None or a is None or b is None:
+        return None
+    choose = np.frompyfunc(lambda c, x, y: None if c is None else (x if c else y), 3, 1)
+    return _array(choose(condition, a, b))
+
+
+RULES: dict[str, Rule] = {
+    "Shape": _shape,
+    "Size": _size,
+    "Identity": _same,
+    "Cast": _cast,
+    "Gather": _gather,
+    "Slice": _slice,
+    "Concat": _concat,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Reshape": _reshape,
+    "ReduceProd": _reduce_prod,
+    "ConstantOfShape": _constant_of_shape,
+    "Range": _range,
+    "Where": _where,
+    "Equal": _equal,
+    "Add": _elementwise(operator.add),
+    "Sub": _elementwise(operator.sub),
+    "Mul": _elementwise(operator.mul),
+    "Div": _elementwise(_divide),
+    "Neg": _elementwise(operator.neg),
+    "Min": _elementwise(min),
+    "Max": _elementwise(max),
+    "Floor": _elementwise(lambda n: float(math.floor(n))),
+    "Ceil": _elementwise(lambda n: float(math.ceil(n))),
+    "Less": _elementwise(operator.lt),
+    "Greater": _elementwise(operator.gt),
+    "LessOrEqual": _elementwise(operator.le),
+    "GreaterOrEqual": _elementwise(operator.ge),
+    "Not": _elementwise(operator.not_),
+    "And": _elementwise(lambda a, b: a and b),
+    "Or": _elementwise(lambda a, b: a or b),
+}

@@ -1,0 +1,184 @@
+"""Computes the arithmetic of shapes, as far as the sizes are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from onnxattr.graph.arithmetic import MAX_NUMBERS, RULES, Numbers, sizes_of
+from onnxattr.graph.passes.provenance import note_value, vendor_name
+from onnxattr.graph.walk import STANDARD
+
+
+class KnownShapes(ir.passes.InPlacePass):
+    """Infers shapes and stores what follows from them, until nothing more does.
+
+    What was stored tells the shapes behind it, such as those of a branch that is taken.
+    """
+
+    #: A chain of conditions that decide each other is no longer than this.
+    ROUNDS = 4
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Returns the model with shapes, and known numbers stored."""
+        infer = common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+        modified = False
+        for _ in range(self.ROUNDS):
+            infer(model)
+            if not FoldShapes()(model).modified:
+                break
+            common.RemoveUnusedNodesPass()(model)
+            modified = True
+        return ir.passes.PassResult(model, modified=modified)
+
+
+class FoldShapes(ir.passes.InPlacePass):
+    """Stores what follows from known sizes; shapes must have been inferred.
+
+    Exporters that trace a program write shapes as they were computed: Shape, Gather, Concat, Cast,
+    Equal, and so on up to a Reshape or an If. What is known of these is stored. A Reshape to a
+    shape of which one size is free keeps that size by a 0 or a -1, and an Expand by a 1. An `If`
+    whose condition is known is replaced by the branch that it takes.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Returns the model with known numbers stored."""
+        known: dict[ir.Value, Numbers] = {}
+        modified = False
+        for graph in list(model.graphs()):
+            for value in graph.initializers.values():
+                _read(value, known)
+            for node in list(graph):
+                modified |= _fold(node, known)
+        return ir.passes.PassResult(model, modified=modified)
+
+
+def _read(value: ir.Value, known: dict[ir.Value, Numbers]) -> None:
+    tensor = value.const_value
+    whole = tensor is not None and (tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL)
+    scalar = tensor is not None and tensor.dtype.is_floating_point() and tensor.size == 1
+    if tensor is not None and (whole or scalar) and tensor.size <= MAX_NUMBERS:
+        # As Python's numbers, which may be mixed with names and never overflow.
+        known[value] = np.asarray(tensor.numpy().tolist(), dtype=object)
+
+
+def _fold(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
+    if node.domain not in STANDARD:
+        return False
+    if node.op_type == "If":
+        return _take_branch(node, known)
+    if node.op_type in ("Reshape", "Expand") and len(node.inputs) == 2:
+        return _keep_free(node, known)
+    if node.op_type not in RULES or len(node.outputs) != 1:
+        return False
+    try:
+        numbers = RULES[node.op_type](node, [_of(v, known) for v in node.inputs])
+    except (ArithmeticError, IndexError, TypeError, ValueError):
+        # What a graph asks for and nobody can compute is left to fail where it is run.
+        return False
+    if numbers is None or numbers.size > MAX_NUMBERS:
+        return False
+    (value,) = node.outputs
+    known[value] = numbers
+    free = any(isinstance(n, str) or n is None for n in numbers.reshape(-1))
+    if free or value.dtype is None or value.is_graph_output():
+        return False
+    stored = _stored(node, numbers, value.dtype, vendor_name(value))
+    known[stored] = numbers
+    ir.convenience.replace_all_uses_with(value, stored)
+    return True
+
+
+def _of(value: ir.Value | None, known: dict[ir.Value, Numbers]) -> Numbers | None:
+    return None if value is None else known.get(value)
+
+
+def _stored(node: ir.Node, numbers: Numbers, dtype: ir.DataType, note: str) -> ir.Value:
+    """Returns a new initializer of the graph that `node` is in."""
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    # Rename names everything anew; until then no two names may be the same.
+    name = next(
+        n
+        for i in count(len(graph.initializers))
+        if (n := f"onnxattr.{i}") not in graph.initializers
+    )
+    array = numbers.astype(dtype.numpy())
+    value = ir.val(name, const_value=ir.tensor(array, dtype=dtype, name=name))
+    graph.initializers.add(value)
+    note_value(value, note)
+    return value
+
+
+def _keep_free(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
+    """Stores the target of a Reshape or an Expand of which some sizes are the input's free ones."""
+    data, target = node.inputs
+    numbers = _of(target, known)
+    if data is None or target is None or numbers is None or target.const_value is not None:
+        return False
+    shape = sizes_of(data) or []
+    sizes = list(numbers)
+    if node.op_type == "Expand":
+        offset = len(sizes) - len(shape)
+        same = [i >= offset and s is not None and shape[i - offset] == s for i, s in _names(sizes)]
+        if data.shape is None or not all(same):
+            return False
+        for i, _ in _names(sizes):
+            sizes[i] = 1
+    else:
+        if "allowzero" in node.attributes and node.attributes["allowzero"].as_int():
+            if any(s == 0 for s in sizes if not isinstance(s, str)):
+                return False
+            node.attributes.pop("allowzero")
+        for i, s in _names(sizes):
+            if s is not None and i < len(shape) and shape[i] == s:
+                sizes[i] = 0
+        rest = [i for i, _ in _names(sizes)]
+        if len(rest) > 1 or (rest and -1 in sizes):
+            return False
+        for i in rest:
+            sizes[i] = -1
+    stored = _stored(node, np.asarray(sizes, dtype=object), ir.DataType.INT64, vendor_name(target))
+    node.replace_input_with(1, stored)
+    return True
+
+
+def _names(sizes: Sequence[Any]) -> list[tuple[int, Any]]:
+    return [(i, s) for i, s in enumerate(sizes) if s is None or isinstance(s, str)]
+
+
+def _take_branch(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
+    condition = _of(node.inputs[0], known)
+    if condition is None or condition.size != 1 or not isinstance(condition.reshape(-1)[0], bool):
+        return False
+    branch = "then_branch" if condition.reshape(-1)[0] else "else_branch"
+    body, outer = node.attributes[branch].as_graph(), node.graph
+    assert isinstance(outer, ir.Graph)
+    outputs, nodes = list(body.outputs), list(body)
+    # Branches may use the same names, and another `If` those of this one.
+    made = [v for inner in body.all_nodes() for v in inner.outputs if v.name != ""]
+    fresh = _fresh(outer)
+    for value in (*made, *body.initializers.values()):
+        value.name = next(fresh)
+    stored = list(body.initializers.values())
+    body.outputs.clear()
+    body.initializers.clear()
+    body.remove(nodes)
+    for value in stored:
+        outer.initializers.add(value)
+    outer.insert_before(node, nodes)
+    ir.convenience.replace_all_uses_with(node.outputs, outputs, replace_graph_outputs=True)
+    outer.remove(node, safe=True)
+    return True
+
+
+def _fresh(graph: ir.Graph) -> Iterator[str]:
+    """Yields names that nothing in `graph` has: the vendor may have taken any."""
+    taken = {v.name for inner in graph.all_nodes() for v in inner.outputs}
+    taken |= {v.name for v in (*graph.inputs, *graph.initializers.values())}
+    return (name for i in count() if (name := f"onnxattr.{i}") not in taken)
