@@ -29,7 +29,7 @@ class KnownShapes(ir.passes.InPlacePass):
         infer = common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
         modified = False
         for _ in range(self.ROUNDS):
-            infer(model)
+            modified |= infer(model).modified
             if not FoldShapes()(model).modified:
                 break
             common.RemoveUnusedNodesPass()(model)
