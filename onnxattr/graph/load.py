@@ -222,7 +222,12 @@ def _check_finite(proto: onnx.ModelProto, name: str) -> None:
         array = numpy_helper.to_array(tensor)
         # ml_dtypes' bfloat16 has no isfinite loop of its own.
         array = array.astype(np.float32) if tensor.data_type == TensorProto.BFLOAT16 else array
-        bad = ~np.isfinite(array) if value in used_as_weight else np.isnan(array)
+        if value in used_as_weight:
+            bad = ~np.isfinite(array)
+        elif array.size > 1:
+            bad = np.isnan(array)
+        else:  # jax2onnx writes Where(count > 0, variance, NaN) for every normalisation
+            continue
         if bad.any():
             raise ModelFileError(
                 f"{int(bad.sum())} of {array.size} values of the weight `{value}` are not finite",
