@@ -19,7 +19,12 @@ from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
+from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model, Network
+
+
+#: ONNX Runtime takes 2 GiB at a time, and torch what memory holds.
+_LARGE = Limits(file_size=2**36)
 
 
 def to_network(
@@ -28,6 +33,7 @@ def to_network(
     at: str = "feature",
     options: InputOptions | None = None,
     device: str = "cpu",
+    fuse: bool = False,
 ) -> Network:
     """Returns the differentiable network of `model` up to its representation.
 
@@ -36,6 +42,7 @@ def to_network(
         at: What is attributed; see `graph.outputs.representation`.
         options: What the user says of the input.
         device: Where the parameters go, as torch names it.
+        fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
 
     Raises:
         ModelInputError: The model takes no single RGB image.
@@ -44,7 +51,7 @@ def to_network(
     """
     spec = image_input(model, options)
     chosen = representation(model, at)
-    dialect = _dialect(model, outputs=[chosen.value], spec=spec)
+    dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
     module = _module(dialect).to(device)
     return Network(
         module=module,
@@ -62,7 +69,11 @@ def to_network(
 
 
 def to_torch(
-    source: str | Path | bytes | onnx.ModelProto | Model, *, device: str = "cpu"
+    source: str | Path | bytes | onnx.ModelProto | Model,
+    *,
+    device: str = "cpu",
+    fuse: bool = True,
+    limits: Limits | None = None,
 ) -> nn.Module:
     """Returns an ONNX model as a torch module, differentiable, frozen, in evaluation mode.
 
@@ -74,6 +85,11 @@ def to_torch(
     Args:
         source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
         device: `cpu`, `cuda[:n]`, `mps`, `meta`, or `auto` for the first GPU.
+        fuse: Whether chains of operators that torch computes by one kernel become one: GELU, layer
+            normalisation and attention, as exporters write them out. Faster, and the same but for
+            rounding. With `False` every operator of the graph is a submodule of its own, and
+            attention has second derivatives.
+        limits: What the file may hold; by default `Limits()`, but up to 64 GiB of weights.
 
     Raises:
         ModelFileError: The file cannot be used.
@@ -89,8 +105,8 @@ def to_torch(
         tensor([0., 2.])
     """
     device = device if device == "meta" else choose_device(device)
-    model = source if isinstance(source, Model) else load(source)
-    return _module(_dialect(model)).to(device)
+    model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
+    return _module(_dialect(model, fuse=fuse)).to(device)
 
 
 def module_name(node: onnx.NodeProto) -> str:
@@ -111,9 +127,13 @@ def input_dtype(model: Model) -> torch.dtype:
 
 
 def _dialect(
-    model: Model, *, outputs: Sequence[str] | None = None, spec: InputSpec | None = None
+    model: Model,
+    *,
+    fuse: bool,
+    outputs: Sequence[str] | None = None,
+    spec: InputSpec | None = None,
 ) -> Model:
-    dialect = normalise(model, outputs=outputs, spec=spec)
+    dialect = normalise(model, outputs=outputs, spec=spec, fuse=fuse)
     require_support(dialect)
     return dialect
 

@@ -20,6 +20,7 @@ def normalise(
     *,
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
+    fuse: bool = False,
 ) -> Model:
     """Returns `model` in our dialect, with the way back to the vendor's names; the input is kept.
 
@@ -27,6 +28,8 @@ def normalise(
         model: A model as it was given.
         outputs: Tensors of the main graph to end at; by default the graph's own outputs.
         spec: Fixes the input's free dimensions, all but the batch; by default they stay free.
+        fuse: Joins chains of operators that torch computes by one kernel. Rules that go by the
+            operator want the vendor's own.
 
     Raises:
         SupportError: A pass cannot handle the graph; names the pass.
@@ -49,6 +52,7 @@ def normalise(
         passes.KnownShapes(),
         passes.ExplicitPads(),
         passes.Carry(),
+        *(_fusions() if fuse else ()),
         passes.UseOwnOperators(),
         passes.JoinOutputs(),
         take_out,
@@ -69,6 +73,11 @@ def normalise(
         ) from error
     stored = {str(value.name): tensor.numpy() for value, tensor in take_out.tensors.items()}
     return dataclasses.replace(model, proto=proto, names=rename.names, stored=stored)
+
+
+def _fusions() -> list[ir.passes.PassBase]:
+    fusions = [passes.FuseGelu(), passes.FuseLayerNorm(), passes.FuseAttention()]
+    return [*fusions, common.RemoveUnusedNodesPass()]
 
 
 def shape(spec: InputSpec) -> list[int | str]:

@@ -8,6 +8,9 @@ node at the end, and none of the vendor's names.
 from onnxattr.graph.passes.cut import Cut
 from onnxattr.graph.passes.freeze import Freeze
 from onnxattr.graph.passes.functions import KeepFunctionOpsets
+from onnxattr.graph.passes.fuse_attention import FuseAttention
+from onnxattr.graph.passes.fuse_gelu import FuseGelu
+from onnxattr.graph.passes.fuse_layer_norm import FuseLayerNorm
 from onnxattr.graph.passes.outputs import JoinOutputs
 from onnxattr.graph.passes.own import UseOwnOperators
 from onnxattr.graph.passes.pads import ExplicitPads
@@ -23,6 +26,9 @@ __all__ = [
     "ExplicitPads",
     "FoldShapes",
     "Freeze",
+    "FuseAttention",
+    "FuseGelu",
+    "FuseLayerNorm",
     "JoinOutputs",
     "KeepFunctionOpsets",
     "KnownShapes",

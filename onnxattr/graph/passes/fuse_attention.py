@@ -1,0 +1,256 @@
+"""Joins what exporters write for attention."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxattr.graph.passes.chains import (
+    Chain,
+    Fusion,
+    made_by,
+    number,
+    other,
+    own,
+    rank_of,
+    reader,
+    stored,
+)
+
+#: A score that stands for −∞ where it replaces another: exp of it is 0 beside any real score.
+_FORBIDDEN = -1e4
+
+#: Added to any real score, this leaves nothing of it: where all are forbidden, all are alike.
+_ABSORBING = {ir.DataType.DOUBLE: -1e18, ir.DataType.FLOAT: -1e9}
+
+#: The largest number of a row of a mask may be this far from 0. The kernels keep the logarithm of
+#: the sum of exp(score), whose rounding is the relative error of the gradient.
+_LEVEL = 64
+
+#: How many masks and scales lie between the two products at most.
+_DEPTH = 6
+
+
+class FuseAttention(Fusion):
+    """Replaces softmax(q·kᵀ·scale + bias)·v by one node that takes q, kᵀ, v, and masks.
+
+    kᵀ is taken as the first product takes it: it costs nothing to turn it back. A scale may be
+    applied to the scores, by Mul or Div, or to q and kᵀ; masks are added, or chosen by Where.
+    """
+
+    anchors: ClassVar[frozenset[str]] = frozenset({"Softmax"})
+
+    def match(self, node: ir.Node, opset: int) -> Chain | None:
+        """Returns the chain around the softmax `node`, if it is attention."""
+        if not _is_last_axis(node, opset):
+            return None
+        scores = _scores(node.inputs[0], _DEPTH)
+        if scores is None:
+            return None
+        nodes = [node, *scores.nodes]
+        weights, cleaned = _cleaned(node.outputs[0], nodes)
+        weights = _without_dropout(weights, nodes, opset)
+        product = reader(weights, "MatMul")
+        empty = _empty_rows(scores, cleaned)
+        if product is None or product.inputs[0] is not weights or empty is None:
+            return None
+        if stored(product.inputs[1]) is not None:
+            return None
+        made: list[ir.Node] = []
+        inputs = [scores.q, scores.k, product.inputs[1], _bias(scores, made), _keep(scores, made)]
+        made.append(own("FusedAttention", inputs, {"scale": scores.scale, "empty": empty}))
+        return Chain(product, nodes, made)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What a softmax takes: q·kᵀ·scale + the sum of the terms, and `fill` where it may not look.
+
+    Attributes:
+        q: As the product takes it, before a scale.
+        k: Likewise, transposed.
+        nodes: All nodes that make the scores.
+        scale: A number.
+        terms: What is added, first first.
+        keep: Where the scores hold; elsewhere they are `fill`.
+        inverted: Whether `keep` says the opposite.
+        fill: −∞ or a number that stands for it.
+    """
+
+    q: ir.Value
+    k: ir.Value
+    nodes: tuple[ir.Node, ...]
+    scale: float = 1.0
+    terms: tuple[ir.Value, ...] = ()
+    keep: ir.Value | None = None
+    inverted: bool = False
+    fill: float = -math.inf
+
+
+def _scores(value: ir.Value | None, depth: int) -> _Scores | None:
+    """Returns `value` as scores, if they come from a product."""
+    node = made_by(value, "Add", "Div", "MatMul", "Mul", "Where")
+    if node is None or not depth:
+        return None
+    if node.op_type == "MatMul":
+        return _product(node)
+    if node.op_type == "Where":
+        return _chosen(node, depth)
+    for operand in node.inputs[: 1 if node.op_type == "Div" else 2]:
+        rest = other(node, operand) if operand is not None else None
+        inner = _scores(operand, depth - 1) if rest is not None else None
+        if inner is None or rest is None:
+            continue
+        if node.op_type == "Add":
+            # A number that replaces a score holds only as long as nothing is added to it.
+            if inner.keep is None or inner.fill == -math.inf:
+                return _added(inner, rest, node)
+            continue
+        nodes = (*inner.nodes, node)
+        factor = number(rest, rank_of(operand) or 2)
+        if factor and not inner.terms and inner.keep is None:
+            scale = inner.scale * factor if node.op_type == "Mul" else inner.scale / factor
+            return dataclasses.replace(inner, nodes=nodes, scale=scale)
+    return None
+
+
+def _added(inner: _Scores, mask: ir.Value, node: ir.Node) -> _Scores:
+    """Returns the scores with a mask added, which may be a choice between 0 and as good as −∞."""
+    nodes = (*inner.nodes, node)
+    choice = made_by(mask, "Where") if inner.keep is None else None
+    if choice is not None and choice.inputs[0] is not None:
+        yes, no = (number(v, 2) for v in choice.inputs[1:])
+        inverted = no == 0
+        fill = yes if inverted else no
+        most = _ABSORBING.get(mask.dtype, -math.inf) if mask.dtype else -math.inf
+        if {yes, no} == {0.0, fill} and fill is not None and fill <= most:
+            keep = choice.inputs[0]
+            return dataclasses.replace(inner, nodes=nodes, keep=keep, inverted=inverted, fill=fill)
+    return dataclasses.replace(inner, nodes=nodes, terms=(*inner.terms, mask))
+
+
+def _chosen(node: ir.Node, depth: int) -> _Scores | None:
+    """Returns the scores that a `Where` lets through."""
+    condition, yes, no = node.inputs
+    for operand, filler, inverted in ((yes, no, False), (no, yes, True)):
+        fill = number(filler, rank_of(operand) or 2)
+        if fill is None or fill > _FORBIDDEN:
+            continue
+        inner = _scores(operand, depth - 1)
+        if inner is not None and inner.keep is None and condition is not None:
+            nodes = (*inner.nodes, node)
+            return dataclasses.replace(
+                inner, nodes=nodes, keep=condition, inverted=inverted, fill=fill
+            )
+    return None
+
+
+def _product(node: ir.Node) -> _Scores | None:
+    (q, k), nodes, scale = node.inputs, [node], 1.0
+    operands = []
+    for value in (q, k):
+        inner, factor, step = _unscaled(value, node)
+        if inner is None or stored(inner) is not None:
+            return None
+        operands.append(inner)
+        scale *= factor
+        nodes += [step] if step is not None else []
+    return _Scores(operands[0], operands[1], tuple(nodes), scale)
+
+
+def _unscaled(
+    value: ir.Value | None, product: ir.Node
+) -> tuple[ir.Value | None, float, ir.Node | None]:
+    """Returns an operand of the product before a number scales it, the number and the node."""
+    node = made_by(value, "Div", "Mul")
+    if node is not None and value is not None and reader(value) is product:
+        for operand in node.inputs[: 1 if node.op_type == "Div" else 2]:
+            rest = other(node, operand) if operand is not None else None
+            factor = number(rest, rank_of(operand) or 1)
+            if factor:
+                return operand, factor if node.op_type == "Mul" else 1 / factor, node
+    return value, 1.0, None
+
+
+def _cleaned(weights: ir.Value, nodes: list[ir.Node]) -> tuple[ir.Value, bool]:
+    """Returns the weights after a `Where` that makes NaN zero, and whether there is one."""
+    users = {use.node.op_type: use.node for use in weights.uses()}
+    test, where = users.get("IsNaN"), users.get("Where")
+    if test is None or where is None or len(weights.uses()) != 2:
+        return weights, False
+    condition, yes, no = where.inputs
+    if condition is not test.outputs[0] or no is not weights or number(yes, 2) != 0:
+        return weights, False
+    nodes += [test, where]
+    return where.outputs[0], True
+
+
+def _without_dropout(weights: ir.Value, nodes: list[ir.Node], opset: int) -> ir.Value:
+    node = reader(weights, "Dropout")
+    # Before opset 7 an attribute says whether it is active.
+    if node is None or opset < 7 or (len(node.inputs) > 2 and node.inputs[2] is not None):
+        return weights
+    nodes.append(node)
+    return node.outputs[0]
+
+
+def _is_last_axis(node: ir.Node, opset: int) -> bool:
+    rank = rank_of(node.inputs[0])
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None
+    if axis is None:
+        axis = -1 if opset >= 13 else 1
+    # Before opset 13 all axes from this one on are one: the same where it is the last.
+    return axis == -1 or (rank is not None and axis == rank - 1)
+
+
+def _empty_rows(scores: _Scores, cleaned: bool) -> str | None:
+    """Returns what the weights are where every score of a query is forbidden.
+
+    `none`: that does not happen; `zero`; `nan`; `mean`: all alike. None where they may be something
+    else yet.
+    """
+    level = all(_is_level(term) for term in scores.terms)
+    if scores.keep is not None and scores.fill != -math.inf:
+        # Beside a −∞ that was added, the number would no longer stand for one.
+        return "mean" if level else None
+    if level and (scores.keep is None or _is_never_empty(scores)):
+        return "none"
+    if any(stored(term) is not None and not _is_level(term) for term in scores.terms):
+        return None
+    return "zero" if cleaned else "nan"
+
+
+def _is_level(term: ir.Value) -> bool:
+    """Returns whether a mask that is added is stored and leaves something of each row."""
+    array = stored(term)
+    if array is None or not array.ndim or not array.size:
+        return False
+    return bool((np.abs(array.max(axis=-1).astype(np.float64)) <= _LEVEL).all())
+
+
+def _is_never_empty(scores: _Scores) -> bool:
+    allowed = stored(scores.keep)
+    if allowed is None or not allowed.ndim:
+        return False
+    return bool((allowed != scores.inverted).any(axis=-1).all())
+
+
+def _bias(scores: _Scores, made: list[ir.Node]) -> ir.Value | None:
+    """Returns the sum of what is added to the scores; the additions are appended to `made`."""
+    bias = scores.terms[0] if scores.terms else None
+    for term in scores.terms[1:]:
+        made.append(ir.node("Add", [bias, term]))
+        bias = made[-1].outputs[0]
+    return bias
+
+
+def _keep(scores: _Scores, made: list[ir.Node]) -> ir.Value | None:
+    if scores.keep is None or not scores.inverted:
+        return scores.keep
+    made.append(ir.node("Not", [scores.keep]))
+    return made[-1].outputs[0]
