@@ -11,8 +11,6 @@ from onnxattr.convert.ops.quantised import from_steps, kind_of, to_steps
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import ones, padded, pads_of
 
-_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-
 Zero = torch.Tensor | None
 
 
@@ -29,8 +27,15 @@ def _qlinear_add(
     *,
     carry: int = 0,
 ) -> torch.Tensor:
-    total = from_steps(a, a_scale, a_zero) + from_steps(b, b_scale, b_zero)
-    return _requantised(total, c_scale, c_zero, a, carry)
+    # In ONNX Runtime's order: all zero points go into one number, and rounding comes last. Where
+    # the scales have a simple ratio, many sums are ties, which another order rounds differently.
+    a_ratio, b_ratio = a_scale / c_scale, b_scale / c_scale
+    offset = a_scale.new_zeros(()) if c_zero is None else c_zero.to(a_scale.dtype)
+    shift = (0 if a_zero is None else a_ratio * a_zero) + (
+        0 if b_zero is None else b_ratio * b_zero
+    )
+    number = (a * a_ratio + (offset - shift)) + b * b_ratio
+    return to_steps(number, None, _kind(c_zero, a), carry)
 
 
 @operator("com.microsoft.QLinearMul")
@@ -190,14 +195,10 @@ def _qlinear_average_pool(
     kernel = list(kernel_shape)
     steps = ones(strides, len(kernel))
     sides = pads_of(auto_pad, pads, number.shape[2:], kernel, steps)
-    pool = _POOLS[len(kernel)]
-    if not any(sides[0] + sides[1]) and not ceil_mode:
-        y = pool(number, kernel, steps)
-    else:
-        # Windows at the edge: the sum over what is there, divided by how much counts.
-        counted = padded(torch.ones_like(number[:1, :1]), sides, float(bool(count_include_pad)))
-        y = pool(padded(number, sides), kernel, steps, ceil_mode=bool(ceil_mode))
-        y = y / pool(counted, kernel, steps, ceil_mode=bool(ceil_mode))
+    # The sum over what there is, divided by how much counts of it.
+    counted = padded(torch.ones_like(number[:1, :1]), sides, float(bool(count_include_pad)))
+    total = _window_sums(padded(number, sides), kernel, steps, ceil_mode)
+    y = total / _window_sums(counted, kernel, steps, ceil_mode)
     y = y.movedim(1, -1) if channels_last else y
     return _requantised(y, y_scale, y_zero, x, carry)
 
@@ -217,6 +218,17 @@ def _reduce_sum_integer(x: torch.Tensor, *, axes: Sequence[int], keepdims: int =
         wide = x.sum(list(axes), keepdim=bool(keepdims), dtype=torch.int64)
         return wide.to(torch.uint32)
     return x.sum(list(axes), keepdim=bool(keepdims), dtype=torch.int32)
+
+
+def _window_sums(
+    x: torch.Tensor, kernel: list[int], strides: list[int], ceil_mode: int
+) -> torch.Tensor:
+    if len(kernel) == 3:
+        return F.avg_pool3d(x, kernel, strides, 0, bool(ceil_mode), divisor_override=1)
+    if len(kernel) == 2:
+        return F.avg_pool2d(x, kernel, strides, 0, bool(ceil_mode), divisor_override=1)
+    # The one over a single axis always divides.
+    return _window_sums(x.unsqueeze(2), [1, *kernel], [1, *strides], ceil_mode).squeeze(2)
 
 
 def _requantised(
