@@ -28,6 +28,9 @@ METHODS = Registry(
     "method", {"saliency": "gradients", "grad-input": "gradients", "elrp": "relevance"}
 )
 
+#: Those whose rules go by the vendor's operators: for the others a chain of them may be one.
+BY_OPERATOR = frozenset({"elrp"})
+
 
 def find(name: str) -> Method:
     """Returns the function that prepares a method.

@@ -148,11 +148,16 @@ class Examination:
             place = request.place
             set_up(self._device, place.threads, place.limits.gpu_memory)
             from onnxattr.attribution.engine import Engine
+            from onnxattr.attribution.methods import BY_OPERATOR
             from onnxattr.convert.parity import Gate
             from onnxattr.convert.torch import to_network
 
             network = to_network(
-                self._model, at=request.at, options=request.input, device=self._device
+                self._model,
+                at=request.at,
+                options=request.input,
+                device=self._device,
+                fuse=request.method not in BY_OPERATOR,
             )
         gate = Gate(network, threads=thread_count())
         engine = Engine(network, method=request.method, batch_size=request.batch_size)

@@ -42,12 +42,13 @@ class Chain:
     Attributes:
         last: The node whose only output is the chain's.
         nodes: All nodes of the chain; `last` need not be among them.
-        made: What replaces them: the last one makes the chain's output.
+        make: Makes the nodes that replace them: the last one makes the chain's output. Not before
+            the chain is known to be replaced, since they read its inputs.
     """
 
     last: ir.Node
     nodes: Iterable[ir.Node]
-    made: Sequence[ir.Node]
+    make: Callable[[], Sequence[ir.Node]]
 
     def is_closed(self) -> bool:
         """Returns whether nothing but the chain reads what its nodes make, save for the last's."""
@@ -63,22 +64,19 @@ class Chain:
         """Puts what is made in the place of the chain."""
         graph, (output,) = self.last.graph, self.last.outputs
         assert isinstance(graph, ir.Graph)
-        inherit(self.made[-1], self.last)
+        made = self.make()
+        inherit(made[-1], self.last)
+        old = list({*self.nodes, self.last})
         ir.convenience.replace_nodes_and_values(
-            graph,
-            self.last,
-            list({*self.nodes, self.last}),
-            self.made,
-            [output],
-            self.made[-1].outputs,
+            graph, self.last, old, made, [output], made[-1].outputs
         )
 
 
 def own(
     operator: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any] | None = None
-) -> ir.Node:
-    """Returns a node of our own domain."""
-    return ir.node(operator, inputs, attributes, domain=OWN_DOMAIN)
+) -> list[ir.Node]:
+    """Returns one node of our own domain."""
+    return [ir.node(operator, inputs, attributes, domain=OWN_DOMAIN)]
 
 
 class Fusion(ir.passes.InPlacePass, abc.ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from onnxattr.graph.passes import products
 from onnxattr.graph.passes.chains import (
     Chain,
     Fusion,
@@ -21,6 +23,7 @@ from onnxattr.graph.passes.chains import (
     reader,
     stored,
 )
+from onnxattr.graph.passes.products import Taken, mixture
 
 #: A score that stands for −∞ where it replaces another: exp of it is 0 beside any real score.
 _FORBIDDEN = -1e4
@@ -55,16 +58,12 @@ class FuseAttention(Fusion):
         nodes = [node, *scores.nodes]
         weights, cleaned = _cleaned(node.outputs[0], nodes)
         weights = _without_dropout(weights, nodes, opset)
-        product = reader(weights, "MatMul")
+        product = reader(weights, "Einsum", "MatMul")
+        mixed = mixture(product, weights) if product is not None else None
         empty = _empty_rows(scores, cleaned)
-        if product is None or product.inputs[0] is not weights or empty is None:
+        if product is None or mixed is None or empty is None or stored(mixed[0].value) is not None:
             return None
-        if stored(product.inputs[1]) is not None:
-            return None
-        made: list[ir.Node] = []
-        inputs = [scores.q, scores.k, product.inputs[1], _bias(scores, made), _keep(scores, made)]
-        made.append(own("FusedAttention", inputs, {"scale": scores.scale, "empty": empty}))
-        return Chain(product, nodes, made)
+        return Chain(product, nodes, functools.partial(_make, scores, *mixed, empty))
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ class _Scores:
         fill: −∞ or a number that stands for it.
     """
 
-    q: ir.Value
-    k: ir.Value
+    q: Taken
+    k: Taken
     nodes: tuple[ir.Node, ...]
     scale: float = 1.0
     terms: tuple[ir.Value, ...] = ()
@@ -94,10 +93,10 @@ class _Scores:
 
 def _scores(value: ir.Value | None, depth: int) -> _Scores | None:
     """Returns `value` as scores, if they come from a product."""
-    node = made_by(value, "Add", "Div", "MatMul", "Mul", "Where")
+    node = made_by(value, "Add", "Div", "Einsum", "MatMul", "Mul", "Where")
     if node is None or not depth:
         return None
-    if node.op_type == "MatMul":
+    if node.op_type in ("Einsum", "MatMul"):
         return _product(node)
     if node.op_type == "Where":
         return _chosen(node, depth)
@@ -151,28 +150,28 @@ def _chosen(node: ir.Node, depth: int) -> _Scores | None:
 
 
 def _product(node: ir.Node) -> _Scores | None:
-    (q, k), nodes, scale = node.inputs, [node], 1.0
-    operands = []
-    for value in (q, k):
-        inner, factor, step = _unscaled(value, node)
-        if inner is None or stored(inner) is not None:
+    found = products.scores(node)
+    if found is None:
+        return None
+    nodes, scale, operands = [node], 1.0, []
+    for taken in found:
+        value, factor, step = _unscaled(taken.value, node)
+        if stored(value) is not None:
             return None
-        operands.append(inner)
+        operands.append(dataclasses.replace(taken, value=value))
         scale *= factor
         nodes += [step] if step is not None else []
     return _Scores(operands[0], operands[1], tuple(nodes), scale)
 
 
-def _unscaled(
-    value: ir.Value | None, product: ir.Node
-) -> tuple[ir.Value | None, float, ir.Node | None]:
+def _unscaled(value: ir.Value, product: ir.Node) -> tuple[ir.Value, float, ir.Node | None]:
     """Returns an operand of the product before a number scales it, the number and the node."""
     node = made_by(value, "Div", "Mul")
-    if node is not None and value is not None and reader(value) is product:
+    if node is not None and reader(value) is product:
         for operand in node.inputs[: 1 if node.op_type == "Div" else 2]:
             rest = other(node, operand) if operand is not None else None
             factor = number(rest, rank_of(operand) or 1)
-            if factor:
+            if factor and operand is not None:
                 return operand, factor if node.op_type == "Mul" else 1 / factor, node
     return value, 1.0, None
 
@@ -240,17 +239,20 @@ def _is_never_empty(scores: _Scores) -> bool:
     return bool((allowed != scores.inverted).any(axis=-1).all())
 
 
-def _bias(scores: _Scores, made: list[ir.Node]) -> ir.Value | None:
-    """Returns the sum of what is added to the scores; the additions are appended to `made`."""
+def _make(scores: _Scores, v: Taken, order: tuple[int, ...], empty: str) -> list[ir.Node]:
+    """Returns the node, after what prepares its inputs and before what orders its output."""
+    made: list[ir.Node] = []
+    operands = [taken.make(made) for taken in (scores.q, scores.k, v)]
     bias = scores.terms[0] if scores.terms else None
     for term in scores.terms[1:]:
         made.append(ir.node("Add", [bias, term]))
         bias = made[-1].outputs[0]
-    return bias
-
-
-def _keep(scores: _Scores, made: list[ir.Node]) -> ir.Value | None:
-    if scores.keep is None or not scores.inverted:
-        return scores.keep
-    made.append(ir.node("Not", [scores.keep]))
-    return made[-1].outputs[0]
+    keep = scores.keep
+    if keep is not None and scores.inverted:
+        made.append(ir.node("Not", [keep]))
+        keep = made[-1].outputs[0]
+    attributes = {"scale": scores.scale, "empty": empty}
+    made += own("FusedAttention", [*operands, bias, keep], attributes)
+    if order:
+        made.append(ir.node("Transpose", [made[-1].outputs[0]], {"perm": list(order)}))
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import ClassVar
@@ -100,8 +101,8 @@ def _finish(
             last = step
             chain.append(step)
         if close(factor * affine[0], 0.5, x) and close(factor * affine[1] * sign, 0.5, x):
-            made = own("FusedGelu", [x], {"approximate": approximate})
-            return Chain(last, chain, [made])
+            make = functools.partial(own, "FusedGelu", [x], {"approximate": approximate})
+            return Chain(last, chain, make)
     return None
 
 

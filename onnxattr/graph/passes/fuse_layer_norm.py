@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,8 +51,8 @@ class FuseLayerNorm(Fusion):
             if result.find(node.outputs[0], inverted=power == -0.5):
                 attributes = {"axes": list(moments.axes), "epsilon": epsilon}
                 inputs = [moments.x, result.scale, result.bias]
-                made = own("FusedLayerNormalization", inputs, attributes)
-                return Chain(result.last, moments.nodes, [made])
+                make = functools.partial(own, "FusedLayerNormalization", inputs, attributes)
+                return Chain(result.last, moments.nodes, make)
         return None
 
 
