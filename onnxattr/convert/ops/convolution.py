@@ -63,9 +63,7 @@ def _conv_transpose(
         wanted = [n * s for n, s in zip(size, steps, strict=True)]
     if wanted:
         reach = reaches(kernel, dilations)
-        whole = [
-            s * (n - 1) + a + r for n, s, a, r in zip(size, steps, added, reach, strict=True)
-        ]
+        whole = [s * (n - 1) + a + r for n, s, a, r in zip(size, steps, added, reach, strict=True)]
         totals = [n - t for n, t in zip(whole, wanted, strict=True)]
         begin, end = halves([max(0, t) for t in totals], more_at_end=auto_pad == "SAME_UPPER")
         # As in ONNX Runtime, what an output has beyond all windows lies at its end.
@@ -155,9 +153,9 @@ def _col2im(
         return F.fold(x, image, block, dilations, begin, steps)
     if x.dtype in UNSIGNED:
         wide = x.to(torch.int64)
-        return _col2im(
-            wide, image, block, dilations=dilations, pads=pads, strides=strides
-        ).to(x.dtype)
+        return _col2im(wide, image, block, dilations=dilations, pads=pads, strides=strides).to(
+            x.dtype
+        )
     whole = [n + p + e for n, p, e in zip(image, begin, end, strict=True)]
     # Where each value of each block lands in the padded image, [places, blocks].
     place = torch.zeros((), dtype=torch.int64, device=x.device)

@@ -56,9 +56,7 @@ def _max_pool(
     outputs: int = 1,
 ) -> tuple[torch.Tensor, ...]:
     """Returns the maximum of every window, and its place in the whole input; pads never win."""
-    steps, dilated, reach, at_ends = _geometry(
-        x, kernel_shape, auto_pad, pads, strides, dilations
-    )
+    steps, dilated, reach, at_ends = _geometry(x, kernel_shape, auto_pad, pads, strides, dilations)
     pool = _MAXIMA[len(kernel_shape)]
     native = _is_native(at_ends, kernel_shape) and x.is_floating_point()
     if native:
@@ -130,10 +128,12 @@ def _average_pool(
     Where torch lacks the pads, sums over a zero-padded input are divided by sums over the padded
     indicator of what counts: so windows that `ceil_mode` lets hang over the end are right too.
     """
-    steps, dilated, reach, at_ends = _geometry(
-        x, kernel_shape, auto_pad, pads, strides, dilations
-    )
-    if _is_native(at_ends, kernel_shape) and max(dilated, default=1) == 1 and _has_means(x, kernel_shape):
+    steps, dilated, reach, at_ends = _geometry(x, kernel_shape, auto_pad, pads, strides, dilations)
+    if (
+        _is_native(at_ends, kernel_shape)
+        and max(dilated, default=1) == 1
+        and _has_means(x, kernel_shape)
+    ):
         mean = _MEANS[len(kernel_shape)]
         return mean(x, kernel_shape, steps, at_ends[0], bool(ceil_mode), bool(count_include_pad))
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -177,9 +177,7 @@ def _lp_pool(
     pads: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    steps, dilated, reach, at_ends = _geometry(
-        x, kernel_shape, auto_pad, pads, strides, dilations
-    )
+    steps, dilated, reach, at_ends = _geometry(x, kernel_shape, auto_pad, pads, strides, dilations)
     wide = padded(x.to(torch.promote_types(x.dtype, torch.float32)), at_ends)
     if ceil_mode:
         more = hang(x.shape[2:], reach, steps, at_ends)

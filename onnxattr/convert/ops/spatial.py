@@ -61,9 +61,7 @@ def _sampled(
     """Returns samples along any number of axes: each reads some taps, whose weights multiply."""
     size, out = x.shape[2:], grid.shape[1:-1]
     # The last coordinate of the grid is that of the first axis.
-    places = [
-        _place(p, n, aligned) for p, n in zip(grid.flip(-1).unbind(-1), size, strict=True)
-    ]
+    places = [_place(p, n, aligned) for p, n in zip(grid.flip(-1).unbind(-1), size, strict=True)]
     if mode != "bicubic":
         # Of a tap that is found by rounding or by cubics, padding is that of the tap.
         places = [_padded(p, n, padding, aligned) for p, n in zip(places, size, strict=True)]
