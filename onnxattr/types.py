@@ -65,6 +65,8 @@ class Model:
         sha256: Hash over the bytes of the file and of its external data.
         external: Whether there is external data.
         proto: The graph, external data read in.
+        apart: Weights by their names, where all together are too many for one message; the graph
+            has their shapes only.
         origin: Who wrote the file.
         opset: Version of the default operator set.
         parameters: Number of floating-point weights.
@@ -82,6 +84,7 @@ class Model:
     parameters: int
     names: Names = field(default_factory=Names)
     stored: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict, repr=False)
+    apart: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

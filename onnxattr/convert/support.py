@@ -19,7 +19,9 @@ def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
     for node in nodes(dialect.proto.graph):
         if not _has_converter(node):
             vendor = dialect.names.nodes[node.name]
-            found.setdefault(vendor.op_type, []).append(vendor.name)
+            # Of another domain's operator the label has the domain, and no version.
+            operator = node.op_type if "." in node.op_type else vendor.op_type
+            found.setdefault(operator.removeprefix("."), []).append(vendor.name)
     return tuple(Unsupported(op, tuple(names)) for op, names in sorted(found.items()))
 
 

@@ -1,7 +1,7 @@
 """What a model file may hold, looked at before anybody else reads it: counts, names, tensors."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import onnx
 from google.protobuf.message import Message
@@ -60,7 +60,7 @@ def require_bounds(proto: onnx.ModelProto, limits: Limits, name: str) -> None:
         raise ModelFileError("one of its strings is not UTF-8", model=name) from None
 
 
-def require_fitting_tensors(proto: onnx.ModelProto, name: str) -> None:
+def require_fitting_tensors(proto: onnx.ModelProto, name: str, apart: Collection[str] = ()) -> None:
     """Makes sure that the data of every tensor, of whatever use, is there and fits its shape.
 
     Raises:
@@ -68,18 +68,28 @@ def require_fitting_tensors(proto: onnx.ModelProto, name: str) -> None:
     """
     for message in messages(proto):
         if isinstance(message, TensorProto):
-            reason = _misfit(message)
-            if reason:
-                raise ModelFileError(
-                    f"the data of tensor `{short(message.name)}` does not fit its shape: {reason}",
-                    model=name,
-                )
+            if message.name not in apart or message.raw_data:
+                require_fitting_tensor(message, name)
         elif isinstance(message, SparseTensorProto):
             raise ModelFileError(
                 f"its tensor `{short(message.values.name)}` is sparse, and those are not read",
                 hint="export it with dense weights",
                 model=name,
             )
+
+
+def require_fitting_tensor(tensor: TensorProto, name: str) -> None:
+    """Makes sure that the data of one tensor fits its shape.
+
+    Raises:
+        ModelFileError: It does not.
+    """
+    reason = _misfit(tensor)
+    if reason:
+        raise ModelFileError(
+            f"the data of tensor `{short(tensor.name)}` does not fit its shape: {reason}",
+            model=name,
+        )
 
 
 def _check_counts(proto: onnx.ModelProto, limits: Limits, name: str) -> None:

@@ -35,6 +35,13 @@ def require_budget(model: Model, spec: InputSpec, limits: Limits) -> None:
         ModelFileError: onnx cannot make sense of the graph's functions or shapes.
         ModelInputError: A tensor would have a negative size.
     """
+    if model.apart:
+        raise LimitError(
+            "it holds more than 2 GiB of weights, which ONNX Runtime, that judges the conversion, "
+            "does not take at once",
+            hint="`onnxattr.to_torch` converts it unchecked",
+            model=model.name,
+        )
     try:
         proto = onnx.inliner.inline_local_functions(_frozen(model.proto, spec))
     except (onnx.checker.ValidationError, RuntimeError) as error:

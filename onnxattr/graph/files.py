@@ -33,21 +33,24 @@ def read_file(path: Path, limits: Limits, name: str) -> bytes:
             _require_regular(status, path, name)
             if status.st_size > limits.file_size:
                 raise _too_large(status.st_size, limits, name)
-            data = file.read(limits.file_size + 1)
+            # Python sets aside as much as it is asked to read at most.
+            data = file.read(min(limits.file_size, max(status.st_size, 2**20)) + 1)
     except FileNotFoundError:
         raise ModelFileError(f"`{path}` does not exist", model=name) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelFileError(f"`{path}` cannot be read: {reason}", model=name) from None
-    if len(data) > limits.file_size:
+    if len(data) > min(limits.file_size, max(status.st_size, 2**20)):
         raise _too_large(len(data), limits, name)
     return data
 
 
 def read_external_data(
     proto: onnx.ModelProto, folder: Path | None, room: int, limits: Limits, name: str
-) -> Iterator[TensorProto]:
-    """Reads external data into `proto`, in a fixed order, and yields the tensors concerned.
+) -> Iterator[tuple[TensorProto, TensorProto]]:
+    """Reads external data, in a fixed order; yields the tensor in `proto`, and a whole copy of it.
+
+    Who wants the data in `proto` copies it there.
 
     Locations outside of `folder`, links of both kinds and what is no regular file are refused by
     onnx, which opens the files.
@@ -88,7 +91,10 @@ def read_external_data(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Of keys that nobody knows.
-                external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+                # Protobuf frees nothing of a message until it frees all of it.
+                loaded = TensorProto()
+                loaded.CopyFrom(tensor)
+                external_data_helper.load_external_data_for_tensor(loaded, str(folder))
         # RuntimeError: C++'s filesystem errors.
         except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
             detail = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
@@ -99,9 +105,20 @@ def read_external_data(
                 model=name,
             ) from None
         # onnx does both since 1.22; whoever is told of the tensor must not read the file again.
-        tensor.data_location = TensorProto.DEFAULT
-        del tensor.external_data[:]
-        yield tensor
+        for message in (tensor, loaded):
+            message.data_location = TensorProto.DEFAULT
+            del message.external_data[:]
+        yield tensor, loaded
+
+
+def external_size(proto: onnx.ModelProto, folder: Path | None) -> int:
+    """Returns how many bytes of external data the main graph's initializers announce."""
+    return sum(
+        _announced(folder, entries.get("location", ""), entries)
+        for tensor in proto.graph.initializer
+        if folder and tensor.data_location == TensorProto.EXTERNAL
+        for entries in [{entry.key: entry.value for entry in tensor.external_data}]
+    )
 
 
 def _announced(folder: Path, location: str, entries: dict[str, str]) -> int:

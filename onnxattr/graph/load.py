@@ -4,15 +4,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 from onnx import TensorProto, numpy_helper
 
 from onnxattr.errors import LimitError, ModelFileError, SupportError
-from onnxattr.graph.bounds import require_bounds, require_fitting_tensors
-from onnxattr.graph.files import read_external_data, read_file
+from onnxattr.graph.bounds import (
+    require_bounds,
+    require_fitting_tensor,
+    require_fitting_tensors,
+)
+from onnxattr.graph.files import external_size, read_external_data, read_file
 from onnxattr.graph.origin import origin
 from onnxattr.graph.walk import STANDARD
 from onnxattr.limits import Limits
@@ -21,8 +26,23 @@ from onnxattr.types import Model
 #: The operators' own domain of the dialect (`docs` of the passes); no vendor may speak it.
 OWN_DOMAIN = "onnxattr"
 
-#: Protobuf cannot serialise more, and ONNX Runtime gets the model as one message.
-_MAX_BYTES = 2**31 - 1
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+#: Protobuf cannot serialise more; a little is left for all that is no tensor.
+MAX_MESSAGE = 2**31 - 2**24
+
+#: Operators in ONNX's domain that are not in its standard and that ONNX Runtime runs, with the last
+#: opset of such files: experiments that ONNX took back, and what ONNX Runtime's optimiser writes.
+_KNOWN_OUTSIDE = {
+    **dict.fromkeys(
+        ("Affine", "Crop", "GivenTensorFill", "ImageScaler", "ParametricSoftplus", "Scale"), 9
+    ),
+    **dict.fromkeys(("ScaledTanh", "ThresholdedRelu"), 9),
+    **dict.fromkeys(("SimplifiedLayerNormalization", "LayerNormalization"), 1000),
+}
+
+#: The domain that they have for the checker, which knows no operator of it.
+_OUTSIDE = "outside.the.standard"
 
 #: Operators whose inputs 1… are weights: an infinity there is damage, elsewhere it may be a mask.
 _WEIGHTED = {
@@ -87,17 +107,25 @@ def load(
     del data
     require_bounds(proto, limits, name)
     folder = path.parent if path else None
-    external = False
-    for tensor in read_external_data(proto, folder, room, limits, name):
-        digest.update(tensor.raw_data)
+    external, apart = False, {}
+    large = external_size(proto, folder) > MAX_MESSAGE
+    initializers = {id(tensor): tensor for tensor in proto.graph.initializer if large}
+    for tensor, loaded in read_external_data(proto, folder, room, limits, name):
+        digest.update(loaded.raw_data)
+        if id(tensor) in initializers:
+            require_fitting_tensor(loaded, name)
+            apart[tensor.name] = numpy_helper.to_array(loaded)
+        else:
+            tensor.CopyFrom(loaded)
         external = True
-    _check(proto, name)
+    _check(proto, apart, name)
     return Model(
         name=name,
         path=path,
         sha256=digest.hexdigest(),
         external=external,
         proto=proto,
+        apart=apart,
         origin=origin(proto),
         opset=default_opset(proto),
         parameters=sum(int(np.prod(t.dims)) for _, t in weights(proto) if t.data_type in _FLOATS),
@@ -123,7 +151,14 @@ def _bytes(
 ) -> bytes:
     if path is not None:
         return read_file(path, limits, name)
-    data = source if isinstance(source, bytes) else source.SerializeToString(deterministic=True)  # type: ignore[union-attr]
+    try:
+        data = source if isinstance(source, bytes) else source.SerializeToString(deterministic=True)  # type: ignore[union-attr]
+    except (EncodeError, ValueError) as error:
+        raise ModelFileError(
+            "it holds more than 2 GiB, which protobuf cannot write",
+            hint="save it with external data and give the path",
+            model=name,
+        ) from error
     if len(data) > limits.file_size:
         raise LimitError(
             f"it takes {len(data):,} bytes, and {limits.file_size:,} are allowed", model=name
@@ -159,24 +194,52 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
     return proto
 
 
-def _check(proto: onnx.ModelProto, name: str) -> None:
+def _check(proto: onnx.ModelProto, apart: Arrays, name: str) -> None:
     # A function has imports of its own, and its nodes land in the graph when it is inlined.
     imports = [*proto.opset_import, *(o for f in proto.functions for o in f.opset_import)]
     if any(o.domain == OWN_DOMAIN for o in imports):
         raise ModelFileError(
             f"it uses the operator domain `{OWN_DOMAIN}`, which is reserved", model=name
         )
-    if proto.ByteSize() > _MAX_BYTES:
-        raise ModelFileError("it holds more than 2 GiB of weights", model=name)
-    require_fitting_tensors(proto, name)
+    require_fitting_tensors(proto, name, apart)
     _check_known(proto, name)
     try:
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(_checkable(proto, apart))
     except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
         raise ModelFileError(f"the ONNX checker refuses it: {reason}", model=name) from None
-    _check_finite(proto, name)
+    _check_finite(proto, apart, name)
+
+
+def _checkable(proto: onnx.ModelProto, apart: Arrays) -> onnx.ModelProto:
+    """Returns what the checker can read: no tensors beyond its size, none of `_KNOWN_OUTSIDE`."""
+    outside = [n for n in proto.graph.node if _is_outside(n, default_opset(proto))]
+    if not apart and not outside:
+        return proto
+    copy = onnx.ModelProto()
+    copy.ir_version = max(proto.ir_version, 4)  # from where on an input need not be listed twice
+    copy.opset_import.extend(proto.opset_import)
+    copy.opset_import.add(domain=_OUTSIDE, version=1)
+    copy.functions.extend(proto.functions)
+    copy.graph.name = proto.graph.name
+    copy.graph.node.extend(proto.graph.node)
+    copy.graph.output.extend(proto.graph.output)
+    listed = {tensor.name for tensor in proto.graph.initializer}
+    copy.graph.input.extend(v for v in proto.graph.input if v.name not in listed)
+    copy.graph.input.extend(
+        onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims)
+        for t in proto.graph.initializer
+    )
+    for node in copy.graph.node:
+        if _is_outside(node, default_opset(proto)):
+            node.domain = _OUTSIDE
+    return copy
+
+
+def _is_outside(node: onnx.NodeProto, opset: int) -> bool:
+    until = _KNOWN_OUTSIDE.get(node.op_type, 0) if node.domain in STANDARD else 0
+    return opset <= until and not onnx.defs.has(node.op_type, opset, "")
 
 
 def _check_known(proto: onnx.ModelProto, name: str) -> None:
@@ -202,6 +265,7 @@ def _check_known(proto: onnx.ModelProto, name: str) -> None:
         if node.domain in STANDARD
         and (node.domain, node.op_type) not in functions
         and not onnx.defs.has(node.op_type, opset, "")
+        and not _is_outside(node, opset)
     )
     if unknown:
         listing = ", ".join(f"`{op}` ({n})" for op, n in sorted(unknown.items()))
@@ -212,14 +276,14 @@ def _check_known(proto: onnx.ModelProto, name: str) -> None:
         )
 
 
-def _check_finite(proto: onnx.ModelProto, name: str) -> None:
+def _check_finite(proto: onnx.ModelProto, apart: Arrays, name: str) -> None:
     used_as_weight = {
         value for node in proto.graph.node if node.op_type in _WEIGHTED for value in node.input[1:]
     }
     for value, tensor in weights(proto):
         if tensor.data_type not in _FLOATS:
             continue
-        array = numpy_helper.to_array(tensor)
+        array = apart[value] if value in apart else numpy_helper.to_array(tensor)
         # ml_dtypes' bfloat16 has no isfinite loop of its own.
         array = array.astype(np.float32) if tensor.data_type == TensorProto.BFLOAT16 else array
         if value in used_as_weight:

@@ -61,6 +61,8 @@ def normalise(
     doing = "reading it"
     try:
         graph = _forget(ir.from_proto(model.proto))
+        for name, array in model.apart.items():
+            graph.graph.initializers[name].const_value = ir.tensor(array, name=name)
         for step in sequence:
             doing = type(step).__name__
             graph = step(graph).model

@@ -64,3 +64,8 @@ def nodes(body: GraphProto | FunctionProto) -> Iterator[NodeProto]:
         for node in waiting.pop().node:
             yield node
             waiting.extend(graphs(node))
+
+
+def is_quantised(node: NodeProto) -> bool:
+    """Whether an operator of `node`'s name computes with numbers that were rounded to few bits."""
+    return node.op_type.startswith(("Q", "DynamicQ", "Dequantize", "MatMulInteger", "ConvInteger"))

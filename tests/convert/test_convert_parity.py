@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from onnxattr.convert.ops import normalization, pooling
+from onnxattr.convert.ops.table import Call
 from onnxattr.convert.parity import TOLERANCE, Gate, relative_error, wrap
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import ParityError, SupportError
@@ -61,29 +61,52 @@ def test_the_first_of_two_is_named(image_net, probes):
         Gate(network).check(probes(3).images)
 
 
+@pytest.fixture
+def wrong(monkeypatch):
+    """`wrong("_relu", change)` passes what that operator's function gives through `change`."""
+
+    def patch(name, change):
+        right = Call.forward
+        monkeypatch.setattr(
+            Call,
+            "forward",
+            lambda self, *values: (
+                change(right(self, *values))
+                if self.function.__name__ == name
+                else right(self, *values)
+            ),
+        )
+
+    return patch
+
+
 @pytest.mark.parametrize(
-    ("family", "cls", "says"),
+    ("name", "says"),
     [
-        (pooling, "AveragePool", "AveragePool `pool1`"),
-        (normalization, "BatchNormalization", "BatchNormalization `bn1`"),
+        ("_average_pool", "AveragePool `pool1`"),
+        ("_batch_normalization", "BatchNormalization `bn1`"),
     ],
 )
-def test_a_wrong_converter_is_caught(image_net, probes, monkeypatch, family, cls, says):
-    right = getattr(family, cls)
-    wrong = type(cls, (right,), {"forward": lambda self, x: right.forward(self, x) + 0.1})
-    monkeypatch.setattr(family, cls, wrong)
+def test_a_wrong_converter_is_caught(image_net, probes, wrong, name, says):
+    wrong(name, lambda y: y + 0.1)
     with pytest.raises(ParityError, match=says):
         Gate(to_network(load(image_net()))).check(probes(2).images)
 
 
-def test_a_wrong_shape_is_caught(image_net, probes, monkeypatch):
-    right = pooling.AveragePool.hang
-    monkeypatch.setattr(
-        pooling.AveragePool, "hang", lambda self, size: [h + 2 for h in right(self, size)]
-    )
+def test_a_wrong_shape_is_caught(image_net, probes, wrong):
+    wrong("_average_pool", lambda y: y[..., :-1])
     network = to_network(load(image_net()), at="p")
     with pytest.raises(ParityError, match=r"shape .* against .*AveragePool `pool1`"):
         Gate(network).check(probes(2).images)
+
+
+def test_what_is_wrong_far_from_the_probes_is_caught_by_noise(build, wrong, probes):
+    """Black probes do not tell a clip at 0.9 from none."""
+    proto = build("(float[N,3,8,8] x) => (float[N,3,8,8] y) { y = Relu(x) }")
+    images = np.zeros_like(probes(2).images)
+    wrong("_relu", lambda y: y.clamp(max=0.9))
+    with pytest.raises(ParityError, match="Relu"):
+        Gate(to_network(load(proto))).check(images)
 
 
 @pytest.mark.parametrize(("error", "passes"), [(0.5e-4, True), (2e-4, False)])
