@@ -7,10 +7,24 @@ hold. A quantised pair passes the gradient straight through, then, wherever it d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from onnx import TensorProto
+from onnx2torch.onnx_graph import OnnxGraph
+from onnx2torch.onnx_node import OnnxNode
+from torch import nn
 
-from onnxattr.convert.ops.table import operator
+from onnxattr.convert.ops.table import (
+    Entry,
+    attributes_of,
+    builder,
+    call,
+    current,
+    known,
+    operator,
+)
 from onnxattr.convert.ops.tensors import DTYPES, dtype_of
 
 #: What each integer type can hold.
@@ -69,9 +83,20 @@ def _quantize_linear(
     return to_steps((x / scale).to(wide), zero, kind, carry, saturate=saturate)
 
 
-@operator("DequantizeLinear", 10, 13, 19, 21, 23, 24, 25, 28)
-@operator("com.microsoft.DequantizeLinear")
-def _dequantize_linear(
+@builder("com.microsoft.DequantizeLinear")
+@builder("DequantizeLinear", 10, 13, 19, 21, 23, 24, 25, 28)
+def _dequantize(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
+    """Computes weights at conversion, however many there are: they are wanted at every run."""
+    stored = current().known
+    if all(n == "" or n in stored for n in node.input_values):
+        arguments: list[Any] = [stored[n] if n else None for n in node.input_values]
+        with torch.no_grad():
+            value = dequantised(*arguments, **attributes_of(node.proto))
+        return known(node.output_values[0], value), ()
+    return call(node, Entry(dequantised))
+
+
+def dequantised(
     x: torch.Tensor,
     x_scale: torch.Tensor,
     x_zero_point: torch.Tensor | None = None,
@@ -80,6 +105,7 @@ def _dequantize_linear(
     block_size: int = 0,
     output_dtype: int = 0,
 ) -> torch.Tensor:
+    """Returns DequantizeLinear of tensors."""
     result = dtype_of(output_dtype) if output_dtype else x_scale.dtype
     dtype = torch.promote_types(result, torch.float32)
     number = x.to(dtype)
@@ -129,6 +155,7 @@ def spread(value: torch.Tensor, x: torch.Tensor, axis: int, block: int = 0) -> t
     value = value.to(x.dtype)
     if block and value.ndim == x.ndim:
         # The last block may be cut short.
+        block = min(block, x.shape[axis])
         return value.repeat_interleave(block, dim=axis).narrow(axis, 0, x.shape[axis])
     if value.ndim != 1:
         return value
