@@ -407,7 +407,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """An operator that stops a conversion, and the vendor's nodes that use it."""
+    """An operator that stops a conversion or a gradient, and the vendor's nodes that use it."""
 
     operator: str
     nodes: tuple[str, ...]
@@ -429,6 +429,8 @@ class Inspection:
         spec: How probes would be fed, or None where no input fits.
         representation: What would be attributed, or None where nothing fits.
         unsupported: Operators without a converter on the way to the representation.
+        gradientless: Operators on that way at which a gradient ends.
+        remedy: What can be attributed instead where the representation has no gradient, or ''.
         problems: Why it could not be ranked, a line each; empty when it could.
         parity: Distance from ONNX Runtime on a few probes, or None where it was not run.
         gradient: Distance of the gradient from finite differences through ONNX Runtime, likewise.
@@ -448,6 +450,8 @@ class Inspection:
     problems: tuple[str, ...]
     parity: Parity | None = None
     gradient: GradientCheck | None = None
+    gradientless: tuple[Unsupported, ...] = ()
+    remedy: str = ""
 
 
 @dataclass(frozen=True)

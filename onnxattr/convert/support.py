@@ -1,12 +1,28 @@
-"""What stops a conversion: every operator without a converter, all at once."""
+"""What stops a conversion or a gradient: every operator of it, all at once, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
 
 import onnx
+from onnx import TensorProto
 
 from onnxattr.convert.ops import OPERATORS
 from onnxattr.errors import SupportError
 from onnxattr.graph.load import OWN_DOMAIN
-from onnxattr.graph.walk import nodes
+from onnxattr.graph.walk import graphs, nodes, short
 from onnxattr.types import Model, Unsupported
+
+#: They read the size of their input, whose values do not matter to them.
+_SIZES = ("Shape_", "Size_")
+
+_FLOATS = {
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
+    TensorProto.UNDEFINED,
+}
 
 
 def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
@@ -15,14 +31,46 @@ def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
     Args:
         dialect: What `graph.normalise` returned.
     """
-    found: dict[str, list[str]] = {}
-    for node in nodes(dialect.proto.graph):
-        if not _has_converter(node):
-            vendor = dialect.names.nodes[node.name]
-            # Of another domain's operator the label has the domain, and no version.
-            operator = node.op_type if "." in node.op_type else vendor.op_type
-            found.setdefault(operator.removeprefix("."), []).append(vendor.name)
-    return tuple(Unsupported(op, tuple(names)) for op, names in sorted(found.items()))
+    return _grouped(dialect, (n for n in nodes(dialect.proto.graph) if not _has_converter(n)))
+
+
+def gradientless(dialect: Model) -> tuple[Unsupported, ...]:
+    """Returns the operators of a normalised model at which a gradient ends, by ONNX name.
+
+    Such as ArgMax, Round or a Cast to integers, where what they are given depends on the input
+    differentiably. Operators without a converter are not among them.
+    """
+    flowing = _flowing(dialect)
+    ends = (
+        node
+        for node in dialect.proto.graph.node
+        if _has_converter(node)
+        and not node.op_type.startswith(_SIZES)
+        and any(name in flowing for name in _read(node))
+        and not any(name in flowing for name in node.output)
+    )
+    return _grouped(dialect, ends)
+
+
+def remedy(dialect: Model) -> str:
+    """Returns what can be done about operators without converter or gradient; '' if nothing need.
+
+    The outputs have a gradient, or the last tensor on the way to them that has one is named.
+    """
+    graph, flowing = dialect.proto.graph, _flowing(dialect)
+    if all(value.name in flowing for value in graph.output):
+        return ""
+    made = {name for node in graph.node for name in node.output}
+    ends = [
+        name
+        for node in graph.node
+        for name in _read(node)
+        if name in flowing and name in made and not any(out in flowing for out in node.output)
+    ]
+    vendor = [dialect.names.values[name] for name in ends if name in dialect.names.values]
+    if not vendor:
+        return "no tensor behind its input has a gradient: only black-box methods could explain it"
+    return f"--at `{short(vendor[-1])}` attributes the last tensor that has a gradient"
 
 
 def require_support(dialect: Model) -> None:
@@ -43,3 +91,41 @@ def require_support(dialect: Model) -> None:
 
 def _has_converter(node: onnx.NodeProto) -> bool:
     return node.domain == OWN_DOMAIN and node.op_type in OPERATORS
+
+
+def _grouped(dialect: Model, found: Iterator[onnx.NodeProto]) -> tuple[Unsupported, ...]:
+    groups: dict[str, list[str]] = {}
+    for node in found:
+        vendor = dialect.names.nodes[node.name]
+        # Of another domain's operator the label has the domain, and no version.
+        operator = node.op_type if "." in node.op_type else vendor.op_type
+        groups.setdefault(operator.removeprefix("."), []).append(vendor.name)
+    return tuple(Unsupported(op, tuple(names)) for op, names in sorted(groups.items()))
+
+
+def _flowing(dialect: Model) -> Collection[str]:
+    """Returns the values of the main graph that depend on its inputs with a gradient."""
+    graph = dialect.proto.graph
+    kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output)}
+    flowing = {v.name for v in graph.input if v.type.tensor_type.elem_type in _FLOATS}
+    for node in graph.node:
+        entry = OPERATORS.get(node.op_type) if node.domain == OWN_DOMAIN else None
+        if entry is None or not entry.gradient:
+            continue
+        if any(name in flowing for name in _read(node)):
+            # Integers that live between quantised operators carry a gradient.
+            carried = any(a.name == "carry" and a.i for a in node.attribute)
+            flowing.update(
+                name
+                for name in node.output
+                if name and (carried or kinds.get(name, TensorProto.UNDEFINED) in _FLOATS)
+            )
+    return flowing
+
+
+def _read(node: onnx.NodeProto) -> Iterator[str]:
+    """Yields the values that a node reads, in its subgraphs too."""
+    yield from node.input
+    for body in graphs(node):
+        for inner in body.node:
+            yield from _read(inner)

@@ -22,7 +22,6 @@ from onnxattr.graph.outputs import representation
 from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model, Network
 
-
 #: ONNX Runtime takes 2 GiB at a time, and torch what memory holds.
 _LARGE = Limits(file_size=2**36)
 

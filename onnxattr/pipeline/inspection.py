@@ -8,6 +8,7 @@ from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
+from onnxattr.graph.walk import short
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Attributed, printable
 from onnxattr.types import InputSpec, Inspection, Model, Parity, Representation, Unsupported
@@ -29,13 +30,15 @@ def inspect_model(
         limits: What it may cost.
         trial: Runs it on a few probes, with all checks; None does not run it.
     """
-    from onnxattr.convert.support import unsupported
+    from onnxattr.convert.support import gradientless, remedy, unsupported
     from onnxattr.convert.torch import to_network
 
     problems: list[str] = []
     spec: InputSpec | None = None
     chosen: Representation | None = None
     missing: tuple[Unsupported, ...] = ()
+    ends: tuple[Unsupported, ...] = ()
+    instead = ""
     tried: Attributed | None = None
     bomb = False
     try:
@@ -48,11 +51,14 @@ def inspect_model(
         chosen = representation(model, at)
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
-            missing = unsupported(dialect)
+            missing, ends = unsupported(dialect), gradientless(dialect)
+            instead = printable(remedy(dialect))
     except OnnxattrError as error:
         problems.append(error.message)
     if missing:
         problems.append("no converter for " + ", ".join(f"`{u.operator}`" for u in missing))
+    elif instead:
+        problems.append(f"`{short(chosen.value) if chosen else at}` has no gradient")
     if not problems:
         # Converters read constants and attributes that the list of operators does not show.
         try:
@@ -78,4 +84,6 @@ def inspect_model(
         problems=tuple(map(printable, problems)),
         parity=Parity(tried.parity, tried.tolerance, tried.maps.shape[0]) if tried else None,
         gradient=tried.gradient if tried else None,
+        gradientless=ends,
+        remedy=instead,
     )

@@ -287,12 +287,15 @@ def _inspection(model: Inspection) -> Table:
     for part, check in (("parity", model.parity), ("gradient", model.gradient)):
         if check is not None:
             _add(table, part, text.checked(check))
-    for missing in model.unsupported:
-        nodes = ", ".join(n or "(no name)" for n in missing.nodes)
-        listing = f"{missing.operator} ({len(missing.nodes)}): {nodes}"
-        _add(table, "unsupported", Text(clean(listing, MAX_TEXT)))
+    for title, group in (("unsupported", model.unsupported), ("no gradient", model.gradientless)):
+        for one in group:
+            nodes = ", ".join(n or "(no name)" for n in one.nodes)
+            listing = f"{one.operator} ({len(one.nodes)}): {nodes}"
+            _add(table, title, Text(clean(listing, MAX_TEXT)))
     for problem in model.problems:
         _add(table, "problem", Text(clean(problem, MAX_TEXT), "red"))
+    if model.remedy:
+        _add(table, "possible", Text(clean(model.remedy, MAX_TEXT)))
     verdict = Text("cannot be ranked", "red") if model.problems else Text("can be ranked", "green")
     _add(table, "verdict", verdict)
     return table
