@@ -43,7 +43,8 @@ class FuseAttention(Fusion):
     """Replaces softmax(q·kᵀ·scale + bias)·v by one node that takes q, kᵀ, v, and masks.
 
     kᵀ is taken as the first product takes it: it costs nothing to turn it back. A scale may be
-    applied to the scores, by Mul or Div, or to q and kᵀ; masks are added, or chosen by Where.
+    applied to the scores, by Mul or Div, or to q and kᵀ, and may differ by head and query. Masks
+    are added, or chosen by Where.
     """
 
     anchors: ClassVar[frozenset[str]] = frozenset({"Softmax"})
@@ -75,6 +76,7 @@ class _Scores:
         k: Likewise, transposed.
         nodes: All nodes that make the scores.
         scale: A number.
+        factors: Mul or Div, and what else the scores are scaled by, one number a query.
         terms: What is added, first first.
         keep: Where the scores hold; elsewhere they are `fill`.
         inverted: Whether `keep` says the opposite.
@@ -85,6 +87,7 @@ class _Scores:
     k: Taken
     nodes: tuple[ir.Node, ...]
     scale: float = 1.0
+    factors: tuple[tuple[str, ir.Value], ...] = ()
     terms: tuple[ir.Value, ...] = ()
     keep: ir.Value | None = None
     inverted: bool = False
@@ -111,11 +114,22 @@ def _scores(value: ir.Value | None, depth: int) -> _Scores | None:
                 return _added(inner, rest, node)
             continue
         nodes = (*inner.nodes, node)
+        if inner.terms or inner.keep is not None:
+            continue
         factor = number(rest, rank_of(operand) or 2)
-        if factor and not inner.terms and inner.keep is None:
+        if factor:
             scale = inner.scale * factor if node.op_type == "Mul" else inner.scale / factor
             return dataclasses.replace(inner, nodes=nodes, scale=scale)
+        if _is_one_a_query(rest, operand):
+            factors = (*inner.factors, (node.op_type, rest))
+            return dataclasses.replace(inner, nodes=nodes, factors=factors)
     return None
+
+
+def _is_one_a_query(factor: ir.Value, scores: ir.Value | None) -> bool:
+    """Returns whether a factor of the scores is the same for all keys, so that q may have it."""
+    rank = rank_of(scores)
+    return bool(factor.shape and rank and len(factor.shape) <= rank and factor.shape[-1] == 1)
 
 
 def _added(inner: _Scores, mask: ir.Value, node: ir.Node) -> _Scores:
@@ -243,6 +257,9 @@ def _make(scores: _Scores, v: Taken, order: tuple[int, ...], empty: str) -> list
     """Returns the node, after what prepares its inputs and before what orders its output."""
     made: list[ir.Node] = []
     operands = [taken.make(made) for taken in (scores.q, scores.k, v)]
+    for operator, factor in scores.factors:
+        made.append(ir.node(operator, [operands[0], factor]))
+        operands[0] = made[-1].outputs[0]
     bias = scores.terms[0] if scores.terms else None
     for term in scores.terms[1:]:
         made.append(ir.node("Add", [bias, term]))

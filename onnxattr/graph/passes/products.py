@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnxattr.graph.passes.chains import made_by
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -19,7 +21,15 @@ class Taken:
         """Returns the value with its axes in order; a node that orders them is appended."""
         if not self.order:
             return self.value
-        made.append(ir.node("Transpose", [self.value], {"perm": list(self.order)}))
+        value, order = self.value, self.order
+        turned = made_by(value, "Transpose")
+        # Exporters turn the axes for Einsum, which would have taken them as they were.
+        if turned is not None and turned.inputs[0] is not None and "perm" in turned.attributes:
+            perm = turned.attributes["perm"].as_ints()
+            value, order = turned.inputs[0], tuple(perm[axis] for axis in order)
+            if order == tuple(range(len(order))):
+                return value
+        made.append(ir.node("Transpose", [value], {"perm": list(order)}))
         return made[-1].outputs[0]
 
 
