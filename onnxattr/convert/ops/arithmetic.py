@@ -7,6 +7,7 @@ import torch
 
 from onnxattr.convert.ops.broadcast import aligned
 from onnxattr.convert.ops.numbers import ordered, widened
+from onnxattr.convert.ops.singular import divided, power
 from onnxattr.convert.ops.table import operator
 
 _plus = widened(torch.add)
@@ -69,7 +70,7 @@ def _mul_aligned(
 
 @operator("Div", 7, 13, 14)
 def _div(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.div(a, b) if a.is_floating_point() else _quotient(a, b)
+    return divided(a, b) if a.is_floating_point() else _quotient(a, b)
 
 
 @operator("Div", 1, 6)
@@ -82,7 +83,7 @@ def _div_aligned(
     consumed_inputs: object = None,
 ) -> torch.Tensor:
     b = aligned(a, b, axis, broadcast)
-    return torch.div(a, b) if a.is_floating_point() else _quotient(a, b)
+    return divided(a, b) if a.is_floating_point() else _quotient(a, b)
 
 
 def _quotient(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -144,10 +145,10 @@ def _pow(x: torch.Tensor, exponent: Any) -> torch.Tensor:
     """Returns the power, in the type of the base, whatever the exponent's."""
     exponent = _single(exponent, x.ndim)
     if isinstance(exponent, int | float) and x.is_floating_point():
-        return torch.pow(x, exponent)
+        return power(x, exponent)
     exponent = _tensor(exponent, x)
     if exponent.dtype is x.dtype:
-        return torch.pow(x, exponent)
+        return power(x, exponent)
     if not exponent.is_floating_point():
         wide, exponent = x, exponent.to(torch.int64)
     elif x.is_floating_point():
@@ -155,14 +156,14 @@ def _pow(x: torch.Tensor, exponent: Any) -> torch.Tensor:
     else:
         # float32 has not the digits for the powers of an integer.
         wide, exponent = x.double(), exponent.double()
-    return torch.pow(wide, exponent.to(wide.dtype)).to(x.dtype)
+    return power(wide, exponent.to(wide.dtype)).to(x.dtype)
 
 
 @operator("Pow", 1)
 def _pow_aligned(
     x: torch.Tensor, exponent: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
 ) -> torch.Tensor:
-    return torch.pow(x, aligned(x, exponent, axis, broadcast))
+    return power(x, aligned(x, exponent, axis, broadcast))
 
 
 def _tensor(exponent: Any, x: torch.Tensor) -> torch.Tensor:

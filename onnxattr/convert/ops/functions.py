@@ -3,17 +3,18 @@
 import torch
 
 from onnxattr.convert.ops.numbers import UNSIGNED
+from onnxattr.convert.ops.singular import before_overflow, guarded, not_zero, positive
 from onnxattr.convert.ops.table import operator
 
 
 @operator("Sqrt", 1, 6, 13)
 def _sqrt(x: torch.Tensor, *, consumed_inputs: object = None) -> torch.Tensor:
-    return torch.sqrt(x)
+    return guarded(torch.sqrt, x, positive)
 
 
 @operator("Reciprocal", 1, 6, 13)
 def _reciprocal(x: torch.Tensor, *, consumed_inputs: object = None) -> torch.Tensor:
-    return torch.reciprocal(x)
+    return guarded(torch.reciprocal, x, not_zero)
 
 
 @operator("Neg", 1, 6, 13)
@@ -23,12 +24,12 @@ def _neg(x: torch.Tensor, *, consumed_inputs: object = None) -> torch.Tensor:
 
 @operator("Exp", 1, 6, 13)
 def _exp(x: torch.Tensor, *, consumed_inputs: object = None) -> torch.Tensor:
-    return torch.exp(x)
+    return guarded(torch.exp, x, before_overflow)
 
 
 @operator("Log", 1, 6, 13)
 def _log(x: torch.Tensor, *, consumed_inputs: object = None) -> torch.Tensor:
-    return torch.log(x)
+    return guarded(torch.log, x, positive)
 
 
 @operator("Abs", 1, 6, 13)
