@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
-from onnxattr.convert.ops.quantised import from_steps, kind_of, to_steps
+from onnxattr.convert.ops.quantised import from_steps, kind_of, straight, to_steps
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import ones, padded, pads_of
 
@@ -104,7 +104,9 @@ def _qlinear_softmax(
         y = number.softmax(axis)
     else:
         y = number.flatten(axis % x.ndim).softmax(-1).reshape(x.shape)
-    return _requantised(y, y_scale, y_zero, x, carry)
+    # ONNX Runtime computes in integers, of which the number of steps is one.
+    count = 1 / y_scale
+    return to_steps(y * straight(count, count.floor()), y_zero, _kind(y_zero, x), carry)
 
 
 @operator("com.microsoft.QLinearReduceMean")

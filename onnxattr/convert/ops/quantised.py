@@ -193,7 +193,7 @@ def to_steps(
         zero = zero.to(number.dtype)
         steps = number.clamp(low - zero, high - zero)
     # The spec rounds before the zero point is added: 0.5 goes to the even neighbour without it.
-    steps = _straight(steps, steps.round()) if carry else steps.round()
+    steps = straight(steps, steps.round()) if carry else steps.round()
     steps = steps if zero is None else steps + zero
     return steps if carry else steps.to(dtype_of(kind))
 
@@ -204,7 +204,7 @@ def from_steps(x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | None) 
     return (steps if zero is None else steps - zero) * scale
 
 
-def _straight(x: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
+def straight(x: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
     """Returns `rounded`, with the gradient of `x`.
 
     Both differences are exact: `x` is next to the number that it is rounded to.
@@ -217,7 +217,7 @@ def _to_float(number: torch.Tensor, kind: int, carry: int, saturate: int) -> tor
         number = number.clamp(-6, 6)
         size = number.detach().abs()
         spacing = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0)).to(number.dtype)
-        return _straight(number, (number / spacing).round() * spacing)
+        return straight(number, (number / spacing).round() * spacing)
     if kind not in _FLOAT8:
         raise NotImplementedError(f"quantising to {TensorProto.DataType.Name(kind)}")
     dtype = dtype_of(kind)
@@ -229,4 +229,4 @@ def _to_float(number: torch.Tensor, kind: int, carry: int, saturate: int) -> tor
         # down to the largest number.
         number = torch.where(number.abs() > 464, torch.nan, number)
     rounded = number.to(dtype)
-    return _straight(number, rounded.to(number.dtype)) if carry else rounded
+    return straight(number, rounded.to(number.dtype)) if carry else rounded
