@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.numbers import UNSIGNED, Stored, integers
 from onnxattr.convert.ops.sampling import corners
-from onnxattr.convert.ops.table import Function, operator
+from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import halves, ones, padded, pads_of, reaches
 
-_CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+Product = Callable[..., torch.Tensor]
+
+_CONVOLUTIONS: dict[int, Product] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TRANSPOSED: dict[int, Product] = {
+    1: F.conv_transpose1d,
+    2: F.conv_transpose2d,
+    3: F.conv_transpose3d,
+}
 
 
 @operator("Conv", 1, 11, 22)
@@ -84,7 +90,7 @@ def _conv_transpose(
     return y if b is None else y + b.reshape(-1, *[1] * axes)
 
 
-def _of_axes(functions: dict[int, Function], axes: int, what: str) -> Function:
+def _of_axes(functions: dict[int, Product], axes: int, what: str) -> Product:
     try:
         return functions[axes]
     except KeyError:
@@ -150,12 +156,8 @@ def _col2im(
     steps, dilations = ones(strides, axes), ones(dilations, axes)
     begin, end = pads_of("NOTSET", pads, image, block, steps)
     if axes == 2 and begin == end and x.is_floating_point():
-        return F.fold(x, image, block, dilations, begin, steps)
-    if x.dtype in UNSIGNED:
-        wide = x.to(torch.int64)
-        return _col2im(wide, image, block, dilations=dilations, pads=pads, strides=strides).to(
-            x.dtype
-        )
+        sizes = (tuple(v) for v in (image, block, dilations, begin, steps))
+        return F.fold(x, *sizes)
     whole = [n + p + e for n, p, e in zip(image, begin, end, strict=True)]
     # Where each value of each block lands in the padded image, [places, blocks].
     place = torch.zeros((), dtype=torch.int64, device=x.device)
@@ -167,7 +169,9 @@ def _col2im(
             *[len(starts) if j == i else 1 for j in range(axes)],
         )
         place = place * whole[i] + here
-    columns = x.reshape(x.shape[0], -1, place.numel())
-    empty = x.new_zeros(*columns.shape[:2], math.prod(whole))
+    # torch adds up no unsigned integers; int64 wraps around as they do.
+    wide = x.to(torch.int64) if x.dtype in UNSIGNED else x
+    columns = wide.reshape(x.shape[0], -1, place.numel())
+    empty = wide.new_zeros(*columns.shape[:2], math.prod(whole))
     y = empty.index_add(2, place.reshape(-1), columns).reshape(*columns.shape[:2], *whole)
-    return padded(y, ([-p for p in begin], [-e for e in end]))
+    return padded(y, ([-p for p in begin], [-e for e in end])).to(x.dtype)

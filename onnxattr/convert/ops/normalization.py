@@ -230,8 +230,9 @@ def _mean_variance_normalization(
     x: torch.Tensor, *, axes: Sequence[int] = (0, 2, 3)
 ) -> torch.Tensor:
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    centred = wide - wide.mean(axes, keepdim=True)
-    variance = (centred * centred).mean(axes, keepdim=True)
+    over = tuple(axes)
+    centred = wide - wide.mean(over, keepdim=True)
+    variance = (centred * centred).mean(over, keepdim=True)
     zero = variance == 0
     deviation = torch.where(zero, 0.0, torch.where(zero, 1.0, variance).sqrt())
     # The small number is that of the operator's own function.

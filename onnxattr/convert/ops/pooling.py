@@ -6,7 +6,8 @@ A pool is one call of torch where torch allows its pads; otherwise the input is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -15,9 +16,9 @@ from onnxattr.convert.ops.numbers import Stored, integers
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import Pads, hang, ones, padded, pads_of, reaches
 
-_SUMS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_MEANS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-_MAXIMA = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_SUMS: dict[int, Callable[..., torch.Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_MEANS: dict[int, Callable[..., torch.Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_MAXIMA: dict[int, Callable[..., Any]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 def _geometry(

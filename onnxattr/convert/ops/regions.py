@@ -21,7 +21,7 @@ def _roi_align_10(
     sampling_ratio: int = 0,
     spatial_scale: float = 1.0,
 ) -> torch.Tensor:
-    return _roi_align(
+    aligned: torch.Tensor = _roi_align(
         x,
         rois,
         batch_indices,
@@ -32,6 +32,7 @@ def _roi_align_10(
         sampling_ratio=sampling_ratio,
         spatial_scale=spatial_scale,
     )
+    return aligned
 
 
 @operator("RoiAlign", 16, 22)

@@ -306,7 +306,8 @@ def _upsample(x: torch.Tensor, scales: Stored, *, mode: str = "nearest") -> torc
 def _upsample_1(
     x: torch.Tensor, *, height_scale: float, width_scale: float, mode: str = "nearest"
 ) -> torch.Tensor:
-    return _upsample(x, [1.0, 1.0, height_scale, width_scale], mode=mode)
+    scales = [1.0, 1.0, height_scale, width_scale]
+    return _resized(x, _old_rule(mode), _axes(x.shape, scales))
 
 
 def _old_rule(mode: str) -> Rule:

@@ -1,4 +1,4 @@
-"""Windows that slide over an input: their sizes, steps and pads, as convolutions and pools say them.
+"""Windows that slide over an input: sizes, steps and pads, of convolutions and pools.
 
 Pads may differ at the two ends of an axis, as TensorFlow's `SAME` does at every even size.
 """
