@@ -30,6 +30,10 @@ def moved(function: Callable[..., torch.Tensor], x: torch.Tensor, *others: objec
     return function(x.view(bits), *same).view(x.dtype)
 
 
+#: Further from anything than any tensor is long.
+_FAR = 2**62
+
+
 @operator("Slice", 1, 10, 11, 13, stored=(1, 2, 3, 4))
 def _slice(
     x: torch.Tensor,
@@ -45,7 +49,8 @@ def _slice(
     turned = []
     for start, stop, axis, step in zip(begin, end, chosen, strides, strict=True):
         if step > 0:
-            index[axis] = slice(start, stop, step)
+            # torch warns of the smallest integer, by which exporters mean the very start.
+            index[axis] = slice(max(start, -_FAR), max(stop, -_FAR), step)
             continue
         # torch has no negative steps: turn the axis round, where position i is size − 1 − i.
         last = x.shape[axis] - 1
