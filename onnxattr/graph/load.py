@@ -18,6 +18,7 @@ from onnxattr.graph.bounds import (
     require_fitting_tensors,
 )
 from onnxattr.graph.files import external_size, read_external_data, read_file
+from onnxattr.graph.mend import mend
 from onnxattr.graph.origin import origin
 from onnxattr.graph.walk import STANDARD
 from onnxattr.limits import Limits
@@ -118,6 +119,7 @@ def load(
         else:
             tensor.CopyFrom(loaded)
         external = True
+    mend(proto)
     _check(proto, apart, name)
     return Model(
         name=name,
