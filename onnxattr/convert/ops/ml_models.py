@@ -40,7 +40,10 @@ def _linear_classifier(
     post_transform: str = "NONE",
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     y = x if x.ndim == 2 else x.reshape(1, -1)
-    scores = y.to(coefficients.dtype) @ coefficients.reshape(-1, y.shape[1]).T
+    rows = coefficients.reshape(-1, y.shape[1])
+    # Files of 2018 store more coefficients than there are scores; ONNX Runtime reads the first.
+    rows = rows if intercepts is None else rows[: len(intercepts)]
+    scores = y.to(coefficients.dtype) @ rows.T
     scores = scores if intercepts is None else scores + intercepts
     if scores.shape[1] == 1:
         # ONNX Runtime takes a single score for that of the second class, or of the only one.
