@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -209,19 +209,33 @@ class Call(nn.Module):
         for slot, value in zip(self.slots, values, strict=True):
             arguments[slot] = value
         if self.moved:
-            device = next(
-                v.device
-                for slot, v in zip(self.slots, values, strict=True)
-                if slot not in self.moved and isinstance(v, torch.Tensor)
-            )
+            others = (v for i, v in zip(self.slots, values, strict=True) if i not in self.moved)
+            device = device_of(others)
             for slot in self.moved:
-                arguments[slot] = arguments[slot].to(device)
+                arguments[slot] = moved(arguments[slot], device)
         return arguments
 
     def extra_repr(self) -> str:
         """Returns the operator's function and attributes."""
         given = ", ".join(f"{k}={v}" for k, v in self.attributes.items())
         return f"{self.function.__name__.strip('_')}({given})"
+
+
+def device_of(values: Iterable[Any]) -> torch.device | None:
+    """Returns where the first tensor among values lives, or in sequences among them."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            return value.device
+        if isinstance(value, list) and value:
+            return device_of(value)
+    return None
+
+
+def moved(value: Any, device: torch.device | None) -> Any:
+    """Returns a tensor, a sequence or an absent value on a device; where it is if that is None."""
+    if isinstance(value, list):
+        return [moved(item, device) for item in value]
+    return value if value is None or device is None else value.to(device)
 
 
 def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
@@ -243,13 +257,13 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
         elif name:
             slots.append(i)
     on_host = {i for i in slots if names[i] in here.host}
-    moved = sorted(on_host - entry.stored) if on_host != set(slots) else []
+    followers = sorted(on_host - entry.stored) if on_host != set(slots) else []
     if on_host == set(slots):
         # What is made of no tensor at all is made on the host, too.
         here.host.update(node.output_values)
     if not set(slots) - on_host - entry.stored:
-        moved = []
-    module = Call(entry.function, arguments, slots, moved, attributes, len(node.output_values))
+        followers = []
+    module = Call(entry.function, arguments, slots, followers, attributes, len(node.output_values))
     return module, [names[i] for i in slots]
 
 
