@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -212,7 +213,7 @@ def _lrn(
 ) -> torch.Tensor:
     """Unlike torch's, the larger half of an even region comes after the channel."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    squares = (wide * wide).reshape(x.shape[0], 1, x.shape[1], -1)
+    squares = (wide * wide).reshape(x.shape[0], 1, x.shape[1], math.prod(x.shape[2:]))
     squares = F.pad(squares, (0, 0, (size - 1) // 2, size // 2))
     means = F.avg_pool2d(squares, (size, 1), 1).reshape(x.shape)
     return (wide / (bias + alpha * means).pow(beta)).to(x.dtype)

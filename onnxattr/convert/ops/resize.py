@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from onnxattr.convert.ops.numbers import Stored
@@ -180,7 +179,7 @@ def _stored(
     rule: Rule, axis: Axis, dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     # A later call may want gradients, which tensors that were made for inference alone refuse.
-    with torch.inference_mode(mode=False):
+    with torch.inference_mode(False):
         return _computed(rule, axis, dtype, device)
 
 
@@ -224,6 +223,12 @@ def _floats(value: Stored) -> list[float]:
     return [float(v) for v in value] if isinstance(value, Sequence) else []
 
 
+def _single(value: float) -> float:
+    """Returns the number of float32 that is nearest."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(math.ldexp(mantissa, 24)), exponent - 24)
+
+
 def _axes(
     shape: torch.Size,
     scales: Sequence[float],
@@ -247,9 +252,7 @@ def _axes(
     else:
         # In float32, as onnx infers shapes: 3 · 2.3333333 is 7. The definition's words multiply by
         # the region's length too; neither onnx's code nor ONNX Runtime does.
-        targets = [
-            math.floor(np.float32(s) * np.float32(n)) for s, n in zip(scales, lengths, strict=True)
-        ]
+        targets = [math.floor(_single(s * n)) for s, n in zip(scales, lengths, strict=True)]
     whole = [0.0] * len(dims) + [1.0] * len(dims)
     bounds: Any = region if len(region) else whole
     starts, ends = bounds[: len(dims)], bounds[len(dims) :]
