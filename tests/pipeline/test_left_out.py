@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save_model
+from onnx import helper, numpy_helper, save_model
 
 import onnxattr
 from onnxattr.errors import RankingError, UsageError
@@ -172,14 +172,14 @@ def test_inspect_finds_what_only_a_conversion_shows(folder: Path) -> None:
 
     proto = read(str(folder / "a.onnx"))
     (output,) = proto.graph.output
-    to_text = {"to": TensorProto.STRING}
-    proto.graph.node.append(helper.make_node("Cast", ["y"], ["text"], **to_text))
-    proto.graph.node.append(helper.make_node("Cast", ["text"], ["z"], to=TensorProto.FLOAT))
+    node = helper.make_node("Gelu", ["y"], ["z"], domain="com.microsoft", odd=1)
+    proto.graph.node.append(node)
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     output.name = "z"
-    save_model(proto, str(folder / "text.onnx"))
+    save_model(proto, str(folder / "odd.onnx"))
     found = {m.name: m for m in onnxattr.inspect(folder).models}
     assert found["a"].problems == ()
-    assert "STRING" in found["text"].problems[0]
+    assert "the attribute `odd`" in found["odd"].problems[0]
 
 
 def test_nothing_of_a_file_is_logged_raw(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
