@@ -172,10 +172,10 @@ def test_inspect_finds_what_only_a_conversion_shows(folder: Path) -> None:
 
     proto = read(str(folder / "a.onnx"))
     (output,) = proto.graph.output
-    node = helper.make_node("Gelu", ["y"], ["z"], domain="com.microsoft", odd=1)
+    node = helper.make_node("Gelu", ["y"], ["odd"], domain="com.microsoft", odd=1)
     proto.graph.node.append(node)
     proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    output.name = "z"
+    output.name = "odd"
     save_model(proto, str(folder / "odd.onnx"))
     found = {m.name: m for m in onnxattr.inspect(folder).models}
     assert found["a"].problems == ()
