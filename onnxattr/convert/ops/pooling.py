@@ -30,17 +30,27 @@ def _geometry(
     dilations: Sequence[int] | None,
 ) -> tuple[list[int], list[int], list[int], Pads]:
     """Returns strides, dilations, reaches and pads of a pool over `x`."""
-    if len(kernel) not in _MEANS:
-        raise NotImplementedError(f"a pool over {len(kernel)} axes")
     steps, dilated = ones(strides, len(kernel)), ones(dilations, len(kernel))
     reach = reaches(kernel, dilated)
     return steps, dilated, reach, pads_of(auto_pad, pads, x.shape[2:], reach, steps)
 
 
 def _is_native(pads: Pads, kernel: Sequence[int]) -> bool:
-    """Returns whether torch's pools take these pads themselves."""
+    """Returns whether torch has such a pool, and takes these pads itself."""
     begin, end = pads
-    return begin == end and all(0 <= 2 * p <= k for p, k in zip(begin, kernel, strict=True))
+    fit = all(0 <= 2 * p <= k for p, k in zip(begin, kernel, strict=True))
+    return begin == end and fit and len(kernel) in _MEANS
+
+
+def _axis_by_axis(
+    pool: Callable[..., torch.Tensor], x: torch.Tensor, *windows: Sequence[int]
+) -> torch.Tensor:
+    """Returns a pool over any number of axes: maxima and sums may take one after the other."""
+    for axis, window in enumerate(zip(*windows, strict=True), start=2):
+        lines = x.movedim(axis, -1)
+        pooled = pool(lines.reshape(-1, 1, lines.shape[-1]), *([v] for v in window))
+        x = pooled.reshape(*lines.shape[:-1], pooled.shape[-1]).movedim(-1, axis)
+    return x
 
 
 @operator("MaxPool", 1, 8, 10, 11, 12, 22)
@@ -58,7 +68,7 @@ def _max_pool(
 ) -> tuple[torch.Tensor, ...]:
     """Returns the maximum of every window, and its place in the whole input; pads never win."""
     steps, dilated, reach, at_ends = _geometry(x, kernel_shape, auto_pad, pads, strides, dilations)
-    pool = _MAXIMA[len(kernel_shape)]
+    pool = _MAXIMA.get(len(kernel_shape), _maxima)
     native = _is_native(at_ends, kernel_shape) and x.is_floating_point()
     if native:
         whole, shift = x, at_ends[0]
@@ -86,6 +96,26 @@ def _max_pool(
     if native:
         return y, _whole_places(places, x, x.shape[2:], [0] * len(reach), storage_order)
     return y.to(x.dtype), _whole_places(places, x, whole.shape[2:], at_ends[0], storage_order)
+
+
+def _maxima(
+    x: torch.Tensor,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    padding: int,
+    dilations: Sequence[int],
+    *,
+    return_indices: bool,
+) -> torch.Tensor:
+    if return_indices:
+        raise NotImplementedError(f"the places of maxima over {len(kernel)} axes")
+    return _axis_by_axis(_maxima_of_lines, x, kernel, strides, dilations)
+
+
+def _maxima_of_lines(
+    x: torch.Tensor, kernel: list[int], strides: list[int], dilations: list[int]
+) -> torch.Tensor:
+    return F.max_pool1d(x, kernel, strides, 0, dilations)
 
 
 def _whole_places(
@@ -157,6 +187,8 @@ def _sums(
     x: torch.Tensor, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> torch.Tensor:
     """Returns the sum of every window over the axes after the first two."""
+    if len(kernel) not in _MEANS:
+        return _axis_by_axis(_sums, x, kernel, strides, dilations)
     if all(d == 1 for d in dilations):
         return _MEANS[len(kernel)](x, kernel, strides) * math.prod(kernel)
     # torch averages no dilated windows.
