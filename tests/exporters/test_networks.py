@@ -1,0 +1,220 @@
+"""Networks of many frameworks: outputs and input gradients of the file are those of the original.
+
+Makers (`makers/*_maker.py`) export in a process of their own, each by the interpreter that the
+environment variable of its framework names, such as JAX_PYTHON; by default that of the tests.
+PaddlePaddle's exporter needs an older onnx than we do, so it lives in an environment of its own:
+
+    python3.11 -m venv paddle && paddle/bin/pip install paddlepaddle paddle2onnx 'onnx<=1.17' \
+        packaging
+    PADDLE_PYTHON=paddle/bin/python pytest -m exporters -k paddle
+"""
+
+import functools
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+import onnxattr  # noqa: E402
+
+MAKERS = Path(__file__).resolve().parent / "makers"
+TORCH = (
+    "resnet18 mobilenet_v2 mobilenet_v3_small efficientnet_b0 shufflenet_v2 densenet inception_v3 "
+    "convnext vit swin lraspp deeplab unet spatial_transformer encoder bert lstm gru"
+)
+BAKED = "resnet18 vit swin bert lstm"
+OLD = "mobilenet_v3_small shufflenet_v2 unet bert lstm"
+
+
+@dataclass(frozen=True)
+class Framework:
+    """How the networks of a framework are made.
+
+    Attributes:
+        maker: The script.
+        needs: Packages that its interpreter must have.
+        names: The networks, with blanks between them.
+        environment: Variables that it is run with.
+        slope: Least cosine of the gradient with the framework's.
+    """
+
+    maker: str
+    needs: tuple[str, ...]
+    names: str
+    environment: dict[str, str] = field(default_factory=dict)
+    slope: float = 0.9999
+
+
+def keras(backend, names, *needs):
+    environment = {"KERAS_BACKEND": backend}
+    return Framework("keras_maker", ("keras", *needs), names, environment)
+
+
+def variants(names, *kinds):
+    return " ".join(f"{name}-{kind}" for name in names.split() for kind in kinds)
+
+
+FRAMEWORKS = {
+    "torch": Framework(
+        "torch_maker",
+        ("torch", "torchvision", "onnxscript"),
+        f"{variants(TORCH, 'default', 'legacy')} {variants(BAKED, 'baked')} "
+        f"{variants(OLD, 'opset11', 'opset13', 'opset17')}",
+    ),
+    "keras_tensorflow": keras(
+        "tensorflow",
+        "cnn decoder mobile vit convolution_in_time lstm gru lstm_both_ways",
+        "tensorflow",
+        "tf2onnx",
+    ),
+    # What is missing its own exporter cannot export.
+    "keras_torch": keras(
+        "torch",
+        "cnn decoder mobile convolution_in_time lstm gru lstm_both_ways",
+        "torch",
+        "onnxscript",
+    ),
+    # Likewise, and it writes pools of two axes with four.
+    "keras_jax": keras("jax", "mobile vit convolution_in_time lstm gru", "jax", "jax2onnx"),
+    "tf2onnx": keras(
+        "tensorflow",
+        "cnn-saved decoder-saved mobile-saved vit-saved gru-saved lstm_both_ways-saved "
+        "cnn-tflite decoder-tflite mobile-tflite convolution_in_time-tflite lstm-tflite gru-tflite",
+        "tensorflow",
+        "tf2onnx",
+    ),
+    "jax": Framework(
+        "jax_maker",
+        ("jax", "flax", "jax2onnx"),
+        "cnn cnn_nchw vit mlp lstm gru functional branches loop",
+    ),
+    "paddle": Framework(
+        "paddle_maker",
+        ("paddle", "paddle2onnx"),
+        "cnn resnet18 resnet18-baked resnet18-opset9 mobilenet_v2 mobilenet_v3 shufflenet encoder "
+        "encoder-baked encoder-opset9 lstm gru",
+    ),
+    "sklearn": Framework(
+        "sklearn_maker",
+        ("sklearn", "skl2onnx"),
+        "mlp_relu mlp_tanh mlp_logistic logistic scaled range norm_l2 norm_l1 components power "
+        "discriminant bayes svc_rbf svc_linear svc_polynomial svc_sigmoid svc_scaled linear_svc "
+        "linear mlp_regressor mlp_regressor_scaled svr svr_linear process zipmap",
+        slope=0.999,
+    ),
+}
+CASES = [(kind, name) for kind, framework in FRAMEWORKS.items() for name in framework.names.split()]
+LABELS = [f"{kind}-{name}" for kind, name in CASES]
+
+
+@functools.cache
+def interpreter(kind):
+    """Return the interpreter for a framework, or None where it lacks a package."""
+    name = "KERAS" if kind == "tf2onnx" else kind.rpartition("_")[2].upper()
+    python = os.environ.get(f"{name}_PYTHON", sys.executable)
+    find = f"import importlib.util as u; print(all(map(u.find_spec, {FRAMEWORKS[kind].needs})))"
+    found = subprocess.run([python, "-c", find], capture_output=True, text=True, check=False)
+    return python if found.stdout.strip() == "True" else None
+
+
+@pytest.fixture(scope="session")
+def made(request, tmp_path_factory):
+    """Return the file of a network; all networks of a framework are made by one process."""
+    wanted = [item.callspec.params for item in request.session.items if is_network(item)]
+    folders = {}
+
+    def make(kind):
+        framework, python = FRAMEWORKS[kind], interpreter(kind)
+        if python is None:
+            pytest.skip(f"not all of {', '.join(framework.needs)} are installed")
+        folder = tmp_path_factory.mktemp(kind)
+        names = [case["name"] for case in wanted if case["kind"] == kind]
+        command = [python, str(MAKERS / f"{framework.maker}.py"), str(folder), *names]
+        (folder / "log").write_bytes(
+            subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=os.environ | framework.environment,
+                timeout=900,
+                check=False,
+            ).stdout
+        )
+        return folder
+
+    def find(kind, name):
+        folders[kind] = folders.get(kind) or make(kind)
+        reason = folders[kind] / f"{name}.error"
+        if reason.exists():
+            pytest.fail(f"cannot be exported: {reason.read_text().strip()[-2000:]}")
+        if not (folders[kind] / f"{name}.npz").exists():
+            pytest.fail(f"its maker ended early: {(folders[kind] / 'log').read_text()[-2000:]}")
+        return folders[kind] / f"{name}.onnx"
+
+    return find
+
+
+def is_network(item):
+    return getattr(item, "originalname", None) == test_network.__name__
+
+
+def difference(array, reference):
+    """Return max|Δ| / max|reference|."""
+    assert array.shape == reference.shape
+    assert array.dtype == reference.dtype
+    return np.abs(array - reference).max() / np.abs(reference).max()
+
+
+def runtime(path, inputs):
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    # What its optimiser makes of a file is not always what the file says.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    outputs = session.run(None, dict(zip(names, inputs, strict=True)))
+    return [output for output in map(dense, outputs) if output.dtype == np.float32]
+
+
+def dense(output):
+    """Return an array; classifiers of scikit-learn give a list of dictionaries by default."""
+    if isinstance(output, list):
+        return np.float32([list(row.values()) for row in output])
+    return output
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=LABELS)
+def test_network(kind, name, made):
+    path = made(kind, name)
+    native = dict(np.load(path.with_suffix(".npz")))
+    inputs = [native[f"input_{i}"] for i in range(sum(key.startswith("input_") for key in native))]
+    tensors = [torch.from_numpy(array) for array in inputs]
+    for i, tensor in enumerate(tensors):
+        tensor.requires_grad_(f"gradient_{i}" in native)
+    result = onnxattr.to_torch(path)(*tensors)
+    result = result if isinstance(result, tuple) else (result,)
+    outputs = [output for output in result if output.dtype is torch.float32]
+
+    for output, reference in zip(outputs, runtime(path, inputs), strict=True):
+        assert difference(output.detach().numpy(), reference) < 1e-4
+    for i, output in enumerate(outputs):
+        reference = native[f"output_{i}"].astype(np.float32).reshape(output.shape)
+        assert difference(output.detach().numpy(), reference) < 1e-4
+
+    rng = np.random.default_rng(7)
+    noise = [torch.from_numpy(rng.standard_normal(o.shape).astype(np.float32)) for o in outputs]
+    sum((o * w).sum() for o, w in zip(outputs, noise, strict=True)).backward()
+    for i, tensor in enumerate(tensors):
+        if tensor.requires_grad:
+            gradient = tensor.grad.double().numpy().ravel()
+            reference = native[f"gradient_{i}"].astype(np.float64).ravel()
+            lengths = np.linalg.norm(gradient), np.linalg.norm(reference)
+            assert gradient @ reference > FRAMEWORKS[kind].slope * lengths[0] * lengths[1]
+            assert lengths[0] == pytest.approx(lengths[1], rel=1e-2)
