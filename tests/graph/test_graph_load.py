@@ -237,3 +237,20 @@ def test_damaged_weights_in_a_constant_node_are_found_by_its_output(bad):
     proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
     with pytest.raises(ModelFileError, match="12 of 12 values of the weight `kernel`"):
         load(proto)
+
+
+@pytest.mark.parametrize("opset", [18, 20])
+def test_an_operator_that_was_taken_back_later_is_read(build, opset):
+    """The checker calls GroupNormalization of opset 18 deprecated; ONNX Runtime runs it."""
+    text = "(float[N,4,3] x) => (float[N,4,3] y) { y = GroupNormalization<num_groups=2>(x, s, b) }"
+    weights = {"s": np.ones(2, np.float32), "b": np.zeros(2, np.float32)}
+    model = load(build(text, opset=opset, ir_version=9, **weights))
+    assert model.opset == opset
+
+
+def test_experiments_that_onnx_took_back_are_read(build):
+    text = """(float[1,3,4,4] x) => (float[1,3,4,4] y) {
+        y = ImageScaler<scale = 0.5, bias = [0.1, 0.2, 0.3]>(x) }"""
+    assert load(build(text, opset=7, ir_version=3)).opset == 7
+    with pytest.raises(SupportError, match="ImageScaler"):
+        load(build(text, opset=13))

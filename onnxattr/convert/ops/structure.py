@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import onnx
 import onnx2torch
 import torch
 from onnx import GraphProto, helper
@@ -11,7 +10,7 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import attributes_of, builder, current, known
+from onnxattr.convert.ops.table import builder, current, known, operator
 from onnxattr.convert.ops.tensors import from_numpy
 from onnxattr.graph.load import OWN_DOMAIN
 from onnxattr.graph.walk import graphs
@@ -55,3 +54,10 @@ def captured(graph: GraphProto) -> list[str]:
         outer.update(dict.fromkeys(name for name in read if name and name not in inside))
         inside.update(node.output)
     return list(outer)
+
+
+@operator("RepeatBatch")
+def _repeat_batch(x: torch.Tensor, like: torch.Tensor, *, axis: int = 0) -> torch.Tensor:
+    sizes = list(x.shape)
+    sizes[axis] = like.shape[axis]
+    return x.expand(sizes)
