@@ -69,7 +69,7 @@ class Model:
             has their shapes only.
         origin: Who wrote the file.
         opset: Version of the default operator set.
-        parameters: Number of floating-point weights.
+        parameters: Number of weights, floating-point or quantised.
         names: The vendor's names, once the graph is in our dialect; empty before.
         stored: What the graph stores, by our names of values, once it is in our dialect.
     """
@@ -275,7 +275,7 @@ class Summary:
         sha256: Hash over its bytes.
         origin: Who wrote it.
         opset: Version of the default operator set.
-        parameters: Number of floating-point weights.
+        parameters: Number of weights, floating-point or quantised.
         spec: How probes were fed to it.
         representation: What was attributed.
         parity: Distance from ONNX Runtime.
@@ -423,7 +423,7 @@ class Inspection:
         sha256: Hash over its bytes.
         origin: Who wrote it.
         opset: Version of the default operator set.
-        parameters: Number of floating-point weights.
+        parameters: Number of weights, floating-point or quantised.
         inputs: Name and shape of each input, as text.
         outputs: Name and shape of each output, as text.
         spec: How probes would be fed, or None where no input fits.

@@ -40,6 +40,7 @@ class Gate:
 
     Attributes:
         dtype: Of the model's input.
+        quantised: Whether the model computes with numbers of few bits.
         tolerance: The largest error that is let through.
 
     Raises:
@@ -52,8 +53,8 @@ class Gate:
         self._session = Session(network.model, [network.representation.value], threads)
         self._tried = False
         self.dtype = self._feed.dtype
-        quantised = any(is_quantised(node) for node in nodes(network.model.proto.graph))
-        self.tolerance = max(TOLERANCE[self.dtype], QUANTISED if quantised else 0.0)
+        self.quantised = any(is_quantised(node) for node in nodes(network.model.proto.graph))
+        self.tolerance = max(TOLERANCE[self.dtype], QUANTISED if self.quantised else 0.0)
 
     def run(self, probes: torch.Tensor) -> Float32:
         """Returns the representation under ONNX Runtime.

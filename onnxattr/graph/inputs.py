@@ -17,16 +17,21 @@ _IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 
 #: Operators that leave the meaning of every axis as it is.
 _KEEP_AXES = {
-    "Add", "BatchNormalization", "Cast", "Clip", "Div", "Dropout", "Identity", "Mul", "Neg", "Pad",
-    "Pow", "Relu", "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "Tanh", "Upsample",
+    "Add", "BatchNormalization", "Cast", "Clip", "DequantizeLinear", "Div", "Dropout",
+    "DynamicQuantizeLinear", "Identity", "Mul", "Neg", "Pad", "Pow", "QuantizeLinear", "Relu",
+    "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "Tanh", "Upsample",
 }  # fmt: skip
 
 #: Operators that read axis 1 as channels, by definition of ONNX.
 _CHANNELS_FIRST = {
-    "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "DepthToSpace",
+    "AveragePool", "BatchNormalization", "Conv", "ConvInteger", "ConvTranspose", "DepthToSpace",
     "GlobalAveragePool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
-    "MaxPool", "SpaceToDepth",
+    "MaxPool", "QLinearConv", "SpaceToDepth",
 }  # fmt: skip
+
+
+#: Operators that quantise by the range of all that they are given, the whole batch.
+_BY_BATCH = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul"}
 
 
 def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
@@ -80,7 +85,8 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
         range=(low, high),
         mean=given["mean"],
         std=given["std"],
-        batch=shape[0],
+        # Scales that are found anew for every batch make its members depend on each other.
+        batch=shape[0] or (1 if any(n.op_type in _BY_BATCH for n in graph.node) else None),
         sources=sources,
     )
 

@@ -66,6 +66,9 @@ _FLOATS = {
     TensorProto.BFLOAT16,
 }
 
+#: Integers of eight bits and less are weights that were quantised.
+_COUNTED = _FLOATS | {TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4}
+
 
 def load(
     source: str | Path | bytes | onnx.ModelProto,
@@ -130,7 +133,7 @@ def load(
         apart=apart,
         origin=origin(proto),
         opset=default_opset(proto),
-        parameters=sum(int(np.prod(t.dims)) for _, t in weights(proto) if t.data_type in _FLOATS),
+        parameters=sum(int(np.prod(t.dims)) for _, t in weights(proto) if t.data_type in _COUNTED),
     )
 
 
