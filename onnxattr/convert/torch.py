@@ -10,6 +10,7 @@ import torch
 from onnx import helper
 from torch import fx, nn
 
+from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
@@ -50,8 +51,9 @@ def to_network(
     """
     spec = image_input(model, options)
     chosen = representation(model, at)
-    dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
-    module = _module(dialect).to(device)
+    with garbage.kept():
+        dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
+        module = _module(dialect).to(device)
     return Network(
         module=module,
         model=model,
@@ -104,8 +106,9 @@ def to_torch(
         tensor([0., 2.])
     """
     device = device if device == "meta" else choose_device(device)
-    model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
-    return _module(_dialect(model, fuse=fuse)).to(device)
+    with garbage.kept():
+        model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
+        return _module(_dialect(model, fuse=fuse)).to(device)
 
 
 def module_name(node: onnx.NodeProto) -> str:
@@ -155,7 +158,7 @@ def _module(dialect: Model) -> nn.Module:
                 f"onnx2torch cannot convert it: {reason}", model=dialect.name
             ) from error
     # What was read at conversion need not be carried along.
-    module.graph.eliminate_dead_code()
-    module.delete_all_unused_submodules()
-    module.recompile()
+    if module.graph.eliminate_dead_code():
+        module.delete_all_unused_submodules()
+        module.recompile()
     return module.eval().requires_grad_(False)

@@ -10,6 +10,7 @@ device. `builder` takes a function that makes the module itself, for operators w
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -179,6 +180,14 @@ class Call(nn.Module):
         outputs: How many the node lists.
     """
 
+    function: Function
+    arguments: tuple[Any, ...]
+    slots: tuple[int, ...]
+    moved: tuple[int, ...]
+    attributes: dict[str, Any]
+    outputs: int
+    plain: bool
+
     def __init__(
         self,
         function: Function,
@@ -189,10 +198,18 @@ class Call(nn.Module):
         outputs: int,
     ) -> None:
         super().__init__()
-        self.function, self.attributes, self.outputs = function, dict(attributes), outputs
-        self.arguments, self.slots, self.moved = tuple(arguments), tuple(slots), tuple(moved)
-        #: The usual case: everything is given, in order.
-        self.plain = self.slots == tuple(range(len(self.arguments))) and not self.moved
+        given = tuple(slots)
+        # Past the module's own __setattr__, which looks for parameters among them at every node.
+        vars(self).update(
+            function=function,
+            attributes=dict(attributes),
+            outputs=outputs,
+            arguments=tuple(arguments),
+            slots=given,
+            moved=tuple(moved),
+            # The usual case: everything is given, in order.
+            plain=given == tuple(range(len(arguments))) and not moved,
+        )
 
     def forward(self, *values: Any) -> Any:
         result = self.function(*self._arguments(values), **self.attributes)
@@ -243,7 +260,7 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
     names, attributes, here = node.input_values, attributes_of(node.proto), current()
     assert entry.function is not None
     _require_arguments(entry.function, len(names), attributes)
-    if "outputs" in inspect.signature(entry.function).parameters:
+    if any(p.name == "outputs" for p in _parameters(entry.function)):
         attributes["outputs"] = len(node.output_values)
     if entry.fold and all(n == "" or n in here.known for n in names):
         module = _folded(node, entry, attributes)
@@ -312,11 +329,16 @@ def _flat(value: Any) -> Iterator[float]:
         yield value
 
 
+@functools.cache
+def _parameters(function: Function) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
+
+
 def _require_arguments(function: Function, count: int, attributes: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(function).parameters.values()
+    parameters = _parameters(function)
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         # What is an input of a later version may be an attribute of an earlier one.
-        later = [p for p in list(parameters)[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
+        later = [p for p in parameters[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
         taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} | {p.name for p in later}
         if unknown := sorted(set(attributes) - taken):
             raise NotImplementedError(f"the attribute `{unknown[0]}`")

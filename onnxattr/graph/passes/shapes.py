@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from onnxattr.graph.arithmetic import MAX_NUMBERS, RULES, Numbers, sizes_of
+from onnxattr.graph.passes.infer import InferShapes
 from onnxattr.graph.passes.provenance import note_value, vendor_name
 from onnxattr.graph.walk import STANDARD
 
@@ -26,7 +27,7 @@ class KnownShapes(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with shapes, and known numbers stored."""
-        infer = common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+        infer = InferShapes()
         modified = False
         for _ in range(self.ROUNDS):
             modified |= infer(model).modified
