@@ -56,7 +56,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-exporters: $(VENV)/.installed-dev
-	$(PIP) -e '.[dev,samples]'
+	$(PIP) -e '.[dev,samples,sklearn]'
 	@touch $@
 
 # A name is not enough: a shim may stand for a version that is not there, and `python3` for any.

@@ -1,12 +1,14 @@
 """Networks of many frameworks: outputs and input gradients of the file are those of the original.
 
 Makers (`makers/*_maker.py`) export in a process of their own, each by the interpreter that the
-environment variable of its framework names, such as JAX_PYTHON; by default that of the tests.
-PaddlePaddle's exporter needs an older onnx than we do, so it lives in an environment of its own:
+environment variable of its framework names, such as SKLEARN_PYTHON; by default that of the tests.
+PaddlePaddle's exporter needs an older onnx than we do, and that of JAX brings the other package of
+ONNX Runtime, so both live in environments of their own:
 
-    python3.11 -m venv paddle && paddle/bin/pip install paddlepaddle paddle2onnx 'onnx<=1.17' \
-        packaging
-    PADDLE_PYTHON=paddle/bin/python pytest -m exporters -k paddle
+    python3.11 -m venv paddle && python3.11 -m venv jax
+    paddle/bin/pip install paddlepaddle paddle2onnx 'onnx<=1.17' packaging
+    jax/bin/pip install jax flax jax2onnx
+    PADDLE_PYTHON=paddle/bin/python JAX_PYTHON=jax/bin/python pytest -m exporters -k "paddle or jax"
 """
 
 import functools

@@ -1,0 +1,129 @@
+"""Networks that ONNX Runtime's quantiser rounds to eight bits: values, and the float's gradient."""
+
+import numpy as np
+import pytest
+
+ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("onnxscript", reason="torch's exporter needs onnxscript")
+quantization = pytest.importorskip("onnxruntime.quantization")
+
+import onnxattr  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+KIND, FORM = quantization.QuantType, quantization.QuantFormat
+STATIC = {
+    "pairs": {"quant_format": FORM.QDQ},
+    "pairs_unsigned": {
+        "quant_format": FORM.QDQ,
+        "activation_type": KIND.QUInt8,
+        "weight_type": KIND.QUInt8,
+    },
+    "pairs_by_channel": {"quant_format": FORM.QDQ, "per_channel": True},
+    "operators": {"quant_format": FORM.QOperator},
+    "operators_by_channel": {"quant_format": FORM.QOperator, "per_channel": True},
+}
+SIZE = 32
+
+
+class Convolutions(torch.nn.Module):
+    """What quantisers treat in ways of their own: sums, joins, gates, pools, rectifiers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = self.block(3, 16, stride=2), self.block(16, 16)
+        self.third = self.block(32, 32, stride=2, groups=8)
+        self.gate, self.head = torch.nn.Conv2d(16, 16, 1), torch.nn.Linear(32, 5)
+
+    @staticmethod
+    def block(channels, width, **named):
+        conv = torch.nn.Conv2d(channels, width, 3, padding=1, bias=False, **named)
+        return torch.nn.Sequential(conv, torch.nn.BatchNorm2d(width), torch.nn.ReLU6())
+
+    def forward(self, image):
+        first = self.first(image)
+        value = self.second(first) + first
+        value = value * torch.sigmoid(self.gate(value.mean((2, 3), keepdim=True)))
+        value = torch.cat([value, torch.nn.functional.max_pool2d(first, 3, 1, 1)], 1)
+        return self.head(torch.nn.functional.avg_pool2d(self.third(value), 8).flatten(1))
+
+
+class Perceptron(torch.nn.Sequential):
+    def __init__(self):
+        first, second = torch.nn.Linear(3 * SIZE * SIZE, 64), torch.nn.Linear(64, 64)
+        last = torch.nn.Linear(64, 5)
+        nn = torch.nn
+        super().__init__(nn.Flatten(), first, nn.GELU(), second, nn.LeakyReLU(), last)
+
+
+NETWORKS = {"convolutions": Convolutions, "perceptron": Perceptron}
+
+
+def images(count):
+    """Return smooth noise, so that rounding does not drown what the network sees."""
+    coarse = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.interpolate(coarse, size=(SIZE, SIZE), mode="bilinear")
+
+
+class Reader(quantization.CalibrationDataReader):
+    def __init__(self, name):
+        self.batches = iter([{name: images(16).numpy()}])
+
+    def get_next(self):
+        return next(self.batches, None)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def exported(request, tmp_path_factory):
+    """A network whose batch normalisation knows its input, and its file."""
+    torch.manual_seed(0)
+    network = NETWORKS[request.param]()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+        network.train()(images(16))
+    network.eval()
+    path = tmp_path_factory.mktemp(request.param) / "float.onnx"
+    # The quantiser refuses what the default exporter notes down of shapes.
+    torch.onnx.export(
+        network,
+        (images(2),),
+        str(path),
+        dynamo=False,
+        input_names=["x"],
+        dynamic_axes={"x": {0: "batch"}},
+    )
+    return network, path
+
+
+def quantised(path, how):
+    target = path.with_name(f"{how}.onnx")
+    if how == "dynamic":
+        quantization.quantize_dynamic(path, target, weight_type=KIND.QUInt8)
+    else:
+        quantization.quantize_static(path, target, Reader("x"), **STATIC[how])
+    return target
+
+
+@pytest.mark.parametrize("how", [*STATIC, "dynamic"])
+def test_quantised_network(exported, how):
+    network, path = exported
+    path = quantised(path, how)
+    x = images(4).requires_grad_()
+    output = onnxattr.to_torch(path)(x)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (reference,) = session.run(None, {session.get_inputs()[0].name: x.detach().numpy()})
+    error = np.abs(output.detach().numpy() - reference).max() / np.abs(reference).max()
+    # Where a sum lies on a boundary, its order decides on one step or the next.
+    assert error < 0.03
+
+    noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(2))
+    (gradient,) = torch.autograd.grad((output * noise).sum(), x)
+    (wanted,) = torch.autograd.grad((network(x) * noise).sum(), x)
+    cosine = torch.nn.functional.cosine_similarity(gradient.ravel(), wanted.ravel(), dim=0)
+    assert cosine > 0.95
