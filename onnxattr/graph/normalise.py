@@ -43,7 +43,7 @@ def normalise(
         passes.Remember(),
         common.RemoveUnusedNodesPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.IdentityEliminationPass(),
+        passes.DropIdentities(),
         common.RemoveUnusedNodesPass(),
     ]
     if spec is not None:

@@ -11,6 +11,7 @@ from onnxattr.graph.passes.functions import KeepFunctionOpsets
 from onnxattr.graph.passes.fuse_attention import FuseAttention
 from onnxattr.graph.passes.fuse_gelu import FuseGelu
 from onnxattr.graph.passes.fuse_layer_norm import FuseLayerNorm
+from onnxattr.graph.passes.identities import DropIdentities
 from onnxattr.graph.passes.outputs import JoinOutputs
 from onnxattr.graph.passes.own import UseOwnOperators
 from onnxattr.graph.passes.pads import ExplicitPads
@@ -23,6 +24,7 @@ from onnxattr.graph.passes.shapes import FoldShapes, KnownShapes
 __all__ = [
     "Carry",
     "Cut",
+    "DropIdentities",
     "ExplicitPads",
     "FoldShapes",
     "Freeze",
