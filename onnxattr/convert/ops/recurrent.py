@@ -130,6 +130,27 @@ def _lstm(
 ) -> States:
     names = activations or ["Sigmoid", "Tanh", "Tanh"] * len(w)
     functions = gates.activations(names, activation_alpha, activation_beta)
+    given = (x, w, r, b, lengths, h, c, p)
+    return lstm(*given, functions, clip, direction, input_forget, layout)
+
+
+def lstm(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    r: torch.Tensor,
+    b: torch.Tensor | None,
+    lengths: Stored,
+    h: torch.Tensor | None,
+    c: torch.Tensor | None,
+    p: torch.Tensor | None,
+    functions: Sequence[gates.Activation],
+    clip: float | None,
+    direction: str,
+    input_forget: int,
+    layout: int = 0,
+    seen: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> States:
+    """Returns what LSTM makes; `seen` is what the recurrent product sees of a hidden state."""
     size = r.shape[-1]
 
     def cell(x: torch.Tensor, i: int) -> Cell:
@@ -140,6 +161,7 @@ def _lstm(
 
         def step(total: torch.Tensor, states: States) -> States:
             hidden, before = states
+            hidden = hidden if seen is None else seen(hidden)
             total = torch.addmm(total, hidden, recurrence)
             # In ONNX's order: input, output, forget.
             enter, leave, stay = f(total[:, : 3 * size]).chunk(3, 1)
@@ -150,6 +172,7 @@ def _lstm(
         def peeping_step(total: torch.Tensor, states: States) -> States:
             assert p is not None
             hidden, before = states
+            hidden = hidden if seen is None else seen(hidden)
             enter, leave, stay, new = torch.addmm(total, hidden, recurrence).chunk(4, 1)
             at_enter, at_leave, at_stay = p[i].chunk(3)
             enter = f(enter + at_enter * before)
