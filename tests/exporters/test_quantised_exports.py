@@ -10,7 +10,9 @@ quantization = pytest.importorskip("onnxruntime.quantization")
 
 import onnxattr  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::torch.jit.TracerWarning"
+)
 
 KIND, FORM = quantization.QuantType, quantization.QuantFormat
 STATIC = {
@@ -107,17 +109,24 @@ def quantised(path, how):
     return target
 
 
+def runtime(path, x):
+    """Return the first output, of the file as it is."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    # Several threads share a batch, and each rounds its hidden states by their own range.
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x.detach().numpy()})[0]
+
+
 @pytest.mark.parametrize("how", [*STATIC, "dynamic"])
 def test_quantised_network(exported, how):
     network, path = exported
     path = quantised(path, how)
     x = images(4).requires_grad_()
     output = onnxattr.to_torch(path)(x)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (reference,) = session.run(None, {session.get_inputs()[0].name: x.detach().numpy()})
+    reference = runtime(path, x)
     error = np.abs(output.detach().numpy() - reference).max() / np.abs(reference).max()
     # Where a sum lies on a boundary, its order decides on one step or the next.
     assert error < 0.03
@@ -127,3 +136,21 @@ def test_quantised_network(exported, how):
     (wanted,) = torch.autograd.grad((network(x) * noise).sum(), x)
     cosine = torch.nn.functional.cosine_similarity(gradient.ravel(), wanted.ravel(), dim=0)
     assert cosine > 0.95
+
+
+@pytest.mark.parametrize("kind", [KIND.QUInt8, KIND.QInt8], ids=["unsigned", "by_channel"])
+def test_quantised_recurrent_layers(tmp_path, kind):
+    torch.manual_seed(0)
+    network = torch.nn.LSTM(6, 8, num_layers=2, bidirectional=True).eval()
+    steps = torch.randn(7, 2, 6)
+    path, target = tmp_path / "float.onnx", tmp_path / "quantised.onnx"
+    torch.onnx.export(network, (steps,), str(path), dynamo=False, input_names=["x"])
+    per_channel = kind == KIND.QInt8
+    quantization.quantize_dynamic(path, target, weight_type=kind, per_channel=per_channel)
+    module = onnxattr.to_torch(target)
+    assert "dynamic_quantize_lstm" in repr(module)
+    x = steps.requires_grad_()
+    output, wanted = module(x)[0], network(x)[0]
+    np.testing.assert_allclose(output.detach().numpy(), runtime(target, x), atol=1e-6)
+    gradient, reference = (torch.autograd.grad((y * y).sum(), x)[0] for y in (output, wanted))
+    assert torch.nn.functional.cosine_similarity(gradient.ravel(), reference.ravel(), dim=0) > 0.99
