@@ -82,6 +82,7 @@ def to_torch(
     graph: a tensor, or a tuple where there are several. It is converted in the calling process,
     after every name in the graph has been replaced. Its values are not compared with those of ONNX
     Runtime, as `rank`, `compare` and `attribute` do: that takes inputs, which the caller has.
+    Inputs that fix a batch of one take any batch, where shapes tell how.
 
     Args:
         source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
@@ -108,7 +109,7 @@ def to_torch(
     device = device if device == "meta" else choose_device(device)
     with garbage.kept():
         model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
-        return _module(_dialect(model, fuse=fuse)).to(device)
+        return _module(_dialect(model, fuse=fuse, free_batch=True)).to(device)
 
 
 def module_name(node: onnx.NodeProto) -> str:
@@ -134,8 +135,10 @@ def _dialect(
     fuse: bool,
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
+    free_batch: bool = False,
 ) -> Model:
-    dialect = normalise(model, outputs=outputs, spec=spec, fuse=fuse)
+    dialect = normalise(model, outputs=outputs, spec=spec, fuse=fuse, free_batch=free_batch)
+    garbage.sweep()
     require_support(dialect)
     return dialect
 

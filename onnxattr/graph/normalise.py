@@ -21,6 +21,7 @@ def normalise(
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
     fuse: bool = False,
+    free_batch: bool = False,
 ) -> Model:
     """Returns `model` in our dialect, with the way back to the vendor's names; the input is kept.
 
@@ -30,6 +31,7 @@ def normalise(
         spec: Fixes the input's free dimensions, all but the batch; by default they stay free.
         fuse: Joins chains of operators that torch computes by one kernel. Rules that go by the
             operator want the vendor's own.
+        free_batch: Whether inputs that fix a batch of one take any, where that follows from shapes.
 
     Raises:
         SupportError: A pass cannot handle the graph; names the pass.
@@ -50,6 +52,7 @@ def normalise(
         sequence.append(passes.Freeze(spec.input, shape(spec)))
     sequence += [
         passes.KnownShapes(),
+        *([passes.FreeBatch()] if free_batch else []),
         passes.ExplicitPads(),
         passes.Carry(),
         *(_fusions() if fuse else ()),

@@ -5,6 +5,7 @@ functions inlined, all operators in our own domain, what is stored beside the gr
 node at the end, and none of the vendor's names.
 """
 
+from onnxattr.graph.passes.batch import FreeBatch
 from onnxattr.graph.passes.cut import Cut
 from onnxattr.graph.passes.freeze import Freeze
 from onnxattr.graph.passes.functions import KeepFunctionOpsets
@@ -27,6 +28,7 @@ __all__ = [
     "DropIdentities",
     "ExplicitPads",
     "FoldShapes",
+    "FreeBatch",
     "Freeze",
     "FuseAttention",
     "FuseGelu",
