@@ -38,6 +38,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/sample_pairs.py
+	$(BIN)/python benchmarks/conversion.py
+	$(BIN)/python benchmarks/gradients.py
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel

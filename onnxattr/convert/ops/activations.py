@@ -150,9 +150,16 @@ def _clip(x: torch.Tensor, least: Any = None, most: Any = None) -> torch.Tensor:
         return x if high is None else _smaller(x, high)
     if isinstance(least, torch.Tensor) or isinstance(most, torch.Tensor):
         return torch.clamp(x, _bound(least, x), _bound(most, x))
+    return _between(x, number(least), number(most))
+
+
+def _between(x: torch.Tensor, least: float | None, most: float | None) -> torch.Tensor:
     if least is None and most is None:
         return x
-    return torch.clamp(x, number(least), number(most))
+    if x.is_floating_point() and least is not None and most is not None and least < most:
+        # The same as clamp, and its gradient is one kernel instead of four.
+        return F.hardtanh(x, least, most)
+    return torch.clamp(x, least, most)
 
 
 def _bound(value: Any, x: torch.Tensor) -> torch.Tensor | None:
@@ -171,4 +178,4 @@ def _clip_to_attributes(
     reach = torch.finfo(x.dtype).max
     least = None if min < -reach else min
     most = None if max > reach else max
-    return x if least is None and most is None else torch.clamp(x, least, most)
+    return _between(x, least, most)
