@@ -88,9 +88,9 @@ def to_torch(
         source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
         device: `cpu`, `cuda[:n]`, `mps`, `meta`, or `auto` for the first GPU.
         fuse: Whether chains of operators that torch computes by one kernel become one: GELU, layer
-            normalisation and attention, as exporters write them out. Faster, and the same but for
-            rounding. With `False` every operator of the graph is a submodule of its own, and
-            attention has second derivatives.
+            normalisation and attention, as exporters write them out, and a layer with its batch
+            normalisation. Faster, and the same but for rounding. With `False` every operator of the
+            graph is a submodule of its own, and attention has second derivatives.
         limits: What the file may hold; by default `Limits()`, but up to 64 GiB of weights.
 
     Raises:

@@ -81,8 +81,13 @@ def normalise(
 
 
 def _fusions() -> list[ir.passes.PassBase]:
-    fusions = [passes.FuseGelu(), passes.FuseLayerNorm(), passes.FuseAttention()]
-    return [*fusions, common.RemoveUnusedNodesPass()]
+    return [
+        passes.FoldBatchNorm(),
+        passes.FuseGelu(),
+        passes.FuseLayerNorm(),
+        passes.FuseAttention(),
+        common.RemoveUnusedNodesPass(),
+    ]
 
 
 def shape(spec: InputSpec) -> list[int | str]:
