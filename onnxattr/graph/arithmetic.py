@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,43 @@ Numbers = np.ndarray[Any, np.dtype[np.object_]]
 
 #: From a node and the numbers of its inputs, None where nothing is known of them.
 Rule = Callable[[ir.Node, list[Numbers | None]], Numbers | None]
+
+
+class Product(str):
+    """A free size times a number, which is equal to no name that a vendor may have given."""
+
+    number: int
+    name: str
+
+    def __new__(cls, number: int, name: str) -> Product:
+        """Returns `number` times the size that is called `name`."""
+        self = super().__new__(cls, f"{number}·{name}")
+        self.number, self.name = number, name
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Product):
+            return False
+        return (self.number, self.name) == (other.number, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.number, self.name))
+
+
+def product(sizes: Iterable[int | str | None]) -> tuple[int, list[str]] | None:
+    """Returns the product of sizes: of the known ones, and the names of the free ones in order."""
+    number, names = 1, []
+    for size in sizes:
+        if size is None:
+            return None
+        if isinstance(size, Product):
+            number *= size.number
+            names.append(size.name)
+        elif isinstance(size, str):
+            names.append(size)
+        else:
+            number *= size
+    return number, sorted(names)
 
 
 def _array(values: Any) -> Numbers:
@@ -168,10 +205,12 @@ def _reshape(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
 
 def _reduce_prod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     data = inputs[0]
-    if data is None or data.ndim != 1 or any(n is None or isinstance(n, str) for n in data):
+    whole = product(data) if data is not None and data.ndim == 1 else None
+    if whole is None or len(whole[1]) > 1:
         return None
-    product = math.prod(data)
-    return _array([product] if _attribute(node, "keepdims", 1) else product)
+    number, names = whole
+    size: Any = number if not names else names[0] if number == 1 else Product(number, names[0])
+    return _array([size] if _attribute(node, "keepdims", 1) else size)
 
 
 def _constant_of_shape(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:

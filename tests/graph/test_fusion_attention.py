@@ -44,6 +44,25 @@ EINSUM = {
     'y0 = Einsum<equation = "acbe,aecd->abcd">(w, v1) y = Transpose<perm = [0, 2, 1, 3]>(y0)',
 }
 
+# As tf2onnx writes Keras' einsum: the axes of the batch are one, of a size that is computed.
+FLAT = "{0}s = Shape({0}) {0}b = Gather({0}s, pair) {0}p = ReduceProd({0}b) "
+FLAT += "{0}c = Concat<axis = 0>({0}p, minus1, {1}) {0}r = Reshape({0}, {0}c)"
+KERAS = (
+    f"{FLAT.format('q', 'units')} {FLAT.format('k', 'units')} {FLAT.format('v', 'units')} "
+    "t = Transpose<perm = [0, 2, 1]>(kr) p = MatMul(qr, t) g = Reshape(p, grouped) "
+    "h = Squeeze(g, last) s = Mul(h, c) w = Softmax<axis = -1>(s) "
+    "wu = Unsqueeze(w, last) wr = Reshape(wu, rows) o = MatMul(wr, vr) y = Reshape(o, out)"
+)
+FLATTENED = {
+    "pair": np.array([0, 1]),
+    "minus1": np.array([-1]),
+    "units": np.array([4]),
+    "grouped": np.array([-1, 3, 5, 7, 1]),
+    "last": np.array([4]),
+    "rows": np.array([-1, 5, 7]),
+    "out": np.array([-1, 3, 5, 4]),
+}
+
 BATCH, HEADS, QUERIES, KEYS, UNITS = 2, 3, 5, 7, 4
 
 
@@ -127,6 +146,33 @@ def test_before_opset_13_the_last_axis_is_named(attention, rewrite):
     assert fused(rewrite(passes.FuseAttention(), attention(last, opset=12)))
     assert not fused(rewrite(passes.FuseAttention(), attention(default, opset=12)))
     assert fused(rewrite(passes.FuseAttention(), attention(default, opset=13)))
+
+
+def keras(build, body=KERAS, **others):
+    shapes = "float[N,3,5,4] q, float[N,3,7,4] k, float[N,3,7,4] v"
+    constants = FLATTENED | {"c": np.float32(0.5)} | others
+    return build(f"({shapes}) => (float[N,3,5,4] y) {{ {body} }}", **constants)
+
+
+def test_heads_may_lie_with_the_batch(build, rewrite, qkv):
+    proto = keras(build)
+    known = rewrite(passes.KnownShapes(), proto)
+    assert fused(rewrite(passes.FuseAttention(), known))
+    assert_same(proto, *qkv)
+
+
+@pytest.mark.parametrize(
+    ("body", "others"),
+    [
+        (KERAS, {"grouped": np.array([-1, 3, 7, 5, 1])}),
+        (KERAS.replace("Mul(h, c)", "Add(h, mask)"), {"mask": np.zeros((5, 7), np.float32)}),
+        (KERAS.replace("Mul(h, c)", "Mul(h, c3)"), {"c3": np.ones((3, 1, 1), np.float32)}),
+    ],
+    ids=["rows turned", "a mask of heads", "a scale by head"],
+)
+def test_what_heads_change_stays(build, rewrite, body, others):
+    known = rewrite(passes.KnownShapes(), keras(build, body, **others))
+    assert not fused(rewrite(passes.FuseAttention(), known))
 
 
 def test_a_scale_that_others_read_too_stays(attention, rewrite, qkv):

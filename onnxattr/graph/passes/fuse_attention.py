@@ -35,6 +35,9 @@ _ABSORBING = {ir.DataType.DOUBLE: -1e18, ir.DataType.FLOAT: -1e9}
 #: the sum of exp(score), whose rounding is the relative error of the gradient.
 _LEVEL = 64
 
+#: These may regroup the axes of the batch between the products, as TensorFlow's einsum does.
+_REGROUPS = ("Reshape", "Squeeze", "Unsqueeze")
+
 #: How many masks and scales lie between the two products at most.
 _DEPTH = 6
 
@@ -59,6 +62,8 @@ class FuseAttention(Fusion):
         nodes = [node, *scores.nodes]
         weights, cleaned = _cleaned(node.outputs[0], nodes)
         weights = _without_dropout(weights, nodes, opset)
+        if scores.regrouped:
+            weights = _grouped_back(scores, node, weights, nodes)
         product = reader(weights, "Einsum", "MatMul")
         mixed = mixture(product, weights) if product is not None else None
         empty = _empty_rows(scores, cleaned)
@@ -81,6 +86,7 @@ class _Scores:
         keep: Where the scores hold; elsewhere they are `fill`.
         inverted: Whether `keep` says the opposite.
         fill: −∞ or a number that stands for it.
+        regrouped: Whether they were reshaped since the product.
     """
 
     q: Taken
@@ -92,13 +98,20 @@ class _Scores:
     keep: ir.Value | None = None
     inverted: bool = False
     fill: float = -math.inf
+    regrouped: bool = False
 
 
 def _scores(value: ir.Value | None, depth: int) -> _Scores | None:
     """Returns `value` as scores, if they come from a product."""
-    node = made_by(value, "Add", "Div", "Einsum", "MatMul", "Mul", "Where")
+    node = made_by(value, "Add", "Div", "Einsum", "MatMul", "Mul", "Where", *_REGROUPS)
     if node is None or not depth:
         return None
+    if node.op_type in _REGROUPS:
+        inner = _scores(node.inputs[0], depth - 1)
+        plain = inner is not None and not inner.factors and not inner.terms and inner.keep is None
+        if inner is None or not plain:
+            return None
+        return dataclasses.replace(inner, nodes=(*inner.nodes, node), regrouped=True)
     if node.op_type in ("Einsum", "MatMul"):
         return _product(node)
     if node.op_type == "Where":
@@ -110,7 +123,7 @@ def _scores(value: ir.Value | None, depth: int) -> _Scores | None:
             continue
         if node.op_type == "Add":
             # A number that replaces a score holds only as long as nothing is added to it.
-            if inner.keep is None or inner.fill == -math.inf:
+            if not inner.regrouped and (inner.keep is None or inner.fill == -math.inf):
                 return _added(inner, rest, node)
             continue
         nodes = (*inner.nodes, node)
@@ -120,7 +133,7 @@ def _scores(value: ir.Value | None, depth: int) -> _Scores | None:
         if factor:
             scale = inner.scale * factor if node.op_type == "Mul" else inner.scale / factor
             return dataclasses.replace(inner, nodes=nodes, scale=scale)
-        if _is_one_a_query(rest, operand):
+        if not inner.regrouped and _is_one_a_query(rest, operand):
             factors = (*inner.factors, (node.op_type, rest))
             return dataclasses.replace(inner, nodes=nodes, factors=factors)
     return None
@@ -155,7 +168,9 @@ def _chosen(node: ir.Node, depth: int) -> _Scores | None:
         if fill is None or fill > _FORBIDDEN:
             continue
         inner = _scores(operand, depth - 1)
-        if inner is not None and inner.keep is None and condition is not None:
+        if inner is None or inner.regrouped:
+            continue
+        if inner.keep is None and condition is not None:
             nodes = (*inner.nodes, node)
             return dataclasses.replace(
                 inner, nodes=nodes, keep=condition, inverted=inverted, fill=fill
@@ -188,6 +203,24 @@ def _unscaled(value: ir.Value, product: ir.Node) -> tuple[ir.Value, float, ir.No
             if factor and operand is not None:
                 return operand, factor if node.op_type == "Mul" else 1 / factor, node
     return value, 1.0, None
+
+
+def _grouped_back(
+    scores: _Scores, softmax: ir.Node, weights: ir.Value, nodes: list[ir.Node]
+) -> ir.Value:
+    """Returns the weights grouped as the scores were by their product.
+
+    Rows stay rows wherever the last two axes are of the same sizes again. With one axis before
+    them, that one is the same, too.
+    """
+    while (step := reader(weights, *_REGROUPS)) is not None:
+        nodes.append(step)
+        weights = step.outputs[0]
+    shapes = [v.shape for v in (scores.nodes[0].outputs[0], softmax.inputs[0], weights) if v]
+    rows = {tuple(shape[-2:]) if shape is not None else None for shape in shapes}
+    alike = len(rows) == 1 and all(isinstance(size, int) for size in rows.pop() or [None])
+    fits = alike and rank_of(weights) == rank_of(scores.nodes[0].outputs[0]) == 3
+    return weights if fits else softmax.outputs[0]
 
 
 def _cleaned(weights: ir.Value, nodes: list[ir.Node]) -> tuple[ir.Value, bool]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from onnxattr.graph.arithmetic import MAX_NUMBERS, RULES, Numbers, sizes_of
+from onnxattr.graph.arithmetic import MAX_NUMBERS, RULES, Numbers, product, sizes_of
 from onnxattr.graph.passes.infer import InferShapes
 from onnxattr.graph.passes.provenance import note_value, vendor_name
 from onnxattr.graph.walk import STANDARD
@@ -140,6 +140,8 @@ def _keep_free(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
             if s is not None and i < len(shape) and shape[i] == s:
                 sizes[i] = 0
         rest = [i for i, _ in _names(sizes)]
+        if rest and -1 in sizes:
+            sizes[sizes.index(-1)] = _rest(shape, list(numbers)) or -1
         if len(rest) > 1 or (rest and -1 in sizes):
             return False
         for i in rest:
@@ -147,6 +149,14 @@ def _keep_free(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
     stored = _stored(node, np.asarray(sizes, dtype=object), ir.DataType.INT64, vendor_name(target))
     node.replace_input_with(1, stored)
     return True
+
+
+def _rest(shape: Sequence[Any], sizes: Sequence[Any]) -> int:
+    """Returns what -1 stands for among the sizes of a Reshape; 0 where that is not known."""
+    whole, given = product(shape), product(s for s in sizes if s != -1)
+    if whole is None or given is None or whole[1] != given[1] or not given[0]:
+        return 0
+    return whole[0] // given[0] if whole[0] % given[0] == 0 else 0
 
 
 def _names(sizes: Sequence[Any]) -> list[tuple[int, Any]]:
