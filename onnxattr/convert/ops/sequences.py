@@ -42,7 +42,7 @@ def _sequence_erase(xs: Sequence[torch.Tensor], position: Stored = None) -> list
     return [*xs[:at], *xs[at + 1 :]]
 
 
-@operator("SequenceLength", 11, gradient=False)
+@operator("SequenceLength", 11, gradient=False, host=True)
 def _sequence_length(xs: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.tensor(len(xs), dtype=torch.int64, device="cpu")
 
@@ -73,7 +73,7 @@ def _optional(value: Any = None, *, type: object = None) -> Any:
     return value
 
 
-@operator("OptionalHasElement", 15, 18, 28, gradient=False)
+@operator("OptionalHasElement", 15, 18, 28, gradient=False, host=True)
 def _optional_has_element(value: Any = None) -> torch.Tensor:
     return torch.tensor(value is not None, device="cpu")
 

@@ -104,12 +104,12 @@ def _tile_axis(x: torch.Tensor, tiles: Stored, axis: Stored) -> torch.Tensor:
     return x.repeat(repeats)
 
 
-@operator("Shape", 1, 13, 15, 19, 21, 23, 24, 25, gradient=False)
+@operator("Shape", 1, 13, 15, 19, 21, 23, 24, 25, gradient=False, host=True)
 def _shape(x: torch.Tensor, *, start: int = 0, end: int | None = None) -> torch.Tensor:
     return torch.tensor(x.shape[start:end], dtype=torch.int64, device="cpu")
 
 
-@operator("Size", 1, 13, 19, 21, 23, 24, 25, gradient=False)
+@operator("Size", 1, 13, 19, 21, 23, 24, 25, gradient=False, host=True)
 def _size(x: torch.Tensor) -> torch.Tensor:
     return torch.tensor(x.numel(), dtype=torch.int64, device="cpu")
 

@@ -49,12 +49,14 @@ class Entry:
         stored: Positions of inputs that come as Python numbers where the graph stores them.
         gradient: Whether any output has a gradient with respect to any input.
         fold: Whether it may be computed at conversion: it gives the same every time.
+        host: Whether the result is made on the host, whatever the device of the inputs.
     """
 
     function: Function | None
     stored: frozenset[int] = frozenset()
     gradient: bool = True
     fold: bool = True
+    host: bool = False
 
 
 #: Operators with their since-version, `Gelu_20`, or their domain, `com.microsoft.Gelu`.
@@ -67,6 +69,7 @@ def operator(
     stored: Sequence[int] = (),
     gradient: bool = True,
     fold: bool = True,
+    host: bool = False,
 ) -> Callable[[Function], Function]:
     """Returns a decorator that puts a function of tensors into the table.
 
@@ -78,10 +81,11 @@ def operator(
             graph stores them; where it computes them they come as tensors.
         gradient: Whether any output has a gradient with respect to any input.
         fold: Whether it may be computed at conversion where all of its inputs are stored.
+        host: Whether the result is made on the host, as sizes are, whatever the inputs' device.
     """
 
     def decorate(function: Function) -> Function:
-        entry = Entry(function, frozenset(stored), gradient, fold)
+        entry = Entry(function, frozenset(stored), gradient, fold, host)
 
         def build(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
             return call(node, entry)
@@ -275,7 +279,7 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
             slots.append(i)
     on_host = {i for i in slots if names[i] in here.host}
     followers = sorted(on_host - entry.stored) if on_host != set(slots) else []
-    if on_host == set(slots):
+    if entry.host or on_host == set(slots):
         # What is made of no tensor at all is made on the host, too.
         here.host.update(node.output_values)
     if not set(slots) - on_host - entry.stored:
