@@ -46,6 +46,8 @@ def difference(expected: Any, got: Any, rtol: float = RTOL, atol: float = ATOL) 
         return f"{got.dtype} instead of {wanted.dtype}"
     if got.shape != wanted.shape:
         return f"shape {tuple(got.shape)} instead of {tuple(wanted.shape)}"
+    if rtol == np.inf:
+        return ""
     ours, theirs = numbers(got), numbers(wanted)
     slack = HALVES.get(got.dtype, 0.0)
     if np.allclose(ours, theirs, max(rtol, slack), max(atol, slack / 8), equal_nan=True):

@@ -117,8 +117,9 @@ class Total:
             if y.is_floating_point():
                 weight = torch.from_numpy(draw.uniform(0.5, 1.5, tuple(y.shape)))
                 # What is no number, or infinite, has no slope.
+                y = y.detach().double()
                 weight = weight * torch.isfinite(y)
-                self.size += float((weight * torch.nan_to_num(y.double(), 0, 0, 0)).abs().sum())
+                self.size += float((weight * torch.nan_to_num(y, 0, 0, 0)).abs().sum())
                 self.weights.append(weight)
             else:
                 self.weights.append(None)
@@ -155,6 +156,10 @@ class Slope:
     error: float
     smooth: bool
 
+    def is_exact(self, expected: float, summands: float, floor: float) -> bool:
+        """Whether its error is small beside what is expected, or below `floor`."""
+        return self.smooth and self.error <= 0.05 * (summands + abs(expected)) + floor
+
     def agrees(self, expected: float, summands: float, tolerance: float) -> bool:
         """Whether it is `expected`, within a tolerance relative to the size of the summands."""
         slack = tolerance * (summands + abs(expected) + abs(self.value)) + self.error
@@ -180,18 +185,19 @@ def slope(
         precision: Of its value, relative to `size`.
         wobble: By which the slope may change as the step is halved.
         bending: By which the bend must shrink then: to a quarter, but to a half at a kink, and not
-            at all at a jump.
+            at all at a jump. 1 lets it do as it likes.
     """
-    here, half = along(0.0), step / 2
+    half = step / 2
     far, near = [(along(h), along(-h)) for h in (step, half)]
     first, second = (far[0] - far[1]) / (2 * step), (near[0] - near[1]) / (2 * half)
     value = (4 * second - first) / 3
+    here = along(0.0) if bending < 1 else near[0]
     noise = precision * max(size, abs(here), 1e-300)
     error = abs(first - second) + 2 * noise / half
     bend, smaller = far[0] - 2 * here + far[1], near[0] - 2 * here + near[1]
     smooth = bool(
         np.isfinite([here, *far, *near]).all()
-        and abs(smaller) <= bending * abs(bend) + 8 * noise
+        and (bending == 1 or abs(smaller) <= bending * abs(bend) + 8 * noise)
         and (error <= wobble * abs(second) or abs(second) <= 20 * noise / half)
     )
     return Slope(value, error, smooth)
@@ -202,7 +208,7 @@ def moved(value: Any, shift: float, name: str) -> Any:
     value = wide(value)
     if shift and is_float(value):
         if shift == np.inf:
-            value, shift = np.abs(np.nan_to_num(value, nan=1, posinf=3, neginf=-3)), 0.1
+            value, shift = np.abs(np.nan_to_num(value, nan=1)).clip(max=3), 0.1
         draw = np.random.default_rng(zlib.crc32(name.encode()))
         value = value + shift * draw.uniform(0.5, 1.5, value.shape)
     return value
@@ -276,7 +282,6 @@ ENGINES = (
     Engine("ONNX Runtime in float32", _runtime_as_it_is, (1e-2, 1e-1), 2e-7, 5e-2, 1e-2),
 )
 
-#: Those that run whole networks in less than minutes.
-NETWORK_ENGINES = (
-    Engine("ONNX Runtime in float32", _runtime_as_it_is, (1e-3, 1e-4), 2e-7, 5e-2, 2e-2, 1.0),
-)
+#: Whole networks are judged by finite differences in float64 of the converted module alone: with
+#: random weights their outputs reach 1e10, and differences of float32 drown in rounding there.
+NETWORK_ENGINES: tuple[Engine, ...] = ()
