@@ -61,14 +61,14 @@ def test_how_many_match(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_gradient_that_there_can_be_is_right(mode):
-    """Also by an engine that is not ours, save in whole networks: see `NETWORK_ENGINES`."""
+    """Also by an engine that is not ours, for every input."""
     if reference() is None:
         pytest.skip("the list of cases that can have a gradient is not here")
     for id in reference()["gradable"]:
         outcome = gradient(suite()[id], mode)
         assert outcome.checked, id
         assert not outcome.problem, id
-        assert all(outcome.engine) or id.startswith("real/"), id
+        assert all(outcome.engine), id
 
 
 def test_every_exclusion_is_of_something():
