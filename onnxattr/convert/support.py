@@ -10,7 +10,7 @@ from onnx import TensorProto
 from onnxattr.convert.ops import OPERATORS
 from onnxattr.errors import SupportError
 from onnxattr.graph.load import OWN_DOMAIN
-from onnxattr.graph.walk import graphs, nodes, short
+from onnxattr.graph.walk import nodes, short, taken
 from onnxattr.types import Model, Unsupported
 
 #: They read the size of their input, whose values do not matter to them.
@@ -46,7 +46,7 @@ def gradientless(dialect: Model) -> tuple[Unsupported, ...]:
         for node in dialect.proto.graph.node
         if _has_converter(node)
         and not node.op_type.startswith(_SIZES)
-        and any(name in flowing for name in _read(node))
+        and any(name in flowing for name in taken(node))
         and not any(name in flowing for name in node.output)
     )
     return _grouped(dialect, ends)
@@ -64,7 +64,7 @@ def remedy(dialect: Model) -> str:
     ends = [
         name
         for node in graph.node
-        for name in _read(node)
+        for name in taken(node)
         if name in flowing and name in made and not any(out in flowing for out in node.output)
     ]
     vendor = [dialect.names.values[name] for name in ends if name in dialect.names.values]
@@ -112,7 +112,7 @@ def _flowing(dialect: Model) -> Collection[str]:
         entry = OPERATORS.get(node.op_type) if node.domain == OWN_DOMAIN else None
         if entry is None or not entry.gradient:
             continue
-        if any(name in flowing for name in _read(node)):
+        if any(name in flowing for name in taken(node)):
             # Integers that live between quantised operators carry a gradient.
             carried = any(a.name == "carry" and a.i for a in node.attribute)
             flowing.update(
@@ -121,11 +121,3 @@ def _flowing(dialect: Model) -> Collection[str]:
                 if name and (carried or kinds.get(name, TensorProto.UNDEFINED) in _FLOATS)
             )
     return flowing
-
-
-def _read(node: onnx.NodeProto) -> Iterator[str]:
-    """Yields the values that a node reads, in its subgraphs too."""
-    yield from node.input
-    for body in graphs(node):
-        for inner in body.node:
-            yield from _read(inner)

@@ -134,16 +134,21 @@ def _equal(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     a, b = inputs
     if a is None or b is None:
         return None
-    # Two free sizes of one name are equal; a free size is never 0, -1 or another mark.
-    return _each(
-        lambda x, y: (
-            x == y
-            if isinstance(x, str) == isinstance(y, str)
-            else (None if max(x if isinstance(y, str) else y, 0) else False)
-        ),
-        a,
-        b,
-    )
+    return _each(_same_size, a, b)
+
+
+def _same_size(a: Any, b: Any) -> bool | None:
+    """Whether two sizes are equal, as far as it is known.
+
+    Those of one name are, those of two names may be. A free size is taken to be none of the marks:
+    0 and below.
+    """
+    free = [isinstance(n, str) for n in (a, b)]
+    if not any(free):
+        return bool(a == b)
+    if all(free):
+        return True if a == b else None
+    return False if (b if free[0] else a) <= 0 else None
 
 
 def _gather(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:

@@ -31,7 +31,7 @@ _CHANNELS_FIRST = {
 
 
 #: Operators that quantise by the range of all that they are given, the whole batch.
-_BY_BATCH = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul"}
+_BY_BATCH = {"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"}
 
 
 def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:

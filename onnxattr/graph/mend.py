@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import onnx
 from onnx import GraphProto, NodeProto, TypeProto, helper
 
-from onnxattr.graph.walk import STANDARD, graphs, nodes
+from onnxattr.graph.walk import STANDARD, graphs, nodes, taken
 
 #: From this version on an initializer need not be an input too.
 FREE_INITIALIZERS = 4
@@ -62,7 +62,7 @@ def _sort(body: GraphProto | onnx.FunctionProto) -> None:
         for value in node.output:
             if value and makers.setdefault(value, i) != i:
                 return  # made twice: the checker says so
-    before = [{makers[v] for v in _taken(node) if v in makers} for node in body.node]
+    before = [{makers[v] for v in taken(node) if v in makers} for node in body.node]
     if all(max(needed, default=-1) < i for i, needed in enumerate(before)):
         return
     after: list[list[int]] = [[] for _ in before]
@@ -81,12 +81,3 @@ def _sort(body: GraphProto | onnx.FunctionProto) -> None:
     if len(order) == len(before):  # otherwise there is a circle: the checker says so
         places = iter(sorted(range(len(order)), key=order.__getitem__))
         body.node.sort(key=lambda _: next(places))
-
-
-def _taken(node: NodeProto) -> Iterator[str]:
-    """Yields the values that a node takes, those among them that its subgraphs take."""
-    yield from node.input
-    for graph in graphs(node):
-        for inner in nodes(graph):
-            yield from inner.input
-        yield from (value.name for value in graph.output)

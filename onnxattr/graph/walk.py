@@ -66,6 +66,10 @@ def nodes(body: GraphProto | FunctionProto) -> Iterator[NodeProto]:
             waiting.extend(graphs(node))
 
 
-def is_quantised(node: NodeProto) -> bool:
-    """Whether an operator of `node`'s name computes with numbers that were rounded to few bits."""
-    return node.op_type.startswith(("Q", "DynamicQ", "Dequantize", "MatMulInteger", "ConvInteger"))
+def taken(node: NodeProto) -> Iterator[str]:
+    """Yields the values that a node takes, those among them that its subgraphs take."""
+    yield from node.input
+    for graph in graphs(node):
+        for inner in nodes(graph):
+            yield from inner.input
+        yield from (value.name for value in graph.output)

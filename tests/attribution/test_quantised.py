@@ -7,7 +7,7 @@ from nets import SIZE, Net, network, probes
 
 from onnxattr.attribution.check import check_gradient
 from onnxattr.attribution.engine import Engine
-from onnxattr.convert.parity import QUANTISED, Gate
+from onnxattr.convert.parity import QUANTISED, TOLERANCE, Gate
 
 
 class Calibration:
@@ -61,3 +61,26 @@ def test_what_is_quantised_by_the_batch_is_run_alone(quantise, request):
         n.op_type == "DynamicQuantizeLinear" for n in onnx.load_from_string(data).graph.node
     )
     assert network(data).spec.batch == (1 if dynamic else None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = com.microsoft.QuickGelu(x)",
+        "d = QuantizeLinear(x, s, z) y = Relu(x)",
+        "q = QuantizeLinear(s, s, z) w = DequantizeLinear(q, s, z) y = Mul(x, w)",
+    ],
+    ids=["a name that begins alike", "an operator that nothing reads", "weights alone"],
+)
+def test_a_model_that_is_not_rounded_is_held_to_the_tolerance(body):
+    header = '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]> g '
+    dims = f"float[N,3,{SIZE},{SIZE}]"
+    proto = onnx.parser.parse_model(f"{header} ({dims} x) => ({dims} y) {{ {body} }}")
+    for name, value in (("s", np.float32(0.5)), ("z", np.uint8(3))):
+        if f"{name}," in body or f"{name})" in body:
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    net = network(proto.SerializeToString())
+    gate = Gate(net)
+    assert not gate.quantised
+    assert gate.tolerance == TOLERANCE[gate.dtype]
+    assert check_gradient(net, gate, probes(4).images) is not None

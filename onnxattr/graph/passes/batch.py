@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxattr.graph.arithmetic import sizes_of
 from onnxattr.graph.load import OWN_DOMAIN
-from onnxattr.graph.passes.provenance import inherit
-from onnxattr.graph.passes.shapes import KnownShapes
+from onnxattr.graph.passes.provenance import inherit, vendor_name
+from onnxattr.graph.passes.shapes import KnownShapes, store
 from onnxattr.graph.walk import STANDARD
 
 #: What the free size is called.
@@ -29,22 +29,27 @@ class FreeBatch(ir.passes.InPlacePass):
     batch as its first size, and all its other sizes as they were, the graph stays as it is.
     """
 
+    #: Tokens and states that are repeated one behind the other; there is one of them, as a rule.
+    ROUNDS = 4
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with a free batch, or as it was."""
         if not _batched(model.graph):
             return ir.passes.PassResult(model, modified=False)
         trial = model.clone()
         trial.opset_imports[OWN_DOMAIN] = 1
+        for node in trial.graph:
+            _copy_ones(node)
         for value in _batched(trial.graph):
             assert value.shape is not None
             value.shape = ir.Shape([_BATCH, *list(value.shape)[1:]])
-        changed = True
-        while changed:
+        for _ in range(self.ROUNDS):
             for node in trial.graph:
                 for value in node.outputs if node.domain != OWN_DOMAIN else ():
                     value.shape = None
             KnownShapes()(trial)
-            changed = any(list(map(_free, list(trial.graph))))
+            if not any(list(map(_repeat_stored, list(trial.graph)))):
+                break
         if not all(map(_same_but_batch, model.graph.outputs, trial.graph.outputs)):
             return ir.passes.PassResult(model, modified=False)
         model.graph = trial.graph
@@ -61,11 +66,9 @@ def _same_but_batch(before: ir.Value, after: ir.Value) -> bool:
     return bool(old and new and old[0] == 1 and new == [_BATCH, *old[1:]])
 
 
-def _free(node: ir.Node) -> bool:
+def _repeat_stored(node: ir.Node) -> bool:
     if node.domain not in STANDARD:
         return False
-    if node.op_type == "Reshape":
-        return _free_reshape(node)
     if node.op_type == "Concat":
         like = next((v for v in node.inputs if _has_batch(v, 0)), None)
         places = [i for i, v in enumerate(node.inputs) if (sizes_of(v) or [0])[0] == 1]
@@ -88,31 +91,27 @@ def _has_batch(value: ir.Value | None, axis: int) -> bool:
     return len(sizes) > axis and sizes[axis] == _BATCH
 
 
-def _free_reshape(node: ir.Node) -> bool:
-    """Keeps the batch where it is, if all sizes before it stay, and what lies behind it, too."""
+def _copy_ones(node: ir.Node) -> None:
+    """Lets a Reshape copy the ones that it keeps in their places, in front: one may be the batch.
+
+    For a batch of one this is the same, and so it is for any other if the batch is among them.
+    """
+    if node.domain not in STANDARD or node.op_type != "Reshape" or len(node.inputs) != 2:
+        return
     data, target = node.inputs
-    sizes = sizes_of(data) or []
-    if target is None or target.const_value is None or _BATCH not in sizes:
-        return False
-    wanted, place = target.const_value.numpy().tolist(), sizes.index(_BATCH)
-    front, rest = sizes[:place], sizes[place + 1 :]
-    whole = all(isinstance(s, int) for s in (*front, *rest))
-    if not whole or wanted[:place] != front or wanted[place : place + 1] != [1]:
-        return False
-    behind = wanted[place + 1 :]
-    count = math.prod(s for s in rest if isinstance(s, int))
-    if 0 in behind or (-1 not in behind and count != math.prod(behind)):
-        return False
-    wanted[place] = 0
+    sizes, tensor = sizes_of(data), None if target is None else target.const_value
+    if sizes is None or tensor is None or target is None:
+        return
+    wanted = tensor.numpy().reshape(-1).tolist()
+    if 0 in wanted:
+        return
+    kept = list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(sizes, wanted)))  # noqa: B905 - the shorter counts
+    copied = [0 if size == 1 else size for size, _ in kept] + wanted[len(kept) :]
+    if copied == wanted:
+        return
     node.attributes.pop("allowzero", None)
-    name = f"{target.name}.free.{node.outputs[0].name}"
-    tensor = ir.tensor(np.array(wanted, np.int64), name=name)
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    value = ir.val(name, const_value=tensor)
-    graph.initializers.add(value)
-    node.replace_input_with(1, value)
-    return True
+    numbers = np.asarray(copied, dtype=object)
+    node.replace_input_with(1, store(node, numbers, ir.DataType.INT64, vendor_name(target)))
 
 
 def _repeat(node: ir.Node, place: int, like: ir.Value | None, axis: int) -> None:

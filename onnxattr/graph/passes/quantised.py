@@ -30,6 +30,12 @@ _MICROSOFT_MAKERS = {
     "QuantizeLinear",
 }
 
+#: Operators that round what they compute to few bits; sums of products they leave exact.
+ROUNDING = frozenset(
+    (_MAKERS | _MICROSOFT_MAKERS | {"DynamicQuantizeLSTM", "DynamicQuantizeMatMul"})
+    - {"ConvInteger", "MatMulInteger", "MatMulInteger16"}
+)
+
 #: Operators that take quantised numbers, by the positions of those that may be carried.
 _TAKERS = {
     "ConvInteger": (0, 1),

@@ -62,7 +62,7 @@ class FoldShapes(ir.passes.InPlacePass):
 def _read(value: ir.Value, known: dict[ir.Value, Numbers]) -> None:
     tensor = value.const_value
     whole = tensor is not None and (tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL)
-    scalar = tensor is not None and tensor.dtype.is_floating_point() and tensor.size == 1
+    scalar = tensor is not None and tensor.dtype == ir.DataType.DOUBLE and tensor.size == 1
     if tensor is not None and (whole or scalar) and tensor.size <= MAX_NUMBERS:
         # As Python's numbers, which may be mixed with names and never overflow.
         known[value] = np.asarray(tensor.numpy().tolist(), dtype=object)
@@ -85,13 +85,27 @@ def _fold(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
     if numbers is None or numbers.size > MAX_NUMBERS:
         return False
     (value,) = node.outputs
-    known[value] = numbers
-    free = any(isinstance(n, str) or n is None for n in numbers.reshape(-1))
-    if free or value.dtype is None or value.is_graph_output():
+    if not _fits(numbers, value.dtype):
         return False
-    stored = _stored(node, numbers, value.dtype, vendor_name(value))
+    known[value] = numbers
+    if _names(numbers.reshape(-1).tolist()) or value.dtype is None or value.is_graph_output():
+        return False
+    stored = store(node, numbers, value.dtype, vendor_name(value))
     known[stored] = numbers
     ir.convenience.replace_all_uses_with(value, stored)
+    return True
+
+
+def _fits(numbers: Numbers, dtype: ir.DataType | None) -> bool:
+    """Whether numbers are what a graph computes in a type: it rounds and wraps, Python does not."""
+    if dtype is None or dtype == ir.DataType.DOUBLE:
+        return True
+    if dtype.is_floating_point():
+        return False
+    try:
+        _ = np.array([n for n in numbers.reshape(-1) if isinstance(n, int)], dtype.numpy())
+    except OverflowError:
+        return False
     return True
 
 
@@ -99,7 +113,7 @@ def _of(value: ir.Value | None, known: dict[ir.Value, Numbers]) -> Numbers | Non
     return None if value is None else known.get(value)
 
 
-def _stored(node: ir.Node, numbers: Numbers, dtype: ir.DataType, note: str) -> ir.Value:
+def store(node: ir.Node, numbers: Numbers, dtype: ir.DataType, note: str) -> ir.Value:
     """Returns a new initializer of the graph that `node` is in."""
     graph = node.graph
     assert isinstance(graph, ir.Graph)
@@ -132,10 +146,10 @@ def _keep_free(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
         for i, _ in _names(sizes):
             sizes[i] = 1
     else:
-        if "allowzero" in node.attributes and node.attributes["allowzero"].as_int():
-            if any(s == 0 for s in sizes if not isinstance(s, str)):
-                return False
-            node.attributes.pop("allowzero")
+        allowzero = "allowzero" in node.attributes and node.attributes["allowzero"].as_int()
+        # A size that is not known may be 0, which then means 0.
+        if allowzero and any(s == 0 or s is None for s in sizes):
+            return False
         for i, s in _names(sizes):
             if s is not None and i < len(shape) and shape[i] == s:
                 sizes[i] = 0
@@ -146,7 +160,8 @@ def _keep_free(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
             return False
         for i in rest:
             sizes[i] = -1
-    stored = _stored(node, np.asarray(sizes, dtype=object), ir.DataType.INT64, vendor_name(target))
+        node.attributes.pop("allowzero", None)
+    stored = store(node, np.asarray(sizes, dtype=object), ir.DataType.INT64, vendor_name(target))
     node.replace_input_with(1, stored)
     return True
 
