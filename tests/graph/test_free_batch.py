@@ -11,6 +11,7 @@ from onnx_ir.passes import common
 
 import onnxattr
 from onnxattr.graph import passes
+from onnxattr.graph.passes.infer import InferShapes
 
 HEAD = "(float[1,3,4] x) => (float[1,2] y) "
 WEIGHTS = {
@@ -112,3 +113,20 @@ def test_initial_states_are_repeated(build, noise, runtime, kind):
     alone = np.concatenate([runtime(proto, x[i : i + 1])[0] for i in range(len(x))])
     ours = onnxattr.to_torch(proto)(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(ours, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [4, 40])
+def test_shapes_are_not_inferred_once_more_for_every_reshape(build, monkeypatch, count):
+    """A chain of hundreds would otherwise take a time that is quadratic in its length."""
+    inferred = []
+    infer = InferShapes.call
+    monkeypatch.setattr(
+        InferShapes, "call", lambda self, model: inferred.append(1) or infer(self, model)
+    )
+    chain = " ".join(
+        f"v{i + 1} = Reshape(v{i}, {'flat' if i % 2 else 'split'})" for i in range(count)
+    )
+    text = f"(float[1,12] v0) => (float[1,12] v{count}) {{ {chain} }}"
+    proto = build(text, flat=np.array([1, 12]), split=np.array([1, 3, 4]))
+    assert onnxattr.to_torch(proto)(torch.rand(3, 12)).shape == (3, 12)
+    assert len(inferred) <= 6
