@@ -126,7 +126,7 @@ def _check_domains(proto: onnx.ModelProto, name: str) -> None:
     for opset in (*proto.opset_import, *(o for f in proto.functions for o in f.opset_import)):
         if not 1 <= opset.version < 2**31:
             raise ModelFileError(
-                f"it imports version {opset.version} of the operator set "
+                f"it imports opset {opset.version} of the operator set "
                 f"`{short(opset.domain) or 'ai.onnx'}`",
                 model=name,
             )

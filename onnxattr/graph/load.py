@@ -250,7 +250,7 @@ def _is_outside(node: onnx.NodeProto, opset: int) -> bool:
         # Such as GroupNormalization of opsets 18 to 20, which has another meaning later.
         deprecated: bool = onnx.defs.get_schema(node.op_type, opset, "").deprecated
         return deprecated
-    return opset <= _KNOWN_OUTSIDE.get(node.op_type, 0)
+    return node.op_type in _KNOWN_OUTSIDE and opset <= _KNOWN_OUTSIDE[node.op_type]
 
 
 def _check_known(proto: onnx.ModelProto, name: str) -> None:

@@ -205,3 +205,20 @@ def test_wrap_repeats_probes_up_to_the_batch():
     x = torch.arange(2.0)[:, None]
     assert wrap(x, 5)[:, 0].tolist() == [0, 1, 0, 1, 0]
     assert wrap(x, 2) is x
+
+
+def test_the_error_of_some_probes_does_not_depend_on_what_was_checked_before(image_net, probes):
+    """A ranking that goes on where it was stores what one run would have stored."""
+    network, images = to_network(load(image_net())), probes(12).images
+    whole = Gate(network)
+    first, second = whole.check(images[:6]), whole.check(images[6:])
+    assert Gate(network).check(images[6:]) == second
+    assert Gate(network).check(images[:6]) == first
+
+
+def test_a_representation_of_text_is_refused(build, probes):
+    proto = build("(float[N,3,8,8] x) => (string[N,3,8,8] y) { y = Cast<to = 8>(x) }")
+    network = to_network(load(build("(float[N,3,8,8] x) => (float[N,3,8,8] y) { y = Relu(x) }")))
+    text = dataclasses.replace(network, model=load(proto))
+    with pytest.raises(ParityError, match="no number"):
+        Gate(text).check(probes(2).images)

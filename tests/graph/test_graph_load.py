@@ -254,3 +254,10 @@ def test_experiments_that_onnx_took_back_are_read(build):
     assert load(build(text, opset=7, ir_version=3)).opset == 7
     with pytest.raises(SupportError, match="ImageScaler"):
         load(build(text, opset=13))
+
+
+def test_operators_of_an_operator_set_that_is_not_imported_are_named(build):
+    proto = build("(float[2] x) => (float[2] y) { y = Relu(x) }")
+    proto.opset_import[0].domain = "com.vendor"
+    with pytest.raises(SupportError, match=r"opset 0 of ONNX does not have: `Relu` \(1\)"):
+        load(proto)

@@ -186,6 +186,8 @@ def _take_branch(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
     body, outer = node.attributes[branch].as_graph(), node.graph
     assert isinstance(outer, ir.Graph)
     outputs, nodes = list(body.outputs), list(body)
+    if len(outputs) != len(node.outputs):
+        return False  # It is wrong, and ONNX Runtime says so.
     # Branches may use the same names, and another `If` those of this one.
     made = [v for inner in body.all_nodes() for v in inner.outputs if v.name != ""]
     fresh = _fresh(outer)
