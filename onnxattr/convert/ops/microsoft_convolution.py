@@ -12,6 +12,7 @@ from onnxattr.convert.ops.numbers import Stored, integers
 from onnxattr.convert.ops.quantised_products import convolve
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import ones, padded, pads_of, reaches
+from onnxattr.errors import SupportError
 
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -137,7 +138,7 @@ def _conv_transpose_with_dynamic_pads(
     strides: Sequence[int] | None = None,
 ) -> torch.Tensor:
     if auto_pad != "NOTSET":
-        raise NotImplementedError(f"`auto_pad` {auto_pad} of a ConvTransposeWithDynamicPads")
+        raise SupportError(f"`auto_pad` {auto_pad} of a ConvTransposeWithDynamicPads")
     rank = w.ndim - 2
     cut = integers(pads) or [0] * 2 * rank
     extra = ones(output_padding, rank) if output_padding else [0] * rank
