@@ -275,7 +275,8 @@ class Call(nn.Module):
     def extra_repr(self) -> str:
         """Returns the operator's function and attributes."""
         given = ", ".join(f"{k}={v}" for k, v in self.attributes.items())
-        return f"{self.function.__name__.strip('_')}({given})"
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return f"{name.strip('_')}({given})"
 
 
 def device_of(values: Iterable[Any]) -> torch.device | None:
