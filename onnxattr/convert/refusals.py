@@ -172,7 +172,7 @@ class _Walk:
         try:
             result = module(*(self._values[name] for name in names))
         except SupportError as error:
-            reason = error.message.removeprefix(f"{module.label}: ")
+            reason = table.reason_of(error).removeprefix(f"{module.label}: ")
             # What is refused for a size is not, perhaps, at the size that is fed.
             self.refused[node.name] = (reason, certain and not (doubtful and self._guesses))
             self._infer(node)
@@ -215,7 +215,7 @@ class _Walk:
                     continue
                 self.graph(attribute.g, certain and condition is not None)
                 if condition is not None:
-                    for name, inner in zip(node.output, attribute.g.node[-1].input, strict=True):
+                    for name, inner in zip(node.output, attribute.g.node[-1].input, strict=False):
                         self._copy(inner, name)
             else:
                 self._start(node, attribute.g)
@@ -243,9 +243,9 @@ class _Walk:
             self._doubtful.add(value.name)
         names, given = [value.name for value in body.input], list(node.input)
         if node.op_type.startswith("Loop"):
-            self._values[names[0]] = torch.tensor(0, device="cpu")
-            self._values[names[1]] = torch.tensor(True, device="cpu")
-            for name, initial in zip(names[2:], given[2:], strict=True):
+            for name, number in zip(names, (0, True), strict=False):
+                self._values[name] = torch.tensor(number, device="cpu")
+            for name, initial in zip(names[2:], given[2:], strict=False):
                 self._copy(initial, name)
 
     def _copy(self, source: str, name: str) -> None:

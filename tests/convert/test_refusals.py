@@ -147,3 +147,23 @@ def test_an_error_names_the_node(build, text, when_called, says):
     with pytest.raises(SupportError, match=says) as caught:
         module(torch.zeros(1, 2, 4)) if module else onnxattr.to_torch(proto)
     assert "\n" not in str(caught.value)
+
+
+def test_a_reason_is_short_whatever_the_attribute(build):
+    text = "(float[1,2,4] x) => (float[a,b,c] y) { y = LpPool<kernel_shape=[2]>(x) }"
+    proto = build(text)
+    proto.graph.node[0].attribute.add(name="auto_pad", type=3, s=b"long" * 10_000)
+    (refused,) = refusals(normalise(load(proto))).refused
+    assert refused.reason.startswith("auto_pad `longlong")
+    assert len(refused.reason) < 500
+
+
+def test_branches_with_unlike_outputs_stop_nothing(build):
+    """ONNX Runtime refuses them, and says so."""
+    proto = build(BRANCH.replace("CONDITION", "c2 = Constant<value=bool {1}>()"))
+    for attribute in proto.graph.node[1].attribute:
+        given = attribute.g.output[0]
+        attribute.g.output.add(name=f"{given.name}2", type=given.type)
+        attribute.g.node.add(op_type="Identity", input=[given.name], output=[f"{given.name}2"])
+    (refused,) = refusals(normalise(load(proto))).refused
+    assert refused.operator == "DepthToSpace"

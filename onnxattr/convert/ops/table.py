@@ -39,6 +39,9 @@ MAX_FOLDED = 1 << 20
 #: Integers that stay on the host, whatever the device: shapes, axes and the like.
 MAX_HOST = 256
 
+#: Characters of a reason: attributes may be long.
+_REASON = 400
+
 Function = Callable[..., Any]
 Build = Callable[[OnnxNode, OnnxGraph], tuple[nn.Module, Sequence[str]]]
 
@@ -327,8 +330,11 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
 
 
 def reason_of(error: Exception) -> str:
-    """Returns what an error says, on one line: converters raise whatever they happen to hit."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Returns what an error says, on a short line: converters raise whatever they happen to hit."""
+    # What follows are the addresses of torch's own functions.
+    said = " ".join(str(error).partition("Exception raised from")[0].split())
+    said = said if len(said) <= _REASON else f"{said[:_REASON]}…"
+    return said or type(error).__name__
 
 
 def _folded(node: OnnxNode, entry: Entry, attributes: Mapping[str, Any]) -> nn.Module | None:
