@@ -34,7 +34,16 @@ _FLOAT8 = (
 _HOUSED = {*_SMALL, TensorProto.FLOAT4E2M1}
 
 
-@operator("Cast", 1, 6, 9, 13, 19, 21, 23, 24, 25, 28)
+@operator("Cast", 1)
+def _cast_by_name(x: torch.Tensor, *, to: str) -> torch.Tensor:
+    kinds = dict(TensorProto.DataType.items())
+    if to not in kinds:
+        raise SupportError(f"tensors of type `{to}`")
+    cast: torch.Tensor = _cast(x, to=kinds[to])
+    return cast
+
+
+@operator("Cast", 6, 9, 13, 19, 21, 23, 24, 25, 28)
 def _cast(x: torch.Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> torch.Tensor:
     if to in _SMALL:
         return _small(x, to)
