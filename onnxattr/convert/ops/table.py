@@ -47,6 +47,7 @@ class Entry:
     Attributes:
         function: Of the inputs and attributes; None where `build` makes the module.
         stored: Positions of inputs that come as Python numbers where the graph stores them.
+        scalars: Positions of those that do where the graph stores one number without a dimension.
         gradient: Whether any output has a gradient with respect to any input.
         fold: Whether it may be computed at conversion: it gives the same every time.
         host: Whether the result is made on the host, whatever the device of the inputs.
@@ -54,6 +55,7 @@ class Entry:
 
     function: Function | None
     stored: frozenset[int] = frozenset()
+    scalars: frozenset[int] = frozenset()
     gradient: bool = True
     fold: bool = True
     host: bool = False
@@ -67,6 +69,7 @@ def operator(
     name: str,
     *versions: int,
     stored: Sequence[int] = (),
+    scalars: Sequence[int] = (),
     gradient: bool = True,
     fold: bool = True,
     host: bool = False,
@@ -79,13 +82,14 @@ def operator(
             another domain, or of ours alone.
         stored: Positions of inputs that the function takes as Python numbers (`tolist()`) where the
             graph stores them; where it computes them they come as tensors.
+        scalars: Positions of those that it takes so only where they have no dimension.
         gradient: Whether any output has a gradient with respect to any input.
         fold: Whether it may be computed at conversion where all of its inputs are stored.
         host: Whether the result is made on the host, as sizes are, whatever the inputs' device.
     """
 
     def decorate(function: Function) -> Function:
-        entry = Entry(function, frozenset(stored), gradient, fold, host)
+        entry = Entry(function, frozenset(stored), frozenset(scalars), gradient, fold, host)
 
         def build(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
             return call(node, entry)
@@ -273,7 +277,7 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
     arguments: list[Any] = [None] * len(names)
     slots = []
     for i, name in enumerate(names):
-        if i in entry.stored and name in here.known:
+        if name in here.known and _is_number(here.known[name], i, entry):
             arguments[i] = here.known[name].tolist()
         elif name:
             slots.append(i)
@@ -295,7 +299,7 @@ def _folded(node: OnnxNode, entry: Entry, attributes: Mapping[str, Any]) -> nn.M
     if len(node.output_values) != 1 or not all(_is_small(v) for v in values):
         return None
     arguments = [
-        v.tolist() if i in entry.stored and v is not None else v for i, v in enumerate(values)
+        v.tolist() if v is not None and _is_number(v, i, entry) else v for i, v in enumerate(values)
     ]
     # What an operator makes of its input is as large as the numbers in it say: Tile, Expand, Range.
     numbers = [n for a in arguments if isinstance(a, int | float | list) for n in _flat(a)]
@@ -319,6 +323,11 @@ def known(name: str, value: torch.Tensor) -> Parameter:
     if host:
         here.host.add(name)
     return Parameter(value, host)
+
+
+def _is_number(value: torch.Tensor, position: int, entry: Entry) -> bool:
+    """Returns whether a stored input at a position comes as Python numbers."""
+    return position in entry.stored or (position in entry.scalars and not value.ndim)
 
 
 def _is_small(value: Any) -> bool:
