@@ -184,6 +184,8 @@ class Call(nn.Module):
         arguments: One an input: what is stored, None where it is blank or is given.
         slots: Positions of the inputs that are given.
         moved: Positions of those that live on the host and must follow the others to their device.
+        held: What the graph stores on the host and must follow them, by position: it moves with
+            the module.
         attributes: By name.
         outputs: How many the node lists.
     """
@@ -192,6 +194,7 @@ class Call(nn.Module):
     arguments: tuple[Any, ...]
     slots: tuple[int, ...]
     moved: tuple[int, ...]
+    held: tuple[int, ...]
     attributes: dict[str, Any]
     outputs: int
     plain: bool
@@ -202,6 +205,7 @@ class Call(nn.Module):
         arguments: Sequence[Any],
         slots: Sequence[int],
         moved: Sequence[int],
+        held: Mapping[int, torch.Tensor],
         attributes: Mapping[str, Any],
         outputs: int,
     ) -> None:
@@ -215,9 +219,12 @@ class Call(nn.Module):
             arguments=tuple(arguments),
             slots=given,
             moved=tuple(moved),
+            held=tuple(held),
             # The usual case: everything is given, in order.
             plain=given == tuple(range(len(arguments))) and not moved,
         )
+        for position, value in held.items():
+            self.register_buffer(f"input_{position}", value, persistent=False)
 
     def forward(self, *values: Any) -> Any:
         result = self.function(*self._arguments(values), **self.attributes)
@@ -233,6 +240,8 @@ class Call(nn.Module):
         arguments = list(self.arguments)
         for slot, value in zip(self.slots, values, strict=True):
             arguments[slot] = value
+        for position in self.held:
+            arguments[position] = getattr(self, f"input_{position}")
         if self.moved:
             others = (v for i, v in zip(self.slots, values, strict=True) if i not in self.moved)
             device = device_of(others)
@@ -288,7 +297,11 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
         here.host.update(node.output_values)
     if not set(slots) - on_host - entry.stored:
         followers = []
-    module = Call(entry.function, arguments, slots, followers, attributes, len(node.output_values))
+    held = {i: here.known[names[i]] for i in followers if names[i] in here.known}
+    slots = [i for i in slots if i not in held]
+    following = [i for i in followers if i not in held]
+    outputs = len(node.output_values)
+    module = Call(entry.function, arguments, slots, following, held, attributes, outputs)
     return module, [names[i] for i in slots]
 
 
