@@ -1,7 +1,7 @@
 """What one forward pass and the gradient of the input take, against the network in eager torch.
 
 Networks of torchvision with random weights, exported at opset 16 (where the exporter writes GELU,
-layer normalisation and attention out), a batch of 8, one thread:
+layer normalisation and attention out), a batch of 8, on one thread of the CPU or on a GPU:
 
     native      the network itself, frozen, in evaluation mode
     onnxattr    `to_torch` of its export
@@ -11,11 +11,11 @@ layer normalisation and attention out), a batch of 8, one thread:
 All run in turn, so that whatever else the machine does meets all of them. Prints the medians of the
 ratios to `native`, with 95 % bootstrap intervals.
 
-    python benchmarks/gradients.py [REPEATS [SIZE]]
+    python benchmarks/gradients.py [MODEL …] [--device cuda] [--repeats N] [--size N] [--batch N]
 """
 
+import argparse
 import io
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from torch import nn
 
 import onnxattr
 
-OPSET, BATCH = 16, 8
+OPSET = 16
 
 
 def vit_tiny(size: int) -> nn.Module:
@@ -56,17 +56,17 @@ def export(model: nn.Module, size: int) -> onnx.ModelProto:
     return onnx.ModelProto.FromString(file.getvalue())
 
 
-def variants(model: nn.Module, size: int) -> dict[str, nn.Module]:
-    """Returns the network and its conversions."""
-    proto = export(model, size)
+def variants(model: nn.Module, x: torch.Tensor) -> dict[str, nn.Module]:
+    """Returns the network and its conversions, where `x` is."""
+    proto = export(model, x.shape[-1])
     found = {
-        "native": model,
-        "onnxattr": onnxattr.to_torch(proto),
-        "unfused": onnxattr.to_torch(proto, fuse=False),
+        "native": model.to(x.device),
+        "onnxattr": onnxattr.to_torch(proto, device=x.device),
+        "unfused": onnxattr.to_torch(proto, device=x.device, fuse=False),
     }
     try:
-        found["onnx2torch"] = onnx2torch.convert(proto).eval().requires_grad_(False)
-        found["onnx2torch"](torch.zeros(BATCH, 3, size, size))
+        found["onnx2torch"] = onnx2torch.convert(proto).eval().requires_grad_(False).to(x.device)
+        found["onnx2torch"](x)
     except Exception as error:
         print(f"  onnx2torch: {type(error).__name__}: {' '.join(str(error).split())[:70]}")
         found.pop("onnx2torch", None)
@@ -76,8 +76,11 @@ def variants(model: nn.Module, size: int) -> dict[str, nn.Module]:
 def seconds(module: nn.Module, x: torch.Tensor) -> float:
     """Returns the wall time of one forward pass and one gradient of the input."""
     x = x.clone().requires_grad_()
+    wait = torch.cuda.synchronize if x.is_cuda else lambda: None
+    wait()
     started = time.perf_counter()
     torch.autograd.grad(module(x).sum(), x)
+    wait()
     return time.perf_counter() - started
 
 
@@ -89,25 +92,27 @@ def interval(values: list[float]) -> str:
     return f"{np.median(array):.2f} [{low:.2f}, {high:.2f}]"
 
 
-def main(repeats: int, size: int) -> None:
+def main(names: list[str], repeats: int, size: int, batch: int, device: str) -> None:
     """Measures and prints."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    print(f"{size} px, batch {BATCH}, {repeats} runs of each in turn; ratio to native")
-    for name, build in MODELS.items():
+    where = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    print(f"{where}, {size} px, batch {batch}, {repeats} runs of each in turn; ratio to native")
+    for name in names or MODELS:
         torch.manual_seed(0)
-        model = build(size).eval().requires_grad_(False)
+        model = MODELS[name](size).eval().requires_grad_(False)
         for tensor in model.state_dict().values():
             # Of equal ones the exporter stores one, which onnx2torch does not find any more.
             if tensor.is_floating_point():
                 tensor += 0.01 * torch.rand_like(tensor)
-        modules = variants(model, size)
-        x = torch.randn(BATCH, 3, size, size)
+        x = torch.randn(batch, 3, size, size, device=device)
+        modules = variants(model, x)
         for module in modules.values():
-            seconds(module, x)
+            for _ in range(2):
+                seconds(module, x)
         runs = [{key: seconds(m, x) for key, m in modules.items()} for _ in range(repeats)]
         native = np.median([run["native"] for run in runs])
-        print(f"{name:14} native {native:.2f} s", end="")
+        print(f"{name:14} native {1000 * native:.0f} ms", end="")
         for key in list(modules)[1:]:
             ratios = [run[key] / run["native"] for run in runs]
             print(f"   {key} {interval(ratios)}", end="")
@@ -115,5 +120,11 @@ def main(repeats: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    arguments = [int(argument) for argument in sys.argv[1:]]
-    main(*arguments, *(20, 224)[len(arguments) :])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    main(given.models, given.repeats, given.size, given.batch, given.device)

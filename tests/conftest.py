@@ -13,6 +13,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--overwrite", action="store_true", help="rewrite golden files instead of comparing"
     )
+    parser.addoption(
+        "--device", default="meta", help="where tests of devices run, by torch's name; default meta"
+    )
 
 
 @pytest.fixture

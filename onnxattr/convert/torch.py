@@ -74,7 +74,7 @@ def to_network(
 def to_torch(
     source: str | Path | bytes | onnx.ModelProto | Model,
     *,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     fuse: bool = True,
     limits: Limits | None = None,
 ) -> nn.Module:
@@ -88,11 +88,12 @@ def to_torch(
 
     Args:
         source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
-        device: `cpu`, `cuda[:n]`, `mps`, `meta`, or `auto` for the first GPU.
+        device: A device of torch, or its name: `cpu`, `cuda[:n]`, `mps`, `meta`; or `auto` for
+            the first GPU.
         fuse: Whether chains of operators that torch computes by one kernel become one: GELU, layer
-            normalisation and attention, as exporters write them out, and a layer with its batch
-            normalisation. Faster, and the same but for rounding. With `False` every operator of the
-            graph is a submodule of its own, and attention has second derivatives.
+            normalisation, linear layers and attention, as exporters write them out, and a layer
+            with its batch normalisation. Faster, and the same but for rounding. With `False` every
+            operator of the graph is a submodule of its own, and attention has second derivatives.
         limits: What the file may hold; by default `Limits()`, but up to 64 GiB of weights.
 
     Raises:
@@ -108,7 +109,8 @@ def to_torch(
         >>> onnxattr.to_torch(parser.parse_model(text))(torch.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
-    device = device if device == "meta" else choose_device(device)
+    name = str(device)
+    device = name if name == "meta" else choose_device(name)
     with garbage.kept():
         model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
         return _module(_dialect(model, fuse=fuse, free_batch=True)).to(device)

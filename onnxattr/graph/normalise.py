@@ -86,6 +86,7 @@ def _fusions() -> list[ir.passes.PassBase]:
         passes.FuseGelu(),
         passes.FuseLayerNorm(),
         passes.FuseAttention(),
+        passes.FuseLinear(),
         common.RemoveUnusedNodesPass(),
     ]
 

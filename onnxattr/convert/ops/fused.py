@@ -17,6 +17,12 @@ def _fused_gelu(x: torch.Tensor, *, approximate: str = "none") -> torch.Tensor:
     return F.gelu(x, approximate=approximate)
 
 
+@operator("FusedLinear")
+def _fused_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Weights are [in, out], as a product has them; the bias may have leading axes of one."""
+    return F.linear(x, weight.T, bias.reshape(-1))
+
+
 @operator("FusedLayerNormalization")
 def _fused_layer_normalization(
     x: torch.Tensor,

@@ -61,8 +61,11 @@ def _slice(
     return (x.flip(turned) if turned else x)[tuple(index)]
 
 
-@operator("Gather", 1, 11, 13)
-def _gather(x: torch.Tensor, indices: torch.Tensor, *, axis: int = 0) -> torch.Tensor:
+@operator("Gather", 1, 11, 13, scalars=(1,))
+def _gather(x: torch.Tensor, indices: torch.Tensor | int, *, axis: int = 0) -> torch.Tensor:
+    if isinstance(indices, int):
+        # A view, where an index that is a tensor would make a copy.
+        return x.select(axis, indices)
     return _at(x, [slice(None)] * range(x.ndim)[axis], [indices])
 
 

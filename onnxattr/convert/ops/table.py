@@ -53,6 +53,7 @@ class Entry:
     Attributes:
         function: Of the inputs and attributes; None where `build` makes the module.
         stored: Positions of inputs that come as Python numbers where the graph stores them.
+        scalars: Positions of those that do where the graph stores one number without a dimension.
         gradient: Whether any output has a gradient with respect to any input.
         fold: Whether it may be computed at conversion: it gives the same every time.
         host: Whether the result is made on the host, whatever the device of the inputs.
@@ -60,6 +61,7 @@ class Entry:
 
     function: Function | None
     stored: frozenset[int] = frozenset()
+    scalars: frozenset[int] = frozenset()
     gradient: bool = True
     fold: bool = True
     host: bool = False
@@ -73,6 +75,7 @@ def operator(
     name: str,
     *versions: int,
     stored: Sequence[int] = (),
+    scalars: Sequence[int] = (),
     gradient: bool = True,
     fold: bool = True,
     host: bool = False,
@@ -85,13 +88,14 @@ def operator(
             another domain, or of ours alone.
         stored: Positions of inputs that the function takes as Python numbers (`tolist()`) where the
             graph stores them; where it computes them they come as tensors.
+        scalars: Positions of those that it takes so only where they have no dimension.
         gradient: Whether any output has a gradient with respect to any input.
         fold: Whether it may be computed at conversion where all of its inputs are stored.
         host: Whether the result is made on the host, as sizes are, whatever the inputs' device.
     """
 
     def decorate(function: Function) -> Function:
-        entry = Entry(function, frozenset(stored), gradient, fold, host)
+        entry = Entry(function, frozenset(stored), frozenset(scalars), gradient, fold, host)
 
         def build(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
             return call(node, entry)
@@ -209,6 +213,8 @@ class Call(nn.Module):
         arguments: One an input: what is stored, None where it is blank or is given.
         slots: Positions of the inputs that are given.
         moved: Positions of those that live on the host and must follow the others to their device.
+        held: What the graph stores on the host and must follow them, by position: it moves with
+            the module.
         attributes: By name.
         outputs: How many the node lists.
         label: What the vendor calls it, for messages.
@@ -221,6 +227,7 @@ class Call(nn.Module):
     arguments: tuple[Any, ...]
     slots: tuple[int, ...]
     moved: tuple[int, ...]
+    held: tuple[int, ...]
     attributes: dict[str, Any]
     outputs: int
     label: str
@@ -232,6 +239,7 @@ class Call(nn.Module):
         arguments: Sequence[Any],
         slots: Sequence[int],
         moved: Sequence[int],
+        held: Mapping[int, torch.Tensor],
         attributes: Mapping[str, Any],
         outputs: int,
         label: str,
@@ -247,9 +255,12 @@ class Call(nn.Module):
             arguments=tuple(arguments),
             slots=given,
             moved=tuple(moved),
+            held=tuple(held),
             # The usual case: everything is given, in order.
             plain=given == tuple(range(len(arguments))) and not moved,
         )
+        for position, value in held.items():
+            self.register_buffer(f"input_{position}", value, persistent=False)
 
     def forward(self, *values: Any) -> Any:
         try:
@@ -268,6 +279,8 @@ class Call(nn.Module):
         arguments = list(self.arguments)
         for slot, value in zip(self.slots, values, strict=True):
             arguments[slot] = value
+        for position in self.held:
+            arguments[position] = getattr(self, f"input_{position}")
         if self.moved:
             others = (v for i, v in zip(self.slots, values, strict=True) if i not in self.moved)
             device = device_of(others)
@@ -313,7 +326,7 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
     arguments: list[Any] = [None] * len(names)
     slots = []
     for i, name in enumerate(names):
-        if i in entry.stored and name in here.known:
+        if name in here.known and _is_number(here.known[name], i, entry):
             arguments[i] = here.known[name].tolist()
         elif name:
             slots.append(i)
@@ -324,8 +337,11 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
         here.host.update(node.output_values)
     if not set(slots) - on_host - entry.stored:
         followers = []
+    held = {i: here.known[names[i]] for i in followers if names[i] in here.known}
+    slots = [i for i in slots if i not in held]
+    following = [i for i in followers if i not in held]
     count, called = len(node.output_values), label(here.vendor[node.proto.name])
-    module = Call(entry.function, arguments, slots, followers, attributes, count, called)
+    module = Call(entry.function, arguments, slots, following, held, attributes, count, called)
     return module, [names[i] for i in slots]
 
 
@@ -344,7 +360,7 @@ def _folded(node: OnnxNode, entry: Entry, attributes: Mapping[str, Any]) -> nn.M
     if len(node.output_values) != 1 or not all(_is_small(v) for v in values):
         return None
     arguments = [
-        v.tolist() if i in entry.stored and v is not None else v for i, v in enumerate(values)
+        v.tolist() if v is not None and _is_number(v, i, entry) else v for i, v in enumerate(values)
     ]
     # What an operator makes of its input is as large as the numbers in it say: Tile, Expand, Range.
     numbers = [n for a in arguments if isinstance(a, int | float | list) for n in _flat(a)]
@@ -368,6 +384,11 @@ def known(name: str, value: torch.Tensor) -> Parameter:
     if host:
         here.host.add(name)
     return Parameter(value, host)
+
+
+def _is_number(value: torch.Tensor, position: int, entry: Entry) -> bool:
+    """Returns whether a stored input at a position comes as Python numbers."""
+    return position in entry.stored or (position in entry.scalars and not value.ndim)
 
 
 def _is_small(value: Any) -> bool:

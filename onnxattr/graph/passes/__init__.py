@@ -13,6 +13,7 @@ from onnxattr.graph.passes.functions import KeepFunctionOpsets
 from onnxattr.graph.passes.fuse_attention import FuseAttention
 from onnxattr.graph.passes.fuse_gelu import FuseGelu
 from onnxattr.graph.passes.fuse_layer_norm import FuseLayerNorm
+from onnxattr.graph.passes.fuse_linear import FuseLinear
 from onnxattr.graph.passes.identities import DropIdentities
 from onnxattr.graph.passes.outputs import JoinOutputs
 from onnxattr.graph.passes.own import UseOwnOperators
@@ -35,6 +36,7 @@ __all__ = [
     "FuseAttention",
     "FuseGelu",
     "FuseLayerNorm",
+    "FuseLinear",
     "JoinOutputs",
     "KeepFunctionOpsets",
     "KnownShapes",
