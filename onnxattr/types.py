@@ -414,6 +414,24 @@ class Unsupported:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """An operator that has a converter, which refuses nodes of the vendor's.
+
+    Attributes:
+        operator: Its type.
+        reason: What is refused: an attribute, a type, a shape, ….
+        nodes: The vendor's nodes.
+        certain: Whether that alone stops the model; not where a branch or a loop may never be run,
+            or a size is a guess.
+    """
+
+    operator: str
+    reason: str
+    nodes: tuple[str, ...]
+    certain: bool = True
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What `inspect` found in one model, which is converted, and run only if asked for.
 
@@ -431,6 +449,9 @@ class Inspection:
         unsupported: Operators without a converter on the way to the representation.
         gradientless: Operators on that way at which a gradient ends.
         remedy: What can be attributed instead where the representation has no gradient, or ''.
+        refused: Operators on that way that are refused for their attributes, types or shapes.
+        unchecked: Operators on that way of which shapes did not tell whether they are refused:
+            values must be read, as behind NonZero.
         problems: Why it could not be ranked, a line each; empty when it could.
         parity: Distance from ONNX Runtime on a few probes, or None where it was not run.
         gradient: Distance of the gradient from finite differences through ONNX Runtime, likewise.
@@ -452,6 +473,8 @@ class Inspection:
     gradient: GradientCheck | None = None
     gradientless: tuple[Unsupported, ...] = ()
     remedy: str = ""
+    refused: tuple[Refused, ...] = ()
+    unchecked: tuple[Unsupported, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import fx
 
 from onnxattr.arrays import Float32, UInt8
 from onnxattr.convert.feed import Feed, resize
+from onnxattr.convert.ops.table import reason_of
 from onnxattr.convert.torch import input_dtype, module_name
 from onnxattr.errors import OnnxattrError, ParityError, SupportError
 from onnxattr.graph.outputs import label
@@ -187,14 +188,17 @@ def runnable(network: Network) -> Iterator[None]:
     """
     try:
         yield
-    except (OnnxattrError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        # What an operator refuses has no model yet.
+        if is_out_of_memory(error) or (isinstance(error, OnnxattrError) and error.model):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        name = network.model.name
         raise SupportError(
-            f"the converted network cannot be run: {reason}", model=network.model.name
+            f"the converted network cannot be run: {reason_of(error)}",
+            hint=f"`onnxattr inspect` lists all that stops `{name}`",
+            model=name,
         ) from error
 
 

@@ -1,7 +1,7 @@
 """From a model to a differentiable torch module, through onnx2torch."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -19,7 +19,7 @@ from onnxattr.graph.inputs import graph_inputs, image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
+from onnxattr.graph.outputs import label, representation
 from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model, Network
 
@@ -162,24 +162,45 @@ def _dialect(
 
 
 def _module(dialect: Model) -> nn.Module:
-    # Tensors that are made in inference mode could never take part in a gradient.
-    with (
-        warnings.catch_warnings(),
-        torch.inference_mode(False),
-        table.scope(dialect.stored),
-    ):
-        # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
-        warnings.simplefilter("ignore")
-        try:
-            module: fx.GraphModule = onnx2torch.convert(dialect.proto)
-        except Exception as error:
-            # Converters raise whatever they happen to hit: KeyError, AssertionError, …
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise SupportError(
-                f"onnx2torch cannot convert it: {reason}", model=dialect.name
-            ) from error
+    module, refused = convert(dialect)
+    if refused:
+        raise SupportError(
+            f"onnxattr cannot convert it: {_listing(refused, dialect)}", model=dialect.name
+        )
     # What was read at conversion need not be carried along.
     if module.graph.eliminate_dead_code():
         module.delete_all_unused_submodules()
         module.recompile()
     return module.eval().requires_grad_(False)
+
+
+def convert(dialect: Model) -> tuple[fx.GraphModule, dict[str, str]]:
+    """Returns a normalised model as a module, and why nodes are refused, by our names of them.
+
+    If any is, the module cannot be run as a whole.
+
+    Raises:
+        SupportError: An operator has no converter, or onnx2torch fails.
+    """
+    # Tensors that are made in inference mode could never take part in a gradient.
+    with (
+        warnings.catch_warnings(),
+        torch.inference_mode(False),
+        table.scope(dialect.stored, dialect.names.nodes) as here,
+    ):
+        # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
+        warnings.simplefilter("ignore")
+        try:
+            return onnx2torch.convert(dialect.proto), here.refused
+        except Exception as error:
+            raise SupportError(
+                f"onnx2torch cannot convert it: {table.reason_of(error)}", model=dialect.name
+            ) from error
+
+
+def _listing(refused: Mapping[str, str], dialect: Model) -> str:
+    """Returns each reason with the nodes that it is of."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        groups.setdefault(reason, []).append(label(dialect.names.nodes[name]))
+    return "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in groups.items())

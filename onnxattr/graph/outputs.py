@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import onnx
 
 from onnxattr.errors import UsageError
-from onnxattr.graph.walk import STANDARD
+from onnxattr.graph.walk import STANDARD, short
 from onnxattr.registry import suggestion
 from onnxattr.types import Model, OnnxNode, Representation
 
@@ -149,4 +149,4 @@ def _label(node: onnx.NodeProto) -> str:
 
 def label(node: OnnxNode) -> str:
     """Returns how messages call a vendor's node: its operator, and its name if it has one."""
-    return f"{node.op_type} `{node.name}`" if node.name else node.op_type
+    return f"{node.op_type} `{short(node.name)}`" if node.name else node.op_type

@@ -24,6 +24,7 @@ from onnxattr.convert.ops.bodies import (
     stacked,
 )
 from onnxattr.convert.ops.table import builder, current, device_of, moved
+from onnxattr.errors import SupportError
 
 _VERSIONS = (1, 11, 13, 16, 19, 21, 23, 24, 25)
 
@@ -146,7 +147,7 @@ def _loop(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
     here, names, inner = current(), list(node.input_values), graph_of(node, "body")
     limit, start, *initial = [*names, ""] if len(names) == 1 else names
     if "" in initial:
-        raise NotImplementedError("Loop with a blank initial value")
+        raise SupportError("Loop with a blank initial value")
     taken = [value.name for value in inner.input]
     carried = {name: 1 + i for i, name in enumerate(taken[2:]) if initial[i] in here.host}
     body = convert_body(inner, taken[:2], carried)

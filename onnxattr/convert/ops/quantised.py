@@ -26,6 +26,7 @@ from onnxattr.convert.ops.table import (
     operator,
 )
 from onnxattr.convert.ops.tensors import DTYPES, dtype_of
+from onnxattr.errors import SupportError
 
 #: What each integer type can hold.
 RANGES: dict[int, tuple[int, int]] = {
@@ -219,7 +220,7 @@ def _to_float(number: torch.Tensor, kind: int, carry: int, saturate: int) -> tor
         spacing = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0)).to(number.dtype)
         return straight(number, (number / spacing).round() * spacing)
     if kind not in _FLOAT8:
-        raise NotImplementedError(f"quantising to {TensorProto.DataType.Name(kind)}")
+        raise SupportError(f"quantising to {TensorProto.DataType.Name(kind)}")
     dtype = dtype_of(kind)
     if saturate:
         largest = torch.finfo(dtype).max

@@ -28,13 +28,19 @@ from onnx2torch.utils.common import OnnxMapping, OperationConverterResult
 from torch import nn
 
 from onnxattr.convert.ops.tensors import to_torch
+from onnxattr.errors import SupportError
 from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.graph.outputs import label
+from onnxattr.types import OnnxNode as VendorNode
 
 #: Numbers of a result that is computed at conversion, where all its inputs are stored.
 MAX_FOLDED = 1 << 20
 
 #: Integers that stay on the host, whatever the device: shapes, axes and the like.
 MAX_HOST = 256
+
+#: Characters of a reason: attributes may be long.
+_REASON = 400
 
 Function = Callable[..., Any]
 Build = Callable[[OnnxNode, OnnxGraph], tuple[nn.Module, Sequence[str]]]
@@ -116,13 +122,20 @@ def builder(name: str, *versions: int, gradient: bool = True) -> Callable[[Build
 
 def _register(name: str, versions: Sequence[int], entry: Entry, build: Build) -> None:
     def convert(node: Any, graph: OnnxGraph) -> OperationConverterResult:
-        module, inputs = build(node, graph)
+        try:
+            module, inputs = build(node, graph)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            # The others are converted all the same, so that all refusals are told at once.
+            current().refused[node.proto.name] = reason_of(error)
+            module, inputs = refusal(node)
         mapping = OnnxMapping(tuple(inputs), tuple(node.output_values))
         return OperationConverterResult(torch_module=module, onnx_mapping=mapping)
 
-    for label in [f"{name}_{version}" for version in versions] or [name]:
-        add_converter(operation_type=label, version=1, domain=OWN_DOMAIN)(convert)
-        OPERATORS[label] = entry
+    for key in [f"{name}_{version}" for version in versions] or [name]:
+        add_converter(operation_type=key, version=1, domain=OWN_DOMAIN)(convert)
+        OPERATORS[key] = entry
 
 
 @dataclass
@@ -131,11 +144,15 @@ class Scope:
 
     Attributes:
         arrays: What the graph stores, by value; a `Parameter` node reads it.
+        vendor: The vendor's nodes, by the name of ours.
+        refused: Why nodes cannot be converted, by name.
         known: Values that are stored, or were computed from stored ones.
         host: Values that stay on the host, whatever the device.
     """
 
     arrays: Mapping[str, Any]
+    vendor: Mapping[str, VendorNode]
+    refused: dict[str, str] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
     host: set[str] = field(default_factory=set)
 
@@ -144,9 +161,9 @@ _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("scope")
 
 
 @contextmanager
-def scope(arrays: Mapping[str, Any]) -> Iterator[Scope]:
-    """Holds what the graph stores for as long as it is converted."""
-    token = _SCOPE.set(Scope(arrays))
+def scope(arrays: Mapping[str, Any], vendor: Mapping[str, VendorNode]) -> Iterator[Scope]:
+    """Holds what the graph stores, and whose nodes are whose, for as long as it is converted."""
+    token = _SCOPE.set(Scope(arrays, vendor))
     try:
         yield _SCOPE.get()
     finally:
@@ -176,6 +193,18 @@ class Parameter(nn.Module):
         return self.value
 
 
+class Refusal(nn.Module):
+    """Stands for a node that cannot be converted, in a graph that is never run."""
+
+    def forward(self, *values: Any) -> Any:
+        raise SupportError("a node that is not converted")
+
+
+def refusal(node: OnnxNode) -> tuple[nn.Module, Sequence[str]]:
+    """Returns what stands for a node that cannot be converted, and takes all of its inputs."""
+    return Refusal(), [name for name in node.input_values if name]
+
+
 class Call(nn.Module):
     """An ONNX operator: a function of its inputs in order, and of its attributes.
 
@@ -188,6 +217,10 @@ class Call(nn.Module):
             the module.
         attributes: By name.
         outputs: How many the node lists.
+        label: What the vendor calls it, for messages.
+
+    Raises:
+        SupportError: When called: the function refuses what it is given.
     """
 
     function: Function
@@ -197,6 +230,7 @@ class Call(nn.Module):
     held: tuple[int, ...]
     attributes: dict[str, Any]
     outputs: int
+    label: str
     plain: bool
 
     def __init__(
@@ -208,6 +242,7 @@ class Call(nn.Module):
         held: Mapping[int, torch.Tensor],
         attributes: Mapping[str, Any],
         outputs: int,
+        label: str,
     ) -> None:
         super().__init__()
         given = tuple(slots)
@@ -216,6 +251,7 @@ class Call(nn.Module):
             function=function,
             attributes=dict(attributes),
             outputs=outputs,
+            label=label,
             arguments=tuple(arguments),
             slots=given,
             moved=tuple(moved),
@@ -227,7 +263,10 @@ class Call(nn.Module):
             self.register_buffer(f"input_{position}", value, persistent=False)
 
     def forward(self, *values: Any) -> Any:
-        result = self.function(*self._arguments(values), **self.attributes)
+        try:
+            result = self.function(*self._arguments(values), **self.attributes)
+        except SupportError as error:
+            raise SupportError(f"{self.label}: {error.message}") from error
         if not isinstance(result, tuple):
             return result
         if self.outputs == 1:
@@ -252,7 +291,8 @@ class Call(nn.Module):
     def extra_repr(self) -> str:
         """Returns the operator's function and attributes."""
         given = ", ".join(f"{k}={v}" for k, v in self.attributes.items())
-        return f"{self.function.__name__.strip('_')}({given})"
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return f"{name.strip('_')}({given})"
 
 
 def device_of(values: Iterable[Any]) -> torch.device | None:
@@ -300,9 +340,17 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
     held = {i: here.known[names[i]] for i in followers if names[i] in here.known}
     slots = [i for i in slots if i not in held]
     following = [i for i in followers if i not in held]
-    outputs = len(node.output_values)
-    module = Call(entry.function, arguments, slots, following, held, attributes, outputs)
+    count, called = len(node.output_values), label(here.vendor[node.proto.name])
+    module = Call(entry.function, arguments, slots, following, held, attributes, count, called)
     return module, [names[i] for i in slots]
+
+
+def reason_of(error: Exception) -> str:
+    """Returns what an error says, on a short line: converters raise whatever they happen to hit."""
+    # What follows are the addresses of torch's own functions.
+    said = " ".join(str(error).partition("Exception raised from")[0].split())
+    said = said if len(said) <= _REASON else f"{said[:_REASON]}…"
+    return said or type(error).__name__
 
 
 def _folded(node: OnnxNode, entry: Entry, attributes: Mapping[str, Any]) -> nn.Module | None:
@@ -367,11 +415,11 @@ def _require_arguments(function: Function, count: int, attributes: Mapping[str, 
         later = [p for p in parameters[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
         taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} | {p.name for p in later}
         if unknown := sorted(set(attributes) - taken):
-            raise NotImplementedError(f"the attribute `{unknown[0]}`")
+            raise SupportError(f"the attribute `{unknown[0]}`")
     if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         most = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
         if count > most:
-            raise NotImplementedError(f"{count} inputs, where {most} are known")
+            raise SupportError(f"{count} inputs, where {most} are known")
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
