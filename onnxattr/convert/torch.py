@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
+from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
@@ -110,8 +111,12 @@ def to_torch(
     """
     device = device if device == "meta" else choose_device(device)
     with garbage.kept():
-        model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
-        return _module(_dialect(model, fuse=fuse, free_batch=True)).to(device)
+        # No name for either model: each is freed as soon as the next one is there.
+        return _module(_dialect(_loaded(source, limits), fuse=fuse, free_batch=True)).to(device)
+
+
+def _loaded(source: str | Path | bytes | onnx.ModelProto | Model, limits: Limits | None) -> Model:
+    return source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
 
 
 def _lay_out(module: nn.Module, dialect: Model) -> None:
@@ -122,10 +127,14 @@ def _lay_out(module: nn.Module, dialect: Model) -> None:
     """
     stored = {n.output[0]: n for n in dialect.proto.graph.node if n.op_type == "Parameter"}
     for node in dialect.proto.graph.node:
-        weight = stored.get(node.input[1]) if node.op_type.startswith("Conv") else None
-        held = _submodule(module, weight) if weight is not None else None
-        if isinstance(held, table.Parameter) and held.value.dim() == 4:
-            held.value.data = held.value.contiguous(memory_format=torch.channels_last)
+        if not node.op_type.startswith("Conv"):
+            continue
+        holder, name = _submodule(module, node), table.held_name(1)
+        if not hasattr(holder, name) and node.input[1] in stored:
+            holder, name = _submodule(module, stored[node.input[1]]), "value"
+        weight = getattr(holder, name, None)
+        if isinstance(weight, torch.Tensor) and weight.dim() == 4:
+            weight.data = weight.contiguous(memory_format=torch.channels_last)
 
 
 def module_name(node: onnx.NodeProto) -> str:
@@ -160,22 +169,21 @@ def _dialect(
 
 
 def _module(dialect: Model) -> nn.Module:
+    own = held(dialect.proto.graph)
+    proto, name, stored = without(dialect.proto, own), dialect.name, dialect.stored
+    # Where nobody else has it, it is freed before the most memory is taken.
+    del dialect
     # Tensors that are made in inference mode could never take part in a gradient.
-    with (
-        warnings.catch_warnings(),
-        torch.inference_mode(False),
-        table.scope(dialect.stored),
-    ):
+    with warnings.catch_warnings(), torch.inference_mode(False):
         # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")
         try:
-            module: fx.GraphModule = onnx2torch.convert(dialect.proto)
+            with table.scope(stored, own):
+                module: fx.GraphModule = onnx2torch.convert(proto)
         except Exception as error:
             # Converters raise whatever they happen to hit: KeyError, AssertionError, …
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise SupportError(
-                f"onnx2torch cannot convert it: {reason}", model=dialect.name
-            ) from error
+            raise SupportError(f"onnx2torch cannot convert it: {reason}", model=name) from error
     # What was read at conversion need not be carried along.
     if module.graph.eliminate_dead_code():
         module.delete_all_unused_submodules()
