@@ -136,12 +136,14 @@ class Scope:
         held: Values of which there is no `Parameter` node: the node that takes one holds it.
         known: Values that are stored, or were computed from stored ones.
         host: Values that stay on the host, whatever the device.
+        takers: Of the graphs that a converter looked ahead in: who takes each value.
     """
 
     arrays: Mapping[str, Any]
     held: Collection[str] = ()
     known: dict[str, Any] = field(default_factory=dict)
     host: set[str] = field(default_factory=set)
+    takers: dict[OnnxGraph, dict[str, list[OnnxNode]]] = field(default_factory=dict)
 
 
 _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("scope")
@@ -162,6 +164,17 @@ def scope(arrays: Mapping[str, Any], held: Collection[str] = ()) -> Iterator[Sco
 def current() -> Scope:
     """Returns the scope of the conversion that is under way."""
     return _SCOPE.get()
+
+
+def takers(graph: OnnxGraph) -> Mapping[str, Sequence[OnnxNode]]:
+    """Returns the nodes of a graph that take each value, in the order of the graph."""
+    if graph not in current().takers:
+        found: dict[str, list[OnnxNode]] = {}
+        for node in graph.nodes.values():
+            for name in dict.fromkeys(node.input_values):
+                found.setdefault(name, []).append(node)
+        current().takers[graph] = found
+    return current().takers[graph]
 
 
 class Parameter(nn.Module):
