@@ -71,7 +71,7 @@ def refusals(dialect: Model, spec: InputSpec | None = None) -> Refusals:
         SupportError: onnx2torch fails.
     """
     complete = dataclasses.replace(dialect, proto=_complete(dialect.proto))
-    module, built = convert(complete)
+    module, built = convert(complete, hold=False)
     walk = _Walk(complete, spec, module, built)
     with torch.no_grad():
         walk.graph(complete.proto.graph)

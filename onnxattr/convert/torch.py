@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
+from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
@@ -112,8 +113,12 @@ def to_torch(
     name = str(device)
     device = name if name == "meta" else choose_device(name)
     with garbage.kept():
-        model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
-        return _module(_dialect(model, fuse=fuse, free_batch=True)).to(device)
+        # No name for either model: each is freed as soon as the next one is there.
+        return _module(_dialect(_loaded(source, limits), fuse=fuse, free_batch=True)).to(device)
+
+
+def _loaded(source: str | Path | bytes | onnx.ModelProto | Model, limits: Limits | None) -> Model:
+    return source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
 
 
 def _lay_out(module: nn.Module, dialect: Model) -> None:
@@ -124,10 +129,14 @@ def _lay_out(module: nn.Module, dialect: Model) -> None:
     """
     stored = {n.output[0]: n for n in dialect.proto.graph.node if n.op_type == "Parameter"}
     for node in dialect.proto.graph.node:
-        weight = stored.get(node.input[1]) if node.op_type.startswith("Conv") else None
-        held = _submodule(module, weight) if weight is not None else None
-        if isinstance(held, table.Parameter) and held.value.dim() == 4:
-            held.value.data = held.value.contiguous(memory_format=torch.channels_last)
+        if not node.op_type.startswith("Conv"):
+            continue
+        holder, name = _submodule(module, node), table.held_name(1)
+        if not hasattr(holder, name) and node.input[1] in stored:
+            holder, name = _submodule(module, stored[node.input[1]]), "value"
+        weight = getattr(holder, name, None)
+        if isinstance(weight, torch.Tensor) and weight.dim() == 4:
+            weight.data = weight.contiguous(memory_format=torch.channels_last)
 
 
 def module_name(node: onnx.NodeProto) -> str:
@@ -162,11 +171,10 @@ def _dialect(
 
 
 def _module(dialect: Model) -> nn.Module:
-    module, refused = convert(dialect)
+    name, nodes = dialect.name, dialect.names.nodes
+    module, refused = convert(dialect, hold=True)
     if refused:
-        raise SupportError(
-            f"onnxattr cannot convert it: {_listing(refused, dialect)}", model=dialect.name
-        )
+        raise SupportError(f"onnxattr cannot convert it: {_listing(refused, nodes)}", model=name)
     # What was read at conversion need not be carried along.
     if module.graph.eliminate_dead_code():
         module.delete_all_unused_submodules()
@@ -174,33 +182,43 @@ def _module(dialect: Model) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def convert(dialect: Model) -> tuple[fx.GraphModule, dict[str, str]]:
+def convert(dialect: Model, *, hold: bool) -> tuple[fx.GraphModule, dict[str, str]]:
     """Returns a normalised model as a module, and why nodes are refused, by our names of them.
 
     If any is, the module cannot be run as a whole.
 
+    Args:
+        dialect: A normalised model.
+        hold: Whether stored tensors that one node alone takes are held by it, and not by nodes of
+            their own.
+
     Raises:
         SupportError: An operator has no converter, or onnx2torch fails.
     """
+    own = held(dialect.proto.graph) if hold else {}
+    proto = without(dialect.proto, own)
+    name, stored, nodes = dialect.name, dialect.stored, dialect.names.nodes
+    # Where nobody else has it, it is freed before the most memory is taken.
+    del dialect
     # Tensors that are made in inference mode could never take part in a gradient.
     with (
         warnings.catch_warnings(),
         torch.inference_mode(False),
-        table.scope(dialect.stored, dialect.names.nodes) as here,
+        table.scope(stored, nodes, own) as here,
     ):
         # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")
         try:
-            return onnx2torch.convert(dialect.proto), here.refused
+            return onnx2torch.convert(proto), here.refused
         except Exception as error:
             raise SupportError(
-                f"onnx2torch cannot convert it: {table.reason_of(error)}", model=dialect.name
+                f"onnx2torch cannot convert it: {table.reason_of(error)}", model=name
             ) from error
 
 
-def _listing(refused: Mapping[str, str], dialect: Model) -> str:
+def _listing(refused: Mapping[str, str], nodes: Mapping[str, OnnxNode]) -> str:
     """Returns each reason with the nodes that it is of."""
     groups: dict[str, list[str]] = {}
     for name, reason in refused.items():
-        groups.setdefault(reason, []).append(label(dialect.names.nodes[name]))
+        groups.setdefault(reason, []).append(label(nodes[name]))
     return "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in groups.items())

@@ -84,8 +84,8 @@ def _quantize_linear(
     return to_steps((x / scale).to(wide), zero, kind, carry, saturate=saturate)
 
 
-@builder("com.microsoft.DequantizeLinear")
-@builder("DequantizeLinear", 10, 13, 19, 21, 23, 24, 25, 28)
+@builder("com.microsoft.DequantizeLinear", holds=True)
+@builder("DequantizeLinear", 10, 13, 19, 21, 23, 24, 25, 28, holds=True)
 def _dequantize(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
     """Computes weights at conversion, however many there are: they are wanted at every run."""
     stored = current().known
