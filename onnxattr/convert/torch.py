@@ -22,7 +22,7 @@ from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import label, representation
 from onnxattr.limits import Limits
-from onnxattr.types import InputSpec, Model, Network
+from onnxattr.types import InputSpec, Model, Network, OnnxNode
 
 #: ONNX Runtime takes 2 GiB at a time, and torch what memory holds.
 _LARGE = Limits(file_size=2**36)
@@ -85,7 +85,8 @@ def to_torch(
     graph: a tensor, or a tuple where there are several. It is converted in the calling process,
     after every name in the graph has been replaced. Its values are not compared with those of ONNX
     Runtime, as `rank`, `compare` and `attribute` do: that takes inputs, which the caller has.
-    Inputs that fix a batch of one take any batch, where shapes tell how.
+    Inputs that fix a batch of one take any batch, where it can be followed through the graph, also
+    merged with heads or windows, and no operator could mix its members.
 
     Args:
         source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.

@@ -124,6 +124,11 @@ def _elementwise(function: Callable[..., Any]) -> Rule:
     return rule
 
 
+def _modulo(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    # By `fmod` the remainder has the sign of the dividend, not that of the divisor.
+    return None if _attribute(node, "fmod", 0) else _elementwise(operator.mod)(node, inputs)
+
+
 def _divide(a: Any, b: Any) -> Any:
     if isinstance(a, float) or isinstance(b, float):
         return a / b
@@ -166,14 +171,24 @@ def _gather(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
 def _slice(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     if "starts" in node.attributes:
         inputs = [inputs[0], *(_array(node.attributes[n].value) for n in ("starts", "ends"))]
-    data, starts, ends, _, steps = [*inputs, None, None][:5]
+    data, starts, ends, axes, steps = [*inputs, None, None][:5]
+    axes = _array([0]) if len(inputs) < 4 else axes
     steps = _array([1]) if len(inputs) < 5 else steps
-    if data is None or starts is None or ends is None or steps is None or data.ndim != 1:
+    if data is None or starts is None or ends is None or steps is None or not data.ndim:
+        return None
+    # A list has one axis, whatever is said of it.
+    if data.ndim > 1 and axes is None:
         return None
     (start,), (end,), (step,) = starts, ends, steps
-    if step < 0 and end < -len(data):
+    axis = 0 if data.ndim == 1 or axes is None else int(axes[0]) % data.ndim
+    if step < 0 and end < -data.shape[axis]:
         end = None
-    return _array(data[start:end:step])
+    return _array(data[(*[slice(None)] * axis, slice(start, end, step))])
+
+
+def _transpose(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data = inputs[0]
+    return None if data is None else data.transpose(_attribute(node, "perm", None))
 
 
 def _concat(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
@@ -251,6 +266,7 @@ RULES: dict[str, Rule] = {
     "Slice": _slice,
     "Concat": _concat,
     "Squeeze": _squeeze,
+    "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Reshape": _reshape,
     "ReduceProd": _reduce_prod,
@@ -262,6 +278,7 @@ RULES: dict[str, Rule] = {
     "Sub": _elementwise(operator.sub),
     "Mul": _elementwise(operator.mul),
     "Div": _elementwise(_divide),
+    "Mod": _modulo,
     "Neg": _elementwise(operator.neg),
     "Min": _elementwise(min),
     "Max": _elementwise(max),

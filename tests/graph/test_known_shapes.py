@@ -131,7 +131,9 @@ def test_known_shapes_keep_the_contract(build, rewrite):
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=2, max_size=2),
     chain=st.lists(
-        st.sampled_from(["Add", "Sub", "Mul", "Div", "Min", "Max", "Concat", "Gather", "Slice"]),
+        st.sampled_from(
+            ["Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Concat", "Gather", "Slice"]
+        ),
         max_size=6,
     ),
     numbers=st.lists(st.integers(1, 4), min_size=6, max_size=6),
@@ -172,6 +174,78 @@ def test_the_arithmetic_is_onnx_s(sizes, chain, numbers):
     passes.KnownShapes()(folded)
     (cast,) = folded.graph
     assert cast.inputs[0].const_value.numpy().tolist() == expected.astype(int).tolist()
+
+
+@given(
+    numbers=st.lists(st.integers(-9, 9), min_size=12, max_size=12),
+    axis=st.integers(-2, 1),
+    begin=st.integers(-5, 5),
+    end=st.sampled_from([-(2**63) + 1, -2, 0, 2, 2**63 - 1]),
+    stride=st.sampled_from([-2, -1, 1, 2]),
+)
+@settings(max_examples=60, deadline=None)
+def test_tables_of_numbers_are_turned_and_cut_as_onnx_does(numbers, axis, begin, end, stride):
+    """Torch's legacy exporter reads the pads of an axis as rows of a table, and turns it."""
+    chain = [
+        ("Reshape", ["numbers", "table"], {}),
+        ("Slice", ["v0", "begin", "end", "axis", "stride"], {}),
+        ("Transpose", ["v1"], {"perm": [1, 0]}),
+        ("Reshape", ["v2", "row"], {}),
+        ("Mod", ["v3", "three"], {}),
+        ("Cast", ["v4"], {"to": onnx.TensorProto.FLOAT}),
+    ]
+    nodes = [helper.make_node(op, x, [f"v{i}"], **more) for i, (op, x, more) in enumerate(chain)]
+    values = {
+        "numbers": numbers,
+        "table": [4, 3],
+        "begin": [begin],
+        "end": [end],
+        "axis": [axis],
+        "stride": [stride],
+        "row": [-1],
+        "three": [3],
+    }
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [],
+        [helper.make_empty_tensor_value_info("v5")],
+        [onnx.numpy_helper.from_array(np.array(v), k) for k, v in values.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (expected,) = ReferenceEvaluator(proto).run(None, {})
+    folded = ir.from_proto(proto)
+    passes.KnownShapes()(folded)
+    if expected.size:
+        (cast,) = folded.graph
+        assert cast.inputs[0].const_value.numpy().tolist() == expected.astype(int).tolist()
+
+
+def test_the_remainder_of_c_is_left_to_be_computed(build, runtime, noise):
+    text = (
+        "(float[N] x) => (float[N] y, int64[1] f) { m = Mod<fmod=1>(a, b) f = Neg(m) y = Relu(x)}"
+    )
+    proto = build(text, a=np.array([-7]), b=np.array([3]))
+    assert computed(proto, noise(2))[1] == runtime(proto, noise(2))[1] == 1
+
+
+@pytest.mark.parametrize("blocks", [2, 12])
+def test_a_chain_of_pads_is_known_at_once(build, blocks):
+    """Windows of a Swin pad what the block before gave: sizes must not take a round for each."""
+    body = "".join(
+        f"s{i} = Shape(v{i}) n{i} = Gather(s{i}, last) k{i} = Mod(n{i}, five) "
+        f"p{i} = Concat<axis=0>(none, k{i}) v{i + 1} = Pad(v{i}, p{i}) "
+        for i in range(blocks)
+    )
+    text = f"(float[1,3] v0) => (float[1,a] v{blocks}) {{ {body} }}"
+    numbers = {"last": [1], "five": [5], "none": [0, 0, 0]}
+    graph = ir.from_proto(build(text, **{k: np.array(v) for k, v in numbers.items()}))
+    passes.KnownShapes()(graph)
+    sizes = [3]
+    for _ in range(blocks):
+        sizes.append(sizes[-1] + sizes[-1] % 5)
+    assert [node.op_type for node in graph.graph] == ["Pad"] * blocks
+    assert [node.outputs[0].shape[1] for node in graph.graph] == sizes[1:]
 
 
 TWO_NAMES = """(float[N] x, float[M] z) => (float[K] y) {

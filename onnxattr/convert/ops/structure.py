@@ -57,7 +57,11 @@ def captured(graph: GraphProto) -> list[str]:
 
 
 @operator("RepeatBatch")
-def _repeat_batch(x: torch.Tensor, like: torch.Tensor, *, axis: int = 0) -> torch.Tensor:
-    sizes = list(x.shape)
-    sizes[axis] = like.shape[axis]
-    return x.expand(sizes)
+def _repeat_batch(
+    x: torch.Tensor, like: torch.Tensor, *, axis: int = 0, inner: int = 1
+) -> torch.Tensor:
+    """Returns `x` with one axis repeated for every member of `like`, before the last `inner`."""
+    before, size, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    members = x.reshape(*before, size // inner, 1, inner, *behind)
+    repeated = members.expand(*before, size // inner, len(like), inner, *behind)
+    return repeated.reshape(*before, size * len(like), *behind)

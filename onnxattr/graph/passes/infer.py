@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import onnx
 import onnx_ir as ir
 
+from onnxattr.graph.walk import STANDARD
+
 #: Bytes of a stored tensor that inference sees the numbers of: a shape is short.
 _SEEN = 1000
 
@@ -37,6 +39,45 @@ class InferShapes(ir.passes.InPlacePass):
             for info in (*proto.value_info, *proto.output):
                 modified |= info.name in values and _tell(values[info.name], info)
         return ir.passes.PassResult(model, modified=modified)
+
+
+def infer_again(node: ir.Node, opset: int) -> list[ir.Value]:
+    """Tells one node's outputs the sizes that follow from its inputs; returns those that are new.
+
+    What a pass has found in one node tells the nodes behind it, without all of a graph once more.
+    """
+    inputs = [v for v in node.inputs if v is not None]
+    if node.graph is None or node.domain not in STANDARD or not any(map(_open, node.outputs)):
+        return []
+    stored = {
+        str(v.name): ir.serde.serialize_tensor(v.const_value)
+        for v in inputs
+        if v.const_value is not None and v.const_value.nbytes <= _SEEN
+    }
+    try:
+        inferred = onnx.shape_inference.infer_node_outputs(
+            onnx.defs.get_schema(node.op_type, node.version or opset, ""),
+            ir.serde.serialize_node(node),
+            {str(v.name): ir.serde.serialize_value(v).type for v in inputs},
+            stored,
+        )
+    except Exception:  # As above.
+        return []
+    return [v for v in node.outputs if v.name in inferred and _settle(v, inferred[v.name])]
+
+
+def _open(value: ir.Value) -> bool:
+    return value.shape is None or not value.shape.is_static()
+
+
+def _settle(value: ir.Value, kind: onnx.TypeProto) -> bool:
+    """Gives a value the sizes that are numbers now; names of the others stay."""
+    new, old = ir.serde.deserialize_type_proto_for_shape(kind), value.shape
+    if new is None or (old is not None and len(old) != len(new)):
+        return False
+    sizes = [n if isinstance(n, int) or old is None else old[i] for i, n in enumerate(new)]
+    value.shape = ir.Shape(sizes)
+    return value.shape != old
 
 
 def _without_weights(model: ir.Model) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from onnxattr.graph.arithmetic import MAX_NUMBERS, RULES, Numbers, product, sizes_of
-from onnxattr.graph.passes.infer import InferShapes
+from onnxattr.graph.passes.infer import InferShapes, infer_again
 from onnxattr.graph.passes.provenance import note_value, vendor_name
 from onnxattr.graph.walk import STANDARD
 
@@ -44,18 +44,25 @@ class FoldShapes(ir.passes.InPlacePass):
     Exporters that trace a program write shapes as they were computed: Shape, Gather, Concat, Cast,
     Equal, and so on up to a Reshape or an If. What is known of these is stored. A Reshape to a
     shape of which one size is free keeps that size by a 0 or a -1, and an Expand by a 1. An `If`
-    whose condition is known is replaced by the branch that it takes.
+    whose condition is known is replaced by the branch that it takes. What was stored tells sizes
+    behind it, and these go on at once: a chain of windows that pad what others gave is one pass.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with known numbers stored."""
         known: dict[ir.Value, Numbers] = {}
         modified = False
+        opset = model.opset_imports.get("", 0)
         for graph in list(model.graphs()):
             for value in graph.initializers.values():
                 _read(value, known)
+            told: set[ir.Value] = set()
             for node in list(graph):
-                modified |= _fold(node, known)
+                if any(v in told for v in node.inputs):
+                    told.update(infer_again(node, opset))
+                if _fold(node, known, told):
+                    told.update(infer_again(node, opset))
+                    modified = True
         return ir.passes.PassResult(model, modified=modified)
 
 
@@ -68,12 +75,14 @@ def _read(value: ir.Value, known: dict[ir.Value, Numbers]) -> None:
         known[value] = np.asarray(tensor.numpy().tolist(), dtype=object)
 
 
-def _fold(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
+def _fold(node: ir.Node, known: dict[ir.Value, Numbers], told: set[ir.Value]) -> bool:
+    """Stores what a node gives, or its target; what is behind it is told of what was stored."""
     if node.domain not in STANDARD:
         return False
     if node.op_type == "If":
         return _take_branch(node, known)
-    if node.op_type in ("Reshape", "Expand") and len(node.inputs) == 2:
+    targeted = node.op_type in ("Reshape", "Expand") and len(node.inputs) == 2
+    if targeted and _of(node.inputs[0], known) is None:
         return _keep_free(node, known)
     if node.op_type not in RULES or len(node.outputs) != 1:
         return False
@@ -92,6 +101,7 @@ def _fold(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
         return False
     stored = store(node, numbers, value.dtype, vendor_name(value))
     known[stored] = numbers
+    told.add(stored)
     ir.convenience.replace_all_uses_with(value, stored)
     return True
 

@@ -177,7 +177,7 @@ def native(model, array):
 
 def export(path, make, how="keras"):
     model = build(make)
-    array = record.noise(1 if how == "tflite" else 3, *model.inputs[0].shape[1:])
+    array = record.noise(3 if how in ("keras", "saved") else 1, *model.inputs[0].shape[1:])
     # A functional model that was never called is exported without its weights.
     output, gradient = native(model, array)
     if how == "keras":
@@ -187,9 +187,20 @@ def export(path, make, how="keras"):
         model.export(folder, verbose=False)
         command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder]
         subprocess.run([*command, "--output", str(path)], check=True, capture_output=True)
+    elif how == "baked":
+        baked(path, model, array)
     else:
         tflite(path, model, array)
     record.save(path, [array], [output], [gradient])
+
+
+def baked(path, model, array):
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec(array.shape, tf.float32)]
+    function = tf.function(lambda given: model(given, training=False), input_signature=signature)
+    tf2onnx.convert.from_function(function, signature, output_path=str(path))
 
 
 def tflite(path, model, array):
@@ -210,7 +221,7 @@ def table():
     rows = {
         f"{name}-{how}": functools.partial(export, make=make, how=how)
         for name, make in NETWORKS.items()
-        for how in ("saved", "tflite")
+        for how in ("saved", "tflite", "baked")
     }
     return rows | {name: functools.partial(export, make=make) for name, make in NETWORKS.items()}
 
