@@ -130,6 +130,14 @@ def _divide(a: Any, b: Any) -> Any:
     return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
+def _mod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    """Of integers, with the sign of the divisor."""
+    numbers = [n for a in inputs if a is not None for n in a.reshape(-1)]
+    if _attribute(node, "fmod", 0) or any(isinstance(n, float) for n in numbers):
+        return None
+    return _elementwise(operator.mod)(node, inputs)
+
+
 def _equal(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     a, b = inputs
     if a is None or b is None:
@@ -166,9 +174,12 @@ def _gather(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
 def _slice(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     if "starts" in node.attributes:
         inputs = [inputs[0], *(_array(node.attributes[n].value) for n in ("starts", "ends"))]
-    data, starts, ends, _, steps = [*inputs, None, None][:5]
+    data, starts, ends, axes, steps = [*inputs, None, None][:5]
     steps = _array([1]) if len(inputs) < 5 else steps
-    if data is None or starts is None or ends is None or steps is None or data.ndim != 1:
+    if data is None or starts is None or ends is None or steps is None:
+        return None
+    # The amounts that a network pads by have two axes for a while; they are turned along the first.
+    if data.ndim != 1 and (data.ndim != 2 or axes is None or list(axes) != [0]):
         return None
     (start,), (end,), (step,) = starts, ends, steps
     if step < 0 and end < -len(data):
@@ -206,6 +217,13 @@ def _reshape(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     if data is None or shape is None or any(n is None or n == 0 for n in shape):
         return None
     return data.reshape([int(n) for n in shape])
+
+
+def _transpose(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data, perm = inputs[0], _attribute(node, "perm", None)
+    if data is None or (perm is not None and sorted(perm) != list(range(data.ndim))):
+        return None
+    return _array(data.transpose(perm))
 
 
 def _reduce_prod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
@@ -253,6 +271,7 @@ RULES: dict[str, Rule] = {
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Reshape": _reshape,
+    "Transpose": _transpose,
     "ReduceProd": _reduce_prod,
     "ConstantOfShape": _constant_of_shape,
     "Range": _range,
@@ -267,6 +286,7 @@ RULES: dict[str, Rule] = {
     "Max": _elementwise(max),
     "Floor": _elementwise(lambda n: float(math.floor(n))),
     "Ceil": _elementwise(lambda n: float(math.ceil(n))),
+    "Mod": _mod,
     "Less": _elementwise(operator.lt),
     "Greater": _elementwise(operator.gt),
     "LessOrEqual": _elementwise(operator.le),

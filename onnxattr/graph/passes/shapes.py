@@ -22,8 +22,9 @@ class KnownShapes(ir.passes.InPlacePass):
     What was stored tells the shapes behind it, such as those of a branch that is taken.
     """
 
-    #: A chain of conditions that decide each other is no longer than this.
-    ROUNDS = 4
+    #: A chain of sizes and conditions that decide each other is no longer than this: each of the
+    #: three times that Swin halves an image, what it is padded by decides the sizes behind.
+    ROUNDS = 8
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with shapes, and known numbers stored."""
@@ -73,7 +74,9 @@ def _fold(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
         return False
     if node.op_type == "If":
         return _take_branch(node, known)
-    if node.op_type in ("Reshape", "Expand") and len(node.inputs) == 2:
+    sized = node.op_type in ("Reshape", "Expand") and len(node.inputs) == 2
+    # Of numbers that are known, as the amounts of a Pad are, it is computed.
+    if sized and (node.op_type == "Expand" or _of(node.inputs[0], known) is None):
         return _keep_free(node, known)
     if node.op_type not in RULES or len(node.outputs) != 1:
         return False
