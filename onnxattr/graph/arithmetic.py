@@ -135,6 +135,14 @@ def _divide(a: Any, b: Any) -> Any:
     return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
+def _mod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    """Of integers, with the sign of the divisor."""
+    numbers = [n for a in inputs if a is not None for n in a.reshape(-1)]
+    if _attribute(node, "fmod", 0) or any(isinstance(n, float) for n in numbers):
+        return None
+    return _elementwise(operator.mod)(node, inputs)
+
+
 def _equal(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     a, b = inputs
     if a is None or b is None:
@@ -223,6 +231,13 @@ def _reshape(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     return data.reshape([int(n) for n in shape])
 
 
+def _transpose(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data, perm = inputs[0], _attribute(node, "perm", None)
+    if data is None or (perm is not None and sorted(perm) != list(range(data.ndim))):
+        return None
+    return _array(data.transpose(perm))
+
+
 def _reduce_prod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     data = inputs[0]
     whole = product(data) if data is not None and data.ndim == 1 else None
@@ -284,6 +299,7 @@ RULES: dict[str, Rule] = {
     "Max": _elementwise(max),
     "Floor": _elementwise(lambda n: float(math.floor(n))),
     "Ceil": _elementwise(lambda n: float(math.ceil(n))),
+    "Mod": _mod,
     "Less": _elementwise(operator.lt),
     "Greater": _elementwise(operator.gt),
     "LessOrEqual": _elementwise(operator.le),

@@ -40,6 +40,10 @@ BAKED = "resnet18 vit swin convnext encoder bert einsum unet lstm"
 OLD = "mobilenet_v3_small shufflenet_v2 unet bert lstm"
 
 
+#: In which each softmax is that of an attention, and fused.
+ATTENTION = ("vit", "swin", "bert", "encoder", "masked", "masking")
+
+
 @dataclass(frozen=True)
 class Framework:
     """How the networks of a framework are made.
@@ -78,19 +82,19 @@ FRAMEWORKS = {
     ),
     "keras_tensorflow": keras(
         "tensorflow",
-        "cnn decoder mobile vit convolution_in_time lstm gru lstm_both_ways",
+        "cnn decoder mobile vit masked masking convolution_in_time lstm gru lstm_both_ways",
         "tensorflow",
         "tf2onnx",
     ),
     # What is missing its own exporter cannot export.
     "keras_torch": keras(
         "torch",
-        "cnn decoder mobile convolution_in_time lstm gru lstm_both_ways",
+        "cnn decoder mobile masked convolution_in_time lstm gru lstm_both_ways",
         "torch",
         "onnxscript",
     ),
-    # Likewise, and it writes pools of two axes with four.
-    "keras_jax": keras("jax", "mobile vit convolution_in_time lstm gru", "jax", "jax2onnx"),
+    # Likewise. It writes pools of two axes with four, and zero for what may look at nothing.
+    "keras_jax": keras("jax", "mobile vit masked convolution_in_time lstm gru", "jax", "jax2onnx"),
     "tf2onnx": keras(
         "tensorflow",
         "cnn-saved decoder-saved mobile-saved vit-saved gru-saved lstm_both_ways-saved "
@@ -216,7 +220,12 @@ def test_network(kind, name, made):
     tensors = [torch.from_numpy(array) for array in inputs]
     for i, tensor in enumerate(tensors):
         tensor.requires_grad_(f"gradient_{i}" in native)
-    result = as_tuple(onnxattr.to_torch(path)(*tensors))
+    module = onnxattr.to_torch(path)
+    if name.partition("-")[0] in ATTENTION:
+        calls = [repr(child) for child in module.children()]
+        assert any("fused_attention" in call for call in calls)
+        assert not any("softmax" in call for call in calls)
+    result = as_tuple(module(*tensors))
     outputs = [output for output in result if output.dtype is torch.float32]
 
     for output, reference in zip(outputs, runtime(path, inputs), strict=True):

@@ -1,5 +1,8 @@
 """Arithmetic of sizes: what is known of them is stored, an If that is decided is taken."""
 
+import itertools
+import re
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -76,6 +79,76 @@ def test_a_computed_target_is_stored(build, noise, reference, body, target):
     for batch in (1, 3):
         x = noise(batch, 12, 5)
         np.testing.assert_array_equal(computed(proto, x)[0], reference(proto, x)[0])
+
+
+#: As torch's exporter by tracing writes what a window of 5 lacks of the sizes, last axis first.
+PADDED = """(float[N,12,8] x) => (float[N,a,b] y) {
+    s = Shape(x) one = Constant<value = int64 {1}>() two = Constant<value = int64 {2}>()
+    h = Gather(s, one) w = Gather(s, two) five = Constant<value = int64 {5}>()
+    h1 = Mod(h, five) h2 = Sub(five, h1) h3 = Mod(h2, five)
+    w1 = Mod(w, five) w2 = Sub(five, w1) w3 = Mod(w2, five)
+    zero = Constant<value = int64[1] {0}>() first = Constant<value = int64[1] {0}>()
+    hu = Unsqueeze(h3, zero) wu = Unsqueeze(w3, zero)
+    given = Concat<axis = 0>(zero, wu, zero, hu, zero, zero)
+    pairs = Constant<value = int64[2] {-1, 2}>() back = Constant<value = int64[1] {-1}>()
+    end = Constant<value = int64[1] {-9223372036854775807}>()
+    p = Reshape(given, pairs) r = Slice(p, back, end, first, back) t = Transpose<perm = [1, 0]>(r)
+    pads = Reshape(t, back) y = Pad(x, pads) }"""
+
+
+def test_the_amounts_of_a_pad_are_computed(build, noise, reference, runtime):
+    proto = build(PADDED)
+    dialect = normalise(load(proto))
+    *_, pad, _ = dialect.proto.graph.node
+    assert [n.partition("_")[0] for n in operators(dialect.proto)] == [
+        "Parameter",
+        "Pad",
+        "Outputs",
+    ]
+    assert dialect.stored[pad.input[1]].tolist() == [0, 0, 0, 0, 3, 2]
+    x = noise(2, 12, 8)
+    for y in (reference(proto, x)[0], runtime(proto, x)[0]):
+        np.testing.assert_array_equal(computed(proto, x)[0], y)
+
+
+def padded(given, made):
+    """The nodes that pad `given` to `made`; all other names end like the latter."""
+    body = PADDED[PADDED.index("{") + 1 : PADDED.rindex("}")]
+    names = {name: f"{name}{made}" for name in re.findall(r"(\w+) = [A-Z]", body)}
+    names |= {"x": given, "y": made}
+    return re.sub(r"\b\w+\b", lambda word: names.get(word[0], word[0]), body)
+
+
+def test_each_of_some_pads_decides_the_next(build, noise, runtime):
+    values = ["x", "p1", "p2", "p3", "p4", "y"]
+    text = " ".join(padded(a, b) for a, b in itertools.pairwise(values))
+    proto = build(f"(float[N,12,8] x) => (float[N,a,b] y) {{ {text} }}")
+    kinds = {n.partition("_")[0] for n in operators(normalise(load(proto)).proto)}
+    assert kinds == {"Parameter", "Pad", "Outputs"}
+    x = noise(2, 12, 8)
+    np.testing.assert_array_equal(computed(proto, x)[0], runtime(proto, x)[0])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a = Slice(p, one, two, one) y = Reshape(a, back)",
+        "a = Slice(p, one, two) y = Reshape(a, back)",
+        "m = Mod<fmod = 1>(s, s) y = Mod(s, m)",
+    ],
+    ids=["another axis", "both axes", "another remainder"],
+)
+def test_what_is_not_computed_stays(build, noise, runtime, body):
+    """Or is computed as ONNX Runtime does."""
+    proto = build(f"""(float[2,3,4,5] x) => (int64[a] y) {{
+        s = Shape(x) pairs = Constant<value = int64[2] {{2, 2}}>()
+        one = Constant<value = int64[1] {{1}}>() two = Constant<value = int64[1] {{2}}>()
+        back = Constant<value = int64[1] {{-1}}>() p = Reshape(s, pairs) {body} }}""")
+    if "fmod" in body:
+        assert "Mod_13" in operators(normalise(load(proto)).proto)
+        return
+    x = noise(2, 3, 4, 5)
+    np.testing.assert_array_equal(computed(proto, x)[0], runtime(proto, x)[0])
 
 
 def test_a_free_size_that_is_not_the_inputs_is_left_to_be_computed(build):

@@ -22,8 +22,9 @@ class KnownShapes(ir.passes.InPlacePass):
     What was stored tells the shapes behind it, such as those of a branch that is taken.
     """
 
-    #: A chain of conditions that decide each other is no longer than this.
-    ROUNDS = 4
+    #: A chain of sizes and conditions that decide each other is no longer than this: each of the
+    #: three times that Swin halves an image, what it is padded by decides the sizes behind.
+    ROUNDS = 8
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with shapes, and known numbers stored."""
