@@ -124,11 +124,6 @@ def _elementwise(function: Callable[..., Any]) -> Rule:
     return rule
 
 
-def _modulo(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
-    # By `fmod` the remainder has the sign of the dividend, not that of the divisor.
-    return None if _attribute(node, "fmod", 0) else _elementwise(operator.mod)(node, inputs)
-
-
 def _divide(a: Any, b: Any) -> Any:
     if isinstance(a, float) or isinstance(b, float):
         return a / b
@@ -192,11 +187,6 @@ def _slice(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     if step < 0 and end < -data.shape[axis]:
         end = None
     return _array(data[(*[slice(None)] * axis, slice(start, end, step))])
-
-
-def _transpose(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
-    data = inputs[0]
-    return None if data is None else data.transpose(_attribute(node, "perm", None))
 
 
 def _concat(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
@@ -293,7 +283,6 @@ RULES: dict[str, Rule] = {
     "Sub": _elementwise(operator.sub),
     "Mul": _elementwise(operator.mul),
     "Div": _elementwise(_divide),
-    "Mod": _modulo,
     "Neg": _elementwise(operator.neg),
     "Min": _elementwise(min),
     "Max": _elementwise(max),
