@@ -52,6 +52,7 @@ def normalise(
         sequence.append(passes.Freeze(spec.input, shape(spec)))
     sequence += [
         passes.KnownShapes(),
+        passes.Unroll(),
         *([passes.FreeBatch()] if free_batch else []),
         passes.ExplicitPads(),
         passes.Carry(),

@@ -46,7 +46,7 @@ def page() -> str:
         "## By operator\n",
         "`values` and `gradients` say how many cases of that since-version are as they should be,"
         " in both modes;\na version without a case of its own is tried against ONNX Runtime in"
-        " `tests/convert`, or not at all.\n",
+        " `tests/convert` and `tests/graph`, or not at all.\n",
         _table(
             ("operator", "since-versions", "values", "gradients", "why not"), _rows(), code=(0,)
         ),
