@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from onnxattr.graph.walk import STANDARD
+
 #: Numbers of a value that is computed: shapes and indices are short.
 MAX_NUMBERS = 256
 
@@ -262,7 +264,14 @@ def _where(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     return _array(choose(condition, a, b))
 
 
+def _constant(node: ir.Node, _: list[Numbers | None]) -> Numbers | None:
+    # All others are stored before: only a graph that returns one keeps it.
+    tensor = _attribute(node, "value", None)
+    return None if tensor is None else numbers_of(tensor)
+
+
 RULES: dict[str, Rule] = {
+    "Constant": _constant,
     "Shape": _shape,
     "Size": _size,
     "Identity": _same,
@@ -297,3 +306,45 @@ RULES: dict[str, Rule] = {
     "And": _elementwise(lambda a, b: a and b),
     "Or": _elementwise(lambda a, b: a or b),
 }
+
+
+def numbers_of(tensor: ir.TensorProtocol) -> Numbers | None:
+    """Returns the numbers of a tensor, if they are few, and of a type that counts."""
+    whole = tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL
+    single = tensor.dtype == ir.DataType.DOUBLE and tensor.size == 1
+    if tensor.size > MAX_NUMBERS or not (whole or single):
+        return None
+    # As Python's numbers, which may be mixed with names and never overflow.
+    return np.asarray(tensor.numpy().tolist(), dtype=object)
+
+
+def stored_numbers(value: ir.Value) -> Numbers | None:
+    """Returns the numbers of a value, if it is stored; see `numbers_of`."""
+    return None if value.const_value is None else numbers_of(value.const_value)
+
+
+def computed(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    """Returns the numbers of a node's only output, None where they are not known."""
+    if node.domain not in STANDARD or node.op_type not in RULES or len(node.outputs) != 1:
+        return None
+    try:
+        numbers = RULES[node.op_type](node, inputs)
+    except (ArithmeticError, IndexError, TypeError, ValueError):
+        # What a graph asks for and nobody can compute is left to fail where it is run.
+        return None
+    if numbers is None or numbers.size > MAX_NUMBERS:
+        return None
+    return numbers if _fits(numbers, node.outputs[0].dtype) else None
+
+
+def _fits(numbers: Numbers, dtype: ir.DataType | None) -> bool:
+    """Whether numbers are what a graph computes in a type: it rounds and wraps, Python does not."""
+    if dtype is None or dtype == ir.DataType.DOUBLE:
+        return True
+    if dtype.is_floating_point():
+        return False
+    try:
+        _ = np.array([n for n in numbers.reshape(-1) if isinstance(n, int)], dtype.numpy())
+    except OverflowError:
+        return False
+    return True

@@ -52,6 +52,7 @@ def normalise(
         sequence.append(passes.Freeze(spec.input, shape(spec)))
     sequence += [
         passes.KnownShapes(),
+        passes.Unroll(),
         # Of casts it is known only now whether they change the type.
         passes.DropIdentities(),
         *([passes.FreeBatch()] if free_batch else []),
