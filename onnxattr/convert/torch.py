@@ -34,6 +34,7 @@ def to_network(
     options: InputOptions | None = None,
     device: str = "cpu",
     fuse: bool = False,
+    limits: Limits | None = None,
 ) -> Network:
     """Returns the differentiable network of `model` up to its representation.
 
@@ -43,6 +44,7 @@ def to_network(
         options: What the user says of the input.
         device: Where the parameters go, as torch names it.
         fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
+        limits: What its Loops and Scans may cost as it runs; by default `Limits()`.
 
     Raises:
         ModelInputError: The model takes no single RGB image.
@@ -53,7 +55,7 @@ def to_network(
     chosen = representation(model, at)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
-        module = _module(dialect).to(device)
+        module = _module(dialect, limits or Limits()).to(device)
     if device == "cpu":
         _lay_out(module, dialect)
     return Network(
@@ -93,7 +95,8 @@ def to_torch(
             normalisation and attention, as exporters write them out, and a layer with its batch
             normalisation. Faster, and the same but for rounding. With `False` every operator of the
             graph is a submodule of its own, and attention has second derivatives.
-        limits: What the file may hold; by default `Limits()`, but up to 64 GiB of weights.
+        limits: What the file may hold, and what its Loops and Scans may cost as the module runs (it
+            raises a `LimitError`); by default `Limits()`, but up to 64 GiB of weights.
 
     Raises:
         ModelFileError: The file cannot be used.
@@ -110,8 +113,9 @@ def to_torch(
     """
     device = device if device == "meta" else choose_device(device)
     with garbage.kept():
-        model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
-        return _module(_dialect(model, fuse=fuse, free_batch=True)).to(device)
+        limits = limits or _LARGE
+        model = source if isinstance(source, Model) else load(source, limits=limits)
+        return _module(_dialect(model, fuse=fuse, free_batch=True), limits).to(device)
 
 
 def _lay_out(module: nn.Module, dialect: Model) -> None:
@@ -159,12 +163,12 @@ def _dialect(
     return dialect
 
 
-def _module(dialect: Model) -> nn.Module:
+def _module(dialect: Model, limits: Limits) -> nn.Module:
     # Tensors that are made in inference mode could never take part in a gradient.
     with (
         warnings.catch_warnings(),
         torch.inference_mode(False),
-        table.scope(dialect.stored),
+        table.scope(dialect.stored, limits, dialect.names.nodes),
     ):
         # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")

@@ -73,3 +73,14 @@ def taken(node: NodeProto) -> Iterator[str]:
         for inner in nodes(graph):
             yield from inner.input
         yield from (value.name for value in graph.output)
+
+
+def captured(graph: GraphProto) -> list[str]:
+    """Returns the names of the outer values that `graph`, or a graph inside of it, reads."""
+    inside = {value.name for value in graph.input}
+    outer: dict[str, None] = {}
+    for node in graph.node:
+        read = [*node.input, *(name for body in graphs(node) for name in captured(body))]
+        outer.update(dict.fromkeys(name for name in read if name and name not in inside))
+        inside.update(node.output)
+    return list(outer)

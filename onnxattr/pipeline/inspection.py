@@ -65,7 +65,7 @@ def inspect_model(
             if trial:
                 tried = trial()
             else:
-                to_network(model, at=at, options=options)
+                to_network(model, at=at, options=options, limits=limits)
         except OnnxattrError as error:
             problems.append(error.message)
     graph = model.proto.graph

@@ -29,6 +29,7 @@ from torch import nn
 
 from onnxattr.convert.ops.tensors import to_torch
 from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.limits import Limits
 
 #: Numbers of a result that is computed at conversion, where all its inputs are stored.
 MAX_FOLDED = 1 << 20
@@ -129,20 +130,24 @@ class Scope:
         arrays: What the graph stores, by value; a `Parameter` node reads it.
         known: Values that are stored, or were computed from stored ones.
         host: Values that stay on the host, whatever the device.
+        limits: What bodies that run again and again may cost.
+        vendor: Our node name → the node as it was given.
     """
 
     arrays: Mapping[str, Any]
     known: dict[str, Any] = field(default_factory=dict)
     host: set[str] = field(default_factory=set)
+    limits: Limits = field(default_factory=Limits)
+    vendor: Mapping[str, Any] = field(default_factory=dict)
 
 
 _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("scope")
 
 
 @contextmanager
-def scope(arrays: Mapping[str, Any]) -> Iterator[Scope]:
-    """Holds what the graph stores for as long as it is converted."""
-    token = _SCOPE.set(Scope(arrays))
+def scope(arrays: Mapping[str, Any], limits: Limits, vendor: Mapping[str, Any]) -> Iterator[Scope]:
+    """Holds what the graph stores, and what is known of it, for as long as it is converted."""
+    token = _SCOPE.set(Scope(arrays, limits=limits, vendor=vendor))
     try:
         yield _SCOPE.get()
     finally:
