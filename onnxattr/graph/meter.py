@@ -1,6 +1,7 @@
 """What one pass over a graph would make, from shapes alone: bytes of tensors, and repetitions."""
 
 import math
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ from onnxattr.graph.walk import STANDARD, captured, graphs, nodes, short
 #: A count of elements that is larger is written as that many.
 _MANY = 2**62
 
-#: Nodes of which shapes are inferred, those of bodies again and again; beyond, no body is followed.
+#: What following bodies may cost, in nodes; beyond, a turn counts as what the first inference told.
 _WORK = 1_000_000
+
+#: What one inference costs, in nodes, however small the body is. A KiB of it costs as a node does.
+_CALL = 200
 
 #: Turns of a Loop that are followed one by one, while what it carries changes its size.
 _FOLLOWED = 64
@@ -28,8 +32,8 @@ _SIZES = 1024
 #: Operator → what messages say of its repetitions, where it has no body.
 _REPEATED = {"SplitToSequence": "make a sequence of {:,} tensors"}
 
-Types = dict[str, TypeProto]
-Stored = dict[str, TensorProto]
+Types = ChainMap[str, TypeProto]
+Stored = ChainMap[str, TensorProto]
 
 _TURN = helper.make_tensor_type_proto(TensorProto.INT64, ())
 _GOING = helper.make_tensor_type_proto(TensorProto.BOOL, ())
@@ -75,23 +79,21 @@ class Meter:
         self._header = ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
         self._most, self._carry, self._work = most, carry, _WORK
 
-    def measure(
-        self, model: ModelProto, types: Types | None = None, stored: Stored | None = None
-    ) -> tuple[Cost, GraphProto]:
+    def measure(self, model: ModelProto) -> tuple[Cost, GraphProto]:
         """Returns what one pass over `model` makes, and its graph with all shapes that are known.
 
         Args:
-            model: With a main graph, or a body whose outer values are inputs and initializers of
-                it. What is found of its shapes, beside what onnx infers, is written into it.
-            types: Of values outside of it.
-            stored: What is stored outside of it.
+            model: What is found of its shapes, beside what onnx infers, is written into it.
         """
+        return self._measure(model, ChainMap(), ChainMap())
+
+    def _measure(self, model: ModelProto, types: Types, stored: Stored) -> tuple[Cost, GraphProto]:
+        """Measures a main graph, or a body of which outer values are inputs and initializers."""
         known: set[str] = set()
         for _ in range(_ROUNDS):
-            self._work -= sum(1 for _ in nodes(model.graph))
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=self._carry).graph
-            found: Types = {}
-            cost = self._cost(inferred, types or {}, stored or {}, found)
+            found: dict[str, TypeProto] = {}
+            cost = self._cost(inferred, types, stored, found)
             new = {name: kind for name, kind in found.items() if name not in known}
             if not new:
                 break
@@ -103,19 +105,22 @@ class Meter:
                 model.graph.value_info.add(name=name, type=kind)
         return cost, inferred
 
-    def _cost(self, graph: GraphProto, types: Types, stored: Stored, found: Types) -> Cost:
-        stored = stored | {tensor.name: tensor for tensor in graph.initializer}
-        stored |= {
+    def _cost(
+        self, graph: GraphProto, types: Types, stored: Stored, found: dict[str, TypeProto]
+    ) -> Cost:
+        own = {tensor.name: tensor for tensor in graph.initializer}
+        own |= {
             node.output[0]: a.t
             for node in graph.node
             if node.op_type == "Constant" and node.domain in STANDARD and node.output
             for a in node.attribute
             if a.HasField("t")
         }
-        types = types | {
-            name: helper.make_tensor_type_proto(t.data_type, t.dims) for name, t in stored.items()
-        }
-        types |= {v.name: v.type for v in (*graph.input, *graph.value_info, *graph.output)}
+        stored = stored.new_child(own)
+        types = types.new_child(
+            {n: helper.make_tensor_type_proto(t.data_type, t.dims) for n, t in own.items()}
+        )
+        types.update((v.name, v.type) for v in (*graph.input, *graph.value_info, *graph.output))
         cost = Cost()
         for node in graph.node:
             inner = self._bodies(node, types, stored, found)
@@ -128,25 +133,30 @@ class Meter:
             cost.add(inner)
         return cost
 
-    def _bodies(self, node: NodeProto, types: Types, stored: Stored, found: Types) -> Cost:
+    def _bodies(
+        self, node: NodeProto, types: Types, stored: Stored, found: dict[str, TypeProto]
+    ) -> Cost:
         """Returns what the bodies of a node make, and what it repeats without a body."""
         kind = node.op_type if node.domain in STANDARD else ""
-        if kind == "Loop" and len(node.input) > 1:
+        if kind == "Loop" and len(node.input) > 1 and any(graphs(node)):
             return self._loop(node, types, stored, found)
         if kind == "SplitToSequence":
             return Cost(turns=_parts(node, types, stored))
-        if kind == "MaxUnpool" and len(node.input) == 3 and (sizes := stored.get(node.input[2])):
-            # The operator's own inference makes nothing of them.
-            shape = numpy_helper.to_array(sizes).reshape(-1).tolist()
-            element = types.get(node.input[0], _TURN).tensor_type.elem_type
-            found[node.output[0]] = helper.make_tensor_type_proto(element, shape)
+        if kind == "MaxUnpool" and len(node.input) == 3 and node.output:
+            # The operator's own inference makes nothing of the sizes that it is told.
+            sizes, given = stored.get(node.input[2]), types.get(node.input[0])
+            if given and sizes and sizes.data_type == TensorProto.INT64 and len(sizes.dims) == 1:
+                shape = numpy_helper.to_array(sizes)[:_SIZES].tolist()
+                element = given.tensor_type.elem_type
+                found[node.output[0]] = helper.make_tensor_type_proto(element, shape)
         cost = Cost()
         for body in graphs(node):
             if kind == "Scan":
                 times = _length(node, types)
                 inside = self._cost(body, types, stored, {})
-                cost.add(Cost(inside.total, turns=1 + inside.turns, endless=inside.endless), times)
-            elif kind == "If" and self._work > 0:
+                inside.turns += 1
+                cost.add(inside, times)
+            elif kind == "If":
                 inside, _ = self._inside(body, (), types, stored)
                 inside.endless = ""  # It may never run.
                 cost.add(inside)
@@ -154,7 +164,9 @@ class Meter:
                 cost.add(self._cost(body, types, stored, {}))
         return cost
 
-    def _loop(self, node: NodeProto, types: Types, stored: Stored, found: Types) -> Cost:
+    def _loop(
+        self, node: NodeProto, types: Types, stored: Stored, found: dict[str, TypeProto]
+    ) -> Cost:
         """Follows a Loop turn by turn, as long as what it carries changes its size."""
         body = next(graphs(node))
         count, start = _number(stored.get(node.input[0])), _number(stored.get(node.input[1]))
@@ -166,7 +178,7 @@ class Meter:
         cost, done, trips, steady = Cost(), 0, 1 if count is None else count, True
         while done < trips:
             inside, ends = self._inside(body, (_TURN, _GOING, *states), types, stored)
-            after: list[TypeProto | None] = list(ends[1 : 1 + len(states)])
+            after: list[TypeProto | None] = [*ends[1 : 1 + len(states)]]
             changed = [_shape(kind) for kind in after] != [_shape(kind) for kind in states]
             steady &= not changed
             follow = changed and done < _FOLLOWED and self._work > 0
@@ -193,24 +205,26 @@ class Meter:
 
         What it claims of shapes itself does not count.
         """
+        if self._work <= 0:
+            return self._cost(body, types, stored, {}), [value.type for value in body.output]
         model = ModelProto()
         model.CopyFrom(self._header)
         graph = model.graph
         graph.name = body.name or "body"
         graph.node.extend(body.node)
-        graph.initializer.extend(body.initializer)
+        for tensor in body.initializer:
+            _store(graph, tensor.name, tensor)
         for i, value in enumerate(body.input):
             graph.input.add(name=value.name, type=kinds[i] if i < len(kinds) else None)
         for name in captured(body):
-            tensor = stored.get(name)
-            if tensor is not None and math.prod(tensor.dims) <= _SIZES:
-                graph.initializer.add().CopyFrom(tensor)
-                graph.initializer[-1].name = name
+            if name in stored:
+                _store(graph, name, stored[name])
             elif name in types:
                 graph.input.add(name=name, type=types[name])
         for value in body.output:
             graph.output.add(name=value.name)
-        cost, inferred = self.measure(model, types, stored)
+        self._work -= _CALL + model.ByteSize() // 1024 + sum(1 for _ in nodes(graph))
+        cost, inferred = self._measure(model, types, stored)
         return cost, [value.type for value in inferred.output]
 
 
@@ -219,7 +233,17 @@ def label(node: NodeProto) -> str:
     return f"{node.op_type} `{short(node.name)}`" if node.name else node.op_type
 
 
-def _typed(names: Sequence[str], kinds: Sequence[TypeProto | None]) -> Types:
+def _store(graph: GraphProto, name: str, tensor: TensorProto) -> None:
+    """Puts what may be a size into a graph, and of weights the type alone."""
+    if math.prod(tensor.dims) <= _SIZES:
+        graph.initializer.add().CopyFrom(tensor)
+        graph.initializer[-1].name = name
+    else:
+        kind = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+        graph.input.add(name=name, type=kind)
+
+
+def _typed(names: Sequence[str], kinds: Sequence[TypeProto | None]) -> dict[str, TypeProto]:
     pairs = zip(names, kinds, strict=False)
     return {n: k for n, k in pairs if n and k is not None and k.tensor_type.HasField("shape")}
 
@@ -242,7 +266,7 @@ def _always(body: GraphProto, stored: Stored) -> bool:
         name = sources.get(name, name)
     if name in inside:
         return any(_number(a.t) == 1 for a in inside[name].attribute if a.HasField("t"))
-    tensors = stored | {tensor.name: tensor for tensor in body.initializer}
+    tensors = stored.new_child({tensor.name: tensor for tensor in body.initializer})
     return name == body.input[1].name or _number(tensors.get(name)) == 1
 
 
