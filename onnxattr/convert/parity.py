@@ -1,5 +1,6 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,11 +13,10 @@ from torch import fx
 from onnxattr.arrays import Float32, UInt8
 from onnxattr.convert.feed import Feed, resize
 from onnxattr.convert.torch import input_dtype, module_name
-from onnxattr.errors import OnnxattrError, ParityError, SupportError
-from onnxattr.graph.outputs import label
+from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
 from onnxattr.graph.passes.quantised import ROUNDING
-from onnxattr.graph.walk import nodes
-from onnxattr.types import Model, Network
+from onnxattr.graph.walk import label, nodes
+from onnxattr.types import Model, Network, OnnxNode
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
@@ -27,6 +27,12 @@ QUANTISED = 1 / 127
 
 #: Probes that are compared at a time, where the graph leaves the batch free.
 BATCH = 8
+
+#: How ONNX Runtime tells that there is not enough memory for a node's output.
+_ASKED = re.compile(
+    r"while running (?P<op>\w+) node\. Name:'(?P<name>.*?)' Status Message: .*"
+    r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)"
+)
 
 #: Two runs of ONNX Runtime may differ by so much of the tolerance: threads add in any order.
 _REPEATABLE = 0.01
@@ -283,8 +289,16 @@ class Session:
             raise self._refused(error, hint) from error
         return outputs
 
-    def _refused(self, error: Exception, hint: str = "") -> SupportError:
+    def _refused(self, error: Exception, hint: str = "") -> OnnxattrError:
         reason = " ".join(str(error).split())
+        if asked := _ASKED.search(reason):
+            node = OnnxNode(asked["op"], asked["name"])
+            return LimitError(
+                f"ONNX Runtime lacks memory for it: its {label(node)} asks for "
+                f"{int(asked['bytes']) / 2**30:.3g} GiB at once",
+                hint="--max-memory allows more",
+                model=self._name,
+            )
         return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
 
 

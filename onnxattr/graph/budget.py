@@ -6,8 +6,8 @@ import onnx.shape_inference
 from onnx import GraphProto
 
 from onnxattr.errors import LimitError, ModelFileError, ModelInputError
-from onnxattr.graph.meter import Cost, Meter, label
-from onnxattr.graph.walk import messages
+from onnxattr.graph.meter import Cost, Meter
+from onnxattr.graph.walk import label, messages
 from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model
 

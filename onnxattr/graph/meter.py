@@ -9,7 +9,7 @@ import onnx
 import onnx.shape_inference
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
-from onnxattr.graph.walk import STANDARD, captured, graphs, nodes, short
+from onnxattr.graph.walk import STANDARD, captured, graphs, label, nodes
 
 #: A count of elements that is larger is written as that many.
 _MANY = 2**62
@@ -226,11 +226,6 @@ class Meter:
         self._work -= _CALL + model.ByteSize() // 1024 + sum(1 for _ in nodes(graph))
         cost, inferred = self._measure(model, types, stored)
         return cost, [value.type for value in inferred.output]
-
-
-def label(node: NodeProto) -> str:
-    """Returns how messages call a node."""
-    return f"{node.op_type} `{short(node.name)}`" if node.name else node.op_type
 
 
 def _store(graph: GraphProto, name: str, tensor: TensorProto) -> None:

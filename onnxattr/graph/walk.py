@@ -1,10 +1,12 @@
-"""Everything that a model file holds, at any depth. Imports onnx alone; recursion is never used."""
+"""Everything that a model file holds, at any depth. Imports onnx and `types` alone."""
 
 from collections.abc import Iterator
 
 import onnx
 from google.protobuf.message import Message
 from onnx import FunctionProto, GraphProto, NodeProto
+
+from onnxattr.types import OnnxNode
 
 #: Strings that are text, not names: they may be long.
 _TEXT = {"doc_string", "value"}
@@ -47,6 +49,11 @@ def names(message: Message) -> Iterator[tuple[str, str]]:
 def short(name: str) -> str:
     """Returns a name as messages quote it: hundreds of characters tell no more than eighty."""
     return name if len(name) <= _QUOTED else f"{name[:_QUOTED]}…"
+
+
+def label(node: NodeProto | OnnxNode) -> str:
+    """Returns how messages call a node: its operator, and its name if it has one."""
+    return f"{node.op_type} `{short(node.name)}`" if node.name else node.op_type
 
 
 def graphs(node: NodeProto) -> Iterator[GraphProto]:

@@ -11,7 +11,7 @@ from onnx2torch.onnx_node import OnnxNode
 
 from onnxattr.convert.ops.table import current
 from onnxattr.errors import LimitError
-from onnxattr.graph.meter import label
+from onnxattr.graph.walk import label
 from onnxattr.limits import Limits
 
 _GIB = 2**30

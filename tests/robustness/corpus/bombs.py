@@ -132,6 +132,16 @@ COMPUTED = {
     "count-of-nonzero": f"{filled('z', 10**5)}i = NonZero(image) n = Shape(i)"
     f"{const('m', 10**6)}s = Mul(n, m) big = ConstantOfShape(s)",
 }
+#: Nobody infers the shapes of ONNX Runtime's own operators.
+MICROSOFT = {
+    "pad-of-microsoft": f"{const('s', 0, 0, 0, 0, 0, 0, 10**6, 10**6)}"
+    "big = com.microsoft.Pad(encoded, s)",
+    "range-of-microsoft": "l = Constant<value = int64 {0}>()"
+    "h = Constant<value = int64 {1000000000000}>() r = com.microsoft.Range(l, h)"
+    "big = Cast<to = 1>(r)",
+    "product-of-microsoft": f"{filled('c', 10**6, 1)}{filled('r', 1, 10**6)}"
+    "big = com.microsoft.FusedMatMul(c, r)",
+}
 HUGE = [helper.make_tensor("huge", 1, [], [1e12])]
 
 #: What would kill the process, or hang it, as whole numbers do.
@@ -330,6 +340,10 @@ CASES: list[Case] = [
             **{
                 f"bomb-{name}": (rf"{BUDGET}|{UNCONVERTED}|{BOUNDS}", big(text, weights=HUGE))
                 for name, text in COMPUTED.items()
+            },
+            **{
+                f"bomb-{name}": (r"its \w+ `/tail/\w+` asks for [\d.e+]+ GiB at once", big(text))
+                for name, text in MICROSOFT.items()
             },
             "bomb-upsample": (
                 rf"{BUDGET}|{UNCONVERTED}",
