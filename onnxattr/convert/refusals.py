@@ -26,6 +26,7 @@ from onnxattr.convert.torch import convert
 from onnxattr.errors import SupportError
 from onnxattr.graph.load import OWN_DOMAIN
 from onnxattr.graph.walk import graphs, nodes
+from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model, Refused, Unsupported
 
 #: Numbers of what is made of no tensor; larger ones are not made.
@@ -57,7 +58,9 @@ class Refusals:
     unchecked: tuple[Unsupported, ...] = ()
 
 
-def refusals(dialect: Model, spec: InputSpec | None = None) -> Refusals:
+def refusals(
+    dialect: Model, spec: InputSpec | None = None, limits: Limits | None = None
+) -> Refusals:
     """Returns all that a normalised model is refused for, beside operators without a converter.
 
     A free batch counts as one, and other free sizes as eight: what is refused then is not certain.
@@ -66,12 +69,13 @@ def refusals(dialect: Model, spec: InputSpec | None = None) -> Refusals:
     Args:
         dialect: What `graph.normalise` returned.
         spec: What was told to it of the input.
+        limits: What bodies that run again and again may cost.
 
     Raises:
         SupportError: onnx2torch fails.
     """
     complete = dataclasses.replace(dialect, proto=_complete(dialect.proto))
-    module, built = convert(complete, hold=False)
+    module, built = convert(complete, limits or Limits(), hold=False)
     walk = _Walk(complete, spec, module, built)
     with torch.no_grad():
         walk.graph(complete.proto.graph)

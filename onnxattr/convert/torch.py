@@ -20,7 +20,8 @@ from onnxattr.graph.inputs import graph_inputs, image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import label, representation
+from onnxattr.graph.outputs import representation
+from onnxattr.graph.walk import label
 from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model, Network, OnnxNode
 
@@ -35,6 +36,7 @@ def to_network(
     options: InputOptions | None = None,
     device: str = "cpu",
     fuse: bool = False,
+    limits: Limits | None = None,
 ) -> Network:
     """Returns the differentiable network of `model` up to its representation.
 
@@ -44,6 +46,7 @@ def to_network(
         options: What the user says of the input.
         device: Where the parameters go, as torch names it.
         fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
+        limits: What its Loops and Scans may cost as it runs; by default `Limits()`.
 
     Raises:
         ModelInputError: The model takes no single RGB image.
@@ -54,7 +57,7 @@ def to_network(
     chosen = representation(model, at)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
-        module = _module(dialect).to(device)
+        module = _module(dialect, limits or Limits()).to(device)
     if device == "cpu":
         _lay_out(module, dialect)
     return Network(
@@ -96,7 +99,8 @@ def to_torch(
             normalisation, linear layers and attention, as exporters write them out, and a layer
             with its batch normalisation. Faster, and the same but for rounding. With `False` every
             operator of the graph is a submodule of its own, and attention has second derivatives.
-        limits: What the file may hold; by default `Limits()`, but up to 64 GiB of weights.
+        limits: What the file may hold, and what its Loops and Scans may cost as the module runs (it
+            raises a `LimitError`); by default `Limits()`, but up to 64 GiB of weights.
 
     Raises:
         ModelFileError: The file cannot be used.
@@ -114,12 +118,15 @@ def to_torch(
     name = str(device)
     device = name if name == "meta" else choose_device(name)
     with garbage.kept():
+        limits = limits or _LARGE
         # No name for either model: each is freed as soon as the next one is there.
-        return _module(_dialect(_loaded(source, limits), fuse=fuse, free_batch=True)).to(device)
+        return _module(_dialect(_loaded(source, limits), fuse=fuse, free_batch=True), limits).to(
+            device
+        )
 
 
-def _loaded(source: str | Path | bytes | onnx.ModelProto | Model, limits: Limits | None) -> Model:
-    return source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
+def _loaded(source: str | Path | bytes | onnx.ModelProto | Model, limits: Limits) -> Model:
+    return source if isinstance(source, Model) else load(source, limits=limits)
 
 
 def _lay_out(module: nn.Module, dialect: Model) -> None:
@@ -171,9 +178,9 @@ def _dialect(
     return dialect
 
 
-def _module(dialect: Model) -> nn.Module:
+def _module(dialect: Model, limits: Limits) -> nn.Module:
     name, nodes = dialect.name, dialect.names.nodes
-    module, refused = convert(dialect, hold=True)
+    module, refused = convert(dialect, limits, hold=True)
     if refused:
         raise SupportError(f"onnxattr cannot convert it: {_listing(refused, nodes)}", model=name)
     # What was read at conversion need not be carried along.
@@ -183,13 +190,14 @@ def _module(dialect: Model) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def convert(dialect: Model, *, hold: bool) -> tuple[fx.GraphModule, dict[str, str]]:
+def convert(dialect: Model, limits: Limits, *, hold: bool) -> tuple[fx.GraphModule, dict[str, str]]:
     """Returns a normalised model as a module, and why nodes are refused, by our names of them.
 
     If any is, the module cannot be run as a whole.
 
     Args:
         dialect: A normalised model.
+        limits: What bodies that run again and again may cost.
         hold: Whether stored tensors that one node alone takes are held by it, and not by nodes of
             their own.
 
@@ -205,7 +213,7 @@ def convert(dialect: Model, *, hold: bool) -> tuple[fx.GraphModule, dict[str, st
     with (
         warnings.catch_warnings(),
         torch.inference_mode(False),
-        table.scope(stored, nodes, own) as here,
+        table.scope(stored, limits, nodes, own) as here,
     ):
         # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")

@@ -54,7 +54,7 @@ def inspect_model(
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
             missing, ends = unsupported(dialect), gradientless(dialect)
             instead = printable(remedy(dialect))
-            found = refusals(dialect, spec)
+            found = refusals(dialect, spec, limits)
     except OnnxattrError as error:
         problems.append(error.message)
     if missing:

@@ -75,7 +75,8 @@ def _pad(
 
 
 # Numbers that the graph stores have no type here, so all of them are taken as tensors.
-@operator("com.microsoft.Range", gradient=False)
+# Not at conversion: three numbers may make as many as they like.
+@operator("com.microsoft.Range", gradient=False, fold=False)
 def _range(
     start: torch.Tensor, limit: torch.Tensor, delta: torch.Tensor | None = None
 ) -> torch.Tensor:

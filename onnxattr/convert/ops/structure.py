@@ -13,7 +13,7 @@ from torch import nn
 from onnxattr.convert.ops.table import builder, current, known, operator
 from onnxattr.convert.ops.tensors import from_numpy
 from onnxattr.graph.load import OWN_DOMAIN
-from onnxattr.graph.walk import graphs
+from onnxattr.graph.walk import captured
 
 
 class Outputs(nn.Module):
@@ -43,17 +43,6 @@ def subgraph(graph: GraphProto) -> tuple[nn.Module, list[str]]:
     imports = [helper.make_opsetid(OWN_DOMAIN, 1)]
     module: nn.Module = onnx2torch.convert(helper.make_model(body, opset_imports=imports))
     return module, outer
-
-
-def captured(graph: GraphProto) -> list[str]:
-    """Returns the names of the outer values that `graph`, or a graph inside of it, reads."""
-    inside = {value.name for value in graph.input}
-    outer: dict[str, None] = {}
-    for node in graph.node:
-        read = [*node.input, *(name for body in graphs(node) for name in captured(body))]
-        outer.update(dict.fromkeys(name for name in read if name and name not in inside))
-        inside.update(node.output)
-    return list(outer)
 
 
 @operator("RepeatBatch")

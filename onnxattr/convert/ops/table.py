@@ -30,7 +30,8 @@ from torch import nn
 from onnxattr.convert.ops.tensors import from_numpy, to_torch
 from onnxattr.errors import SupportError
 from onnxattr.graph.load import OWN_DOMAIN
-from onnxattr.graph.outputs import label
+from onnxattr.graph.walk import label
+from onnxattr.limits import Limits
 from onnxattr.types import OnnxNode as VendorNode
 
 #: Numbers of a result that is computed at conversion, where all its inputs are stored.
@@ -150,6 +151,7 @@ class Scope:
 
     Attributes:
         arrays: What the graph stores, by value; a `Parameter` node reads it.
+        limits: What bodies that run again and again may cost.
         vendor: The vendor's nodes, by the name of ours.
         held: Values of which there is no `Parameter` node: the node that takes one holds it.
         refused: Why nodes cannot be converted, by name.
@@ -159,6 +161,7 @@ class Scope:
     """
 
     arrays: Mapping[str, Any]
+    limits: Limits
     vendor: Mapping[str, VendorNode]
     held: Collection[str] = ()
     refused: dict[str, str] = field(default_factory=dict)
@@ -172,10 +175,13 @@ _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("scope")
 
 @contextmanager
 def scope(
-    arrays: Mapping[str, Any], vendor: Mapping[str, VendorNode], held: Collection[str] = ()
+    arrays: Mapping[str, Any],
+    limits: Limits,
+    vendor: Mapping[str, VendorNode],
+    held: Collection[str] = (),
 ) -> Iterator[Scope]:
-    """Holds what the graph stores, and whose nodes are whose, for as long as it is converted."""
-    token = _SCOPE.set(Scope(arrays, vendor, held))
+    """Holds what the graph stores, and what is known of it, for as long as it is converted."""
+    token = _SCOPE.set(Scope(arrays, limits, vendor, held))
     try:
         for name in held:
             note(name, from_numpy(arrays[name]))
