@@ -205,6 +205,7 @@ def runnable(network: Network) -> Iterator[None]:
 
     Raises:
         SupportError: Torch, or a converter, raised whatever it happened to hit.
+        LimitError: A body runs more often, or makes more, than it may.
     """
     try:
         yield
@@ -215,6 +216,8 @@ def runnable(network: Network) -> Iterator[None]:
         if is_out_of_memory(error) or (isinstance(error, OnnxattrError) and error.model):
             raise
         name = network.model.name
+        if isinstance(error, LimitError):
+            raise LimitError(error.message, hint=error.hint, model=name) from error
         raise SupportError(
             f"the converted network cannot be run: {reason_of(error)}",
             hint=f"`onnxattr inspect` lists all that stops `{name}`",

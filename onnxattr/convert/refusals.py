@@ -21,7 +21,7 @@ from torch import nn
 
 from onnxattr.convert.ops import table
 from onnxattr.convert.ops.tensors import DTYPES
-from onnxattr.convert.support import grouped, has_converter
+from onnxattr.convert.support import grouped, has_converter, once
 from onnxattr.convert.torch import convert
 from onnxattr.errors import SupportError
 from onnxattr.graph.load import OWN_DOMAIN
@@ -84,7 +84,7 @@ def refusals(
         vendor = dialect.names.nodes[name]
         groups.setdefault((vendor.op_type, reason, certain), []).append(vendor.name)
     return Refusals(
-        tuple(Refused(op, why, tuple(n), sure) for (op, why, sure), n in sorted(groups.items())),
+        tuple(Refused(op, why, once(n), sure) for (op, why, sure), n in sorted(groups.items())),
         grouped(dialect, walk.unchecked),
     )
 

@@ -102,7 +102,15 @@ def grouped(dialect: Model, found: Iterable[onnx.NodeProto]) -> tuple[Unsupporte
         # Of another domain's operator the label has the domain, and no version.
         operator = node.op_type if "." in node.op_type else vendor.op_type
         groups.setdefault(operator.removeprefix("."), []).append(vendor.name)
-    return tuple(Unsupported(op, tuple(names)) for op, names in sorted(groups.items()))
+    return tuple(Unsupported(op, once(names)) for op, names in sorted(groups.items()))
+
+
+def once(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names of nodes, each once: a loop that was written out repeats those in it.
+
+    Nodes without a name may be others, and stay.
+    """
+    return tuple({name or object(): name for name in names}.values())
 
 
 def _flowing(dialect: Model) -> Collection[str]:

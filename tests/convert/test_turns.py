@@ -89,11 +89,13 @@ def test_a_scan_and_a_map_of_a_sequence_are_bounded_too(build):
         s = SplitToSequence <axis=2> (x, one)
         t = SequenceMap <body = b (float[k,l,m,n] u) => (float[k,l,m,n] v) { v = Relu(u) }> (s)
         y = ConcatFromSequence <axis=2> (t) }"""
+    # As many turns as are not written out.
+    x = torch.rand(1, 3, 80, 8)
     for text in (scan, each):
-        proto = build(text, one=np.array(1))
-        assert torch.equal(module(proto, iterations=8)(of(1)), of(1))
-        with pytest.raises(LimitError, match="7 turns"):
-            module(proto, iterations=7)(of(1))
+        proto = build(text.replace("N,3,8,8", "N,3,80,8"), one=np.array(1))
+        assert torch.equal(module(proto, iterations=80)(x), x)
+        with pytest.raises(LimitError, match="79 turns"):
+            module(proto, iterations=79)(x)
 
 
 def test_a_loop_is_refused_before_onnx_runtime_is_asked(build, probes, monkeypatch):

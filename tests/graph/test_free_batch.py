@@ -19,6 +19,7 @@ from onnxattr.graph.batch.rules import RULES
 from onnxattr.graph.load import load
 from onnxattr.graph.passes import batch
 from onnxattr.graph.passes.infer import InferShapes
+from onnxattr.limits import Limits
 
 HEAD = "(float[1,3,4] x) => (float[1,2] y) "
 WEIGHTS = {
@@ -320,7 +321,7 @@ def test_a_batch_of_one_is_the_same_bit_by_bit(build, noise, name):
             for d in (fixed, free)
         )
         assert not set(after) - {*before, "RepeatBatch", "Reshape_14"}
-        assert torch.equal(_module(fixed)(x), _module(free)(x))
+        assert torch.equal(_module(fixed, Limits())(x), _module(free, Limits())(x))
 
 
 @pytest.fixture
@@ -382,7 +383,7 @@ def test_random_graphs_are_right_or_left_alone(runtime, unconfirmed, seed):
         if dialect.proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
             freed += 1
             reference = members(runtime, proto, x)
-            ours = _module(dialect)(torch.from_numpy(x)).numpy()
+            ours = _module(dialect, Limits())(torch.from_numpy(x)).numpy()
             scale = np.abs(reference).max(initial=1e-3)
             np.testing.assert_allclose(ours / scale, reference / scale, rtol=0, atol=1e-5)
     assert freed >= 5, "few of them say little"

@@ -245,7 +245,7 @@ class Refusal(nn.Module):
 
 def refusal(node: OnnxNode) -> tuple[nn.Module, Sequence[str]]:
     """Returns what stands for a node that cannot be converted, and takes all of its inputs."""
-    return Refusal(), [name for name in node.input_values if name]
+    return Refusal(), [n for n in node.input_values if n and n not in current().held]
 
 
 class Call(nn.Module):
