@@ -308,9 +308,12 @@ def spec_lines(model: Inspection) -> dict[str, str]:
     values = {
         "layout": spec.layout,
         "size": f"{spec.height}×{spec.width}",
+        "color": text.colors(spec),
         "range": f"{spec.range[0]:g} to {spec.range[1]:g}",
         "mean": " ".join(f"{v:g}" for v in spec.mean),
         "std": " ".join(f"{v:g}" for v in spec.std),
+        "gamma": f"{spec.gamma:g}",
+        "resize": spec.resize,
     }
     lines = {part: f"{value}  ({spec.sources[part]})" for part, value in values.items()}
     lines["batch"] = str(spec.batch) if spec.batch else "free"
