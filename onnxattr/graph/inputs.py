@@ -188,10 +188,12 @@ def _layout(
     if tracked := track_layout(graph, name, shape):
         layout, rule = tracked
         return layout, f"{GRAPH}: {rule}"
-    fit = [k for k in _USUAL[len(shape)] if shape[k.index("C")] in (1, 3, 4)]
-    if len(fit) == 1:
-        axis = fit[0].index("C")
-        return fit[0], f"{GRAPH}: axis {axis} has size {shape[axis]}"
+    # An axis of three is that of colours, whatever the others are.
+    for sizes in ({3}, {1, 4}):
+        fit = [k for k in _USUAL[len(shape)] if shape[k.index("C")] in sizes]
+        if len(fit) == 1:
+            axis = fit[0].index("C")
+            return fit[0], f"{GRAPH}: axis {axis} has size {shape[axis]}"
     raise ModelInputError(
         f"the layout of its input `{short(name)}` cannot be told from the graph",
         hint="say --layout NCHW or --layout NHWC",
