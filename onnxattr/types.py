@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from onnxattr.arrays import Float32, Float64, UInt8
 
 #: Where a value came from, in falling precedence. Shown beside every value that a user may doubt.
-OPTION, GRAPH, ASSUMED = "option", "graph", "assumed"
+OPTION, SIDECAR, METADATA, GRAPH, ASSUMED = "option", "sidecar", "metadata", "graph", "assumed"
+
+#: How a square probe becomes an input that is not square. `stretch`: it is resized to the input.
+#: `crop`: it is resized to cover the input, and cut at the centre. `letterbox`: it is resized to
+#: fit into the input, with grey around it.
+RESIZE_RULES = ("stretch", "crop", "letterbox")
 
 
 @dataclass(frozen=True)
@@ -92,29 +97,60 @@ class InputSpec:
     """How a canonical probe becomes what a model's input expects.
 
     The canonical probe is RGB, float32, [0, 1], NCHW. The model is fed
-    `(probe · (high − low) + low − mean) / std`, in its own layout.
+    `(probe^gamma · (high − low) + low − mean) / std`, in its own colour order and layout.
 
     Attributes:
         input: Name of the model's input.
-        layout: `NCHW` or `NHWC`.
+        layout: What each axis is, `N`, `C`, `H` or `W`: `NCHW`, `NHWC`, `HWC`, `NHW`, …. Without
+            `N` the model takes one image at a time, without `C` a grey one.
         height: Pixels.
         width: Pixels.
+        channels: 1 (grey, Rec. 601), 3, or 4, of which the last is opacity, always 1.
+        color: `RGB` or `BGR`: the order of the channels.
         range: `(low, high)` that black and white become.
         mean: Subtracted after the range, one value a channel (RGB) or one for all.
         std: Divided by after the mean, one value a channel (RGB) or one for all.
+        gamma: Exponent of the probe's values: 1 for a model that takes pixels as files have them,
+            2.2 for one that takes linear light.
+        resize: How a square probe becomes an input that is not square; one of `RESIZE_RULES`.
+        dtype: Type of the input, as NumPy names it. Integers are rounded to, with the gradient of
+            the identity.
         batch: The batch size that the graph fixes, or None where it is free.
-        sources: For each of `layout`, `size`, `range`, `mean`, `std`: what decided it.
+        sources: For each of `PARTS`: what decided it.
     """
 
     input: str
     layout: str
     height: int
     width: int
+    channels: int = 3
+    color: str = "RGB"
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    gamma: float = 1.0
+    resize: str = "stretch"
+    dtype: str = "float32"
     batch: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The input's shape in its own layout; None where the batch is free."""
+        sizes = {"N": self.batch, "C": self.channels, "H": self.height, "W": self.width}
+        return tuple(sizes[axis] for axis in self.layout)
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """Height and width, in pixels, of a whole probe at the model's scale, and of its map."""
+        if self.resize == "stretch":
+            return self.height, self.width
+        side = (max if self.resize == "crop" else min)(self.height, self.width)
+        return side, side
+
+
+#: The parts of an `InputSpec` that are stated, inferred or assumed.
+PARTS = ("layout", "size", "color", "range", "mean", "std", "gamma", "resize")
 
 
 @dataclass(frozen=True)
@@ -332,6 +368,25 @@ class Target:
     sources: tuple[Source, ...]
 
 
+@dataclass(frozen=True)
+class Assumption:
+    """What becomes of a ranking if something that was assumed of a model is otherwise.
+
+    Attributes:
+        model: Its name.
+        part: What was assumed, such as `range`.
+        value: What it was taken to be instead.
+        changes: In words, targets whose closest source is another then; none if all stay.
+        failure: Why the model cannot be used that way, or an empty string.
+    """
+
+    model: str
+    part: str
+    value: str
+    changes: tuple[str, ...]
+    failure: str
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """The outcome of `rank`.
@@ -348,6 +403,7 @@ class Ranking:
             where there are any.
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
+        assumptions: What was found when assumptions were checked; empty where they were not.
     """
 
     targets: tuple[Target, ...]
@@ -360,6 +416,7 @@ class Ranking:
     unfinished: tuple[str, ...]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+    assumptions: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -55,18 +55,19 @@ def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck
 
     Returns:
         None for a model in half precision, whose rounding hides all differences, and for a
-        quantised one, whose values go in steps: its gradient is by definition not theirs.
+        quantised one or one that takes integers, whose values go in steps: its gradient is by
+        definition not theirs.
 
     Raises:
         ParityError: The error is larger than the tolerance: operators of the model have gradients
             that are not those of their values.
         SupportError: ONNX Runtime fails.
     """
-    if gate.dtype == torch.float16 or gate.quantised:
+    if gate.dtype == torch.float16 or not gate.dtype.is_floating_point or gate.quantised:
         return None
     spec = network.spec
     count = min(PROBES, len(images), spec.batch or PROBES)
-    x = resize(torch.from_numpy(images[:count].copy()), spec.height, spec.width)
+    x = resize(torch.from_numpy(images[:count].copy()), *spec.map_shape)
     batch = wrap(x, spec.batch) if spec.batch else x
     gradient = canonical_gradient(network, batch.to(network.device))[:count].double().cpu()
     lengths = gradient.flatten(1).norm(dim=1)

@@ -59,7 +59,7 @@ class Engine:
             DeviceError: Memory runs out at a batch of one.
         """
         network = self._network
-        values = np.empty((len(images), network.spec.height, network.spec.width), np.float32)
+        values = np.empty((len(images), *network.spec.map_shape), np.float32)
         done = 0
         # Whatever mode the caller is in, a gradient is wanted.
         with deterministic(), torch.inference_mode(False), torch.enable_grad():
@@ -88,7 +88,7 @@ class Engine:
         """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""
         spec = self._network.spec
         pixels = torch.from_numpy(images.copy()).to(self._network.device)
-        x = resize(pixels, spec.height, spec.width)
+        x = resize(pixels, *spec.map_shape)
         size = spec.batch or size
         return wrap(x, size) if size else x
 

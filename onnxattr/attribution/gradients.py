@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from onnxattr.convert.feed import Feed
-from onnxattr.convert.torch import input_dtype
 from onnxattr.errors import SupportError
 from onnxattr.types import Network
 
@@ -103,4 +102,4 @@ def dependence(network: Network, probes: torch.Tensor) -> float:
 
 
 def _feed(network: Network) -> Feed:
-    return Feed(network.spec, input_dtype(network.model)).to(network.device)
+    return Feed(network.spec).to(network.device)

@@ -1,17 +1,19 @@
 """`onnxattr compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.input import input_of, with_input
 from onnxattr.cli.limits import limits_of, with_limits
 
 
 @with_limits
+@with_input
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A model file.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
@@ -26,11 +28,6 @@ def compare(
     batch_size: options.BatchSize = None,
     store: options.Store = None,
     no_store: options.NoStore = False,
-    layout: options.Layout = None,
-    size: options.Size = None,
-    value_range: options.Range = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
     form: options.OutputFormat = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
@@ -39,6 +36,7 @@ def compare(
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
     *,
+    inputs: dict[str, Any],
     limits: dict[str, str],
 ) -> None:
     """Compare two models: similarity, interval, and where they agree and differ most.
@@ -53,7 +51,7 @@ def compare(
         settings = pipeline.Options(
             method=method,
             at=at,
-            input=options.input_options(layout, size, value_range, mean, std),
+            input=input_of(inputs),
             device=device,
             workers=workers,
             batch_size=batch_size,

@@ -1,28 +1,28 @@
 """`onnxattr inspect`."""
 
+from typing import Any
+
 import typer
 
 from onnxattr.cli import options
 from onnxattr.cli.console import check_output, tell, write
 from onnxattr.cli.guard import INCOMPLETE, NOTHING, guard
+from onnxattr.cli.input import input_of, with_input
 from onnxattr.cli.limits import limits_of, with_limits
 
 
 @with_limits
+@with_input
 def inspect(
     models: options.Models,
     at: options.At = "feature",
-    layout: options.Layout = None,
-    size: options.Size = None,
-    value_range: options.Range = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
     check_gradient: options.CheckGradient = False,
     form: options.OutputFormat = None,
     output: options.Output = None,
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
     *,
+    inputs: dict[str, Any],
     limits: dict[str, str],
 ) -> None:
     """Show what models are, what would be attributed, and what stops them from being ranked.
@@ -36,11 +36,10 @@ def inspect(
 
         chosen = options.choose_format(form, output)
         check_output(output)
-        given = options.input_options(layout, size, value_range, mean, std)
         result = pipeline.inspect(
             models,
             at=at,
-            input=given,
+            input=input_of(inputs),
             limits=limits_of(limits),
             check_gradient=check_gradient,
             stop=interruption.event,

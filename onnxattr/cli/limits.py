@@ -1,14 +1,13 @@
 """The options that bound what a model may cost: one for each field of `Limits`."""
 
 import dataclasses
-import functools
-import inspect
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from onnxattr.cli.signature import grouped
 from onnxattr.errors import UsageError
 from onnxattr.limits import Limits
 
@@ -97,36 +96,17 @@ _OPTIONS |= {
 
 
 def with_limits(command: Callable[..., None]) -> Callable[..., None]:
-    """Returns `command` with an option for each limit in the place of its parameter `limits`.
-
-    Typer reads options from a signature, so the signature is what changes.
-    """
-    signature = inspect.signature(command)
-    options = [
-        inspect.Parameter(
-            f"max_{field}",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                str | None,
-                typer.Option(
-                    flag, metavar=metavar, help=text, show_default=False, rich_help_panel="Limits"
-                ),
-            ],
-        )
+    """Returns `command` with an option for each limit in the place of its parameter `limits`."""
+    options = {
+        field: Annotated[
+            str | None,
+            typer.Option(
+                flag, metavar=metavar, help=text, show_default=False, rich_help_panel="Limits"
+            ),
+        ]
         for field, (flag, metavar, text, _) in _OPTIONS.items()
-    ]
-
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
-        values = {field: given.pop(f"max_{field}") for field in _OPTIONS}
-        command(**given, limits={k: v for k, v in values.items() if v is not None})
-
-    kept = [p for name, p in signature.parameters.items() if name != "limits"]
-    kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
-    wrapped.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in (*kept, *options)}
-    return wrapped
+    }
+    return grouped(command, "limits", options)
 
 
 def limits_of(given: dict[str, str]) -> Limits:

@@ -1,8 +1,7 @@
 """The options that commands share, each defined once, and what turns them into library options."""
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,10 +9,7 @@ from onnxattr.cli.console import Format
 from onnxattr.errors import UsageError
 from onnxattr.registry import closest
 
-if TYPE_CHECKING:
-    from onnxattr.graph.options import InputOptions
-
-_PROBING, _INPUT, _OUTPUT = "Maps and probes", "Model input", "Output"
+_PROBING, _OUTPUT = "Maps and probes", "Output"
 
 Models = Annotated[
     list[str],
@@ -60,6 +56,14 @@ Paper = Annotated[
         rich_help_panel=_PROBING,
     ),
 ]
+CheckAssumptions = Annotated[
+    bool,
+    typer.Option(
+        "--check-assumptions",
+        help="Try models whose range is assumed in others: would the ranking change?",
+        rich_help_panel=_PROBING,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap intervals.", rich_help_panel=_PROBING)]
 Device = Annotated[
     str,
@@ -103,44 +107,6 @@ BatchSize = Annotated[
         metavar="N",
         show_default=False,
         rich_help_panel=_PROBING,
-    ),
-]
-Layout = Annotated[
-    str | None,
-    typer.Option(help="NCHW or NHWC; by default from the graph.", rich_help_panel=_INPUT),
-]
-Size = Annotated[
-    str | None,
-    typer.Option(
-        help="Pixels, for inputs that leave them free: N or HEIGHTxWIDTH.",
-        metavar="N|HxW",
-        rich_help_panel=_INPUT,
-    ),
-]
-Range = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        "--range",
-        help="What black and white become (default: 0 1).",
-        metavar="LOW HIGH",
-        show_default=False,
-        rich_help_panel=_INPUT,
-    ),
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        help="Subtracted after the range; one value or R,G,B.",
-        metavar="V|R,G,B",
-        rich_help_panel=_INPUT,
-    ),
-]
-Std = Annotated[
-    str | None,
-    typer.Option(
-        help="Divided by after the mean; one value or R,G,B.",
-        metavar="V|R,G,B",
-        rich_help_panel=_INPUT,
     ),
 ]
 OutputFormat = Annotated[
@@ -226,59 +192,3 @@ def choose_format(form: str | None, output: Path | None) -> Format:
             raise UsageError(f"there is no format `{form}`", hint=closest(form, Format))
         return Format(form.lower())
     return _BY_SUFFIX.get(output.suffix.lower(), Format.table) if output else Format.table
-
-
-def parse_values(option: str, value: str | None) -> tuple[float, ...] | None:
-    """Returns the numbers in `0.485,0.456,0.406`.
-
-    Raises:
-        UsageError: `value` is no list of numbers.
-    """
-    if value is None:
-        return None
-    try:
-        return tuple(float(v) for v in re.split(r"[,\s]+", value.strip()))
-    except ValueError:
-        raise UsageError(
-            f"{option} takes a number or three, not `{value}`",
-            hint=f"for instance {option} 0.485,0.456,0.406",
-        ) from None
-
-
-def parse_size(value: str | None) -> tuple[int, int] | None:
-    """Returns (height, width) of `224` or `240x320`.
-
-    Raises:
-        UsageError: `value` is neither.
-    """
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", value.strip())
-    if match is None:
-        raise UsageError(
-            f"--size takes N or HEIGHTxWIDTH, not `{value}`", hint="for instance --size 224"
-        )
-    return int(match[1]), int(match[2] or match[1])
-
-
-def input_options(
-    layout: str | None,
-    size: str | None,
-    value_range: tuple[float, float] | None,
-    mean: str | None,
-    std: str | None,
-) -> "InputOptions":
-    """Returns what the user says of the models' inputs.
-
-    Raises:
-        UsageError: A value cannot be understood.
-    """
-    from onnxattr.graph.options import InputOptions
-
-    return InputOptions(
-        layout=layout.upper() if layout else None,
-        size=parse_size(size),
-        range=value_range,
-        mean=parse_values("--mean", mean),
-        std=parse_values("--std", std),
-    )

@@ -1,14 +1,18 @@
 """`onnxattr rank`."""
 
+from typing import Any
+
 import typer
 
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.input import input_of, with_input
 from onnxattr.cli.limits import limits_of, with_limits
 
 
 @with_limits
+@with_input
 def rank(
     models: options.Models,
     target: options.Target = None,
@@ -18,16 +22,12 @@ def rank(
     at: options.At = "feature",
     paper: options.Paper = False,
     seed: options.Seed = 0,
+    check_assumptions: options.CheckAssumptions = False,
     device: options.Device = "auto",
     workers: options.Workers = 1,
     batch_size: options.BatchSize = None,
     store: options.Store = None,
     no_store: options.NoStore = False,
-    layout: options.Layout = None,
-    size: options.Size = None,
-    value_range: options.Range = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
     form: options.OutputFormat = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
@@ -36,6 +36,7 @@ def rank(
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
     *,
+    inputs: dict[str, Any],
     limits: dict[str, str],
 ) -> None:
     """Rank models by how alike their attribution maps are.
@@ -54,13 +55,14 @@ def rank(
         settings = pipeline.Options(
             method=method,
             at=at,
-            input=options.input_options(layout, size, value_range, mean, std),
+            input=input_of(inputs),
             device=device,
             workers=workers,
             batch_size=batch_size,
             limit=limit,
             paper=paper,
             seed=seed,
+            check_assumptions=check_assumptions,
             limits=limits_of(limits),
             store=None if no_store else store or "default",
         )

@@ -13,7 +13,7 @@ from torch import fx
 from onnxattr.arrays import Float32, UInt8
 from onnxattr.convert.feed import Feed, resize
 from onnxattr.convert.ops.table import reason_of
-from onnxattr.convert.torch import input_dtype, module_name
+from onnxattr.convert.torch import module_name
 from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
 from onnxattr.graph.passes.quantised import ROUNDING
 from onnxattr.graph.walk import label, nodes
@@ -57,7 +57,7 @@ class Gate:
 
     def __init__(self, network: Network, threads: int = 0) -> None:
         self._network = network
-        self._feed = Feed(network.spec, input_dtype(network.model))
+        self._feed = Feed(network.spec)
         self._session = Session(network.model, [network.representation.value], threads)
         self._tried = False
         # Of a Loop that computes how often it runs ours ends at a bound; ONNX Runtime knows none.
@@ -69,7 +69,7 @@ class Gate:
         # What only the file holds does not count, nor weights that were rounded before: whoever
         # writes a model must not get off lightly by an operator that computes nothing.
         self.quantised = any(node.op_type in ROUNDING for node in network.operators.values())
-        self.tolerance = max(TOLERANCE[self.dtype], QUANTISED if self.quantised else 0.0)
+        self.tolerance = max(TOLERANCE.get(self.dtype, 1e-4), QUANTISED if self.quantised else 0.0)
 
     def run(self, probes: torch.Tensor) -> Float32:
         """Returns the representation under ONNX Runtime.
@@ -82,10 +82,9 @@ class Gate:
             SupportError: ONNX Runtime fails on them.
             LimitError: A Loop takes more turns than are allowed.
         """
-        x = self._feed(probes)
         if self._ahead:
-            _forward(self._network, x)
-        (units,) = self._session.run(self._network.spec.input, x.numpy())
+            _forward(self._network, self._feed(probes))
+        (units,) = self._session.run(self._network.spec.input, self._feed.array(probes))
         return units
 
     def check(self, images: UInt8) -> float:
@@ -111,7 +110,7 @@ class Gate:
         error = 0.0
         for start in range(0, len(images), batch):
             part = torch.from_numpy(images[start : start + batch].copy())
-            x = resize(part, spec.height, spec.width)
+            x = resize(part, *spec.map_shape)
             x = wrap(x, batch) if spec.batch else x
             reference = self.run(x)
             if reference.dtype.kind not in "fiub":
@@ -149,7 +148,7 @@ class Gate:
     def _check_noise(self) -> None:
         spec = self._network.spec
         generator = torch.Generator().manual_seed(0)
-        x = torch.rand(spec.batch or 1, 3, spec.height, spec.width, generator=generator)
+        x = torch.rand(spec.batch or 1, 3, *spec.map_shape, generator=generator)
         reference = self.run(x)
         # What noise overflows need not trouble photos.
         if np.isfinite(reference).all():
@@ -186,7 +185,7 @@ class Gate:
         return ParityError(message, hint=hint, model=self._network.model.name)
 
     def _mismatch(self, x: torch.Tensor, what: str) -> ParityError:
-        where = first_divergence(self._network, self._feed(x), self.tolerance)
+        where = first_divergence(self._network, x, self.tolerance)
         return self._refuse(
             f"the converted network and ONNX Runtime disagree: {what}; {where}",
             "its maps would be wrong, so it is left out",
@@ -309,14 +308,15 @@ class Session:
         return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
 
 
-def first_divergence(network: Network, x: torch.Tensor, tolerance: float) -> str:
+def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -> str:
     """Returns in words the first node, in the graph's order, whose output is not ONNX Runtime's."""
     names, graph = network.dialect.names, network.dialect.proto.graph
     kept = {value for node in network.model.proto.graph.node for value in node.output}
     made = [n for n in graph.node if len(n.output) == 1 and names.values.get(n.output[0]) in kept]
     session = Session(network.model, [names.values[n.output[0]] for n in made])
-    references = session.run(network.spec.input, x.numpy())
-    ours = _Recorder(network.module).record(x.to(network.device))
+    feed = Feed(network.spec)
+    references = session.run(network.spec.input, feed.array(probes))
+    ours = _Recorder(network.module).record(feed(probes).to(network.device))
     for node, reference in zip(made, references, strict=True):
         value = ours.get(module_name(node))
         if value is None or not np.issubdtype(reference.dtype, np.floating):

@@ -7,7 +7,6 @@ from pathlib import Path
 import onnx
 import onnx2torch
 import torch
-from onnx import helper
 from torch import fx, nn
 
 from onnxattr.convert import garbage
@@ -16,7 +15,7 @@ from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
-from onnxattr.graph.inputs import graph_inputs, image_input
+from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
@@ -154,14 +153,6 @@ def module_name(node: onnx.NodeProto) -> str:
 
 def _submodule(module: nn.Module, node: onnx.NodeProto) -> nn.Module | None:
     return getattr(module, module_name(node), None)
-
-
-def input_dtype(model: Model) -> torch.dtype:
-    """Returns the torch type of the model's only input."""
-    value = graph_inputs(model.proto.graph)[0]
-    numpy_type = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    dtype: torch.dtype = getattr(torch, numpy_type.name)
-    return dtype
 
 
 def _dialect(

@@ -100,8 +100,7 @@ def _frozen(proto: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
             del graph.value_info[:]
             for value in graph.output:
                 value.ClearField("type")
-    channels, size = [3], [spec.height, spec.width]
-    shape = [spec.batch or 1, *(channels + size if spec.layout == "NCHW" else size + channels)]
+    shape = [size or 1 for size in spec.shape]
     for value in bare.graph.input:
         if value.name == spec.input:
             dims = value.type.tensor_type.shape.dim

@@ -1,94 +1,127 @@
-"""Which input takes the image, and how it wants it: layout by axis tracking, sizes by shape."""
+"""Which input takes the image, and how it wants it: as is said, as the graph shows, or by habit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
 
 from onnxattr.errors import ModelInputError
+from onnxattr.graph.layout import track_layout
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
+from onnxattr.graph.range import shown_range
+from onnxattr.graph.stated import Stated, stated
 from onnxattr.graph.walk import short
-from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
+from onnxattr.types import ASSUMED, GRAPH, InputSpec, Model
 
 #: Height and width where the graph leaves them free and nobody says: the field's habit.
 FREE_SIZE = 224
 
-_IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
+_IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.UINT8}
 
-#: Operators that leave the meaning of every axis as it is.
-_KEEP_AXES = {
-    "Add", "BatchNormalization", "Cast", "Clip", "DequantizeLinear", "Div", "Dropout",
-    "DynamicQuantizeLinear", "Identity", "Mul", "Neg", "Pad", "Pow", "QuantizeLinear", "Relu",
-    "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "Tanh", "Upsample",
-}  # fmt: skip
-
-#: Operators that read axis 1 as channels, by definition of ONNX.
-_CHANNELS_FIRST = {
-    "AveragePool", "BatchNormalization", "Conv", "ConvInteger", "ConvTranspose", "DepthToSpace",
-    "GlobalAveragePool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
-    "MaxPool", "QLinearConv", "SpaceToDepth",
-}  # fmt: skip
-
+#: Channels that a probe can be made to have: grey, colours, colours and opacity.
+_CHANNELS = (1, 3, 4)
 
 #: Operators that quantise by the range of all that they are given, the whole batch.
 _BY_BATCH = {"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"}
+
+#: What a part is where nobody says and nothing shows it. That colours come in another order, or in
+#: another range, is common, and such a mistake costs all; the others are what nearly all models do.
+_DEFAULTS = {
+    "color": ("RGB", ASSUMED),
+    "range": ((0.0, 1.0), ASSUMED),
+    "mean": ((0.0,), ASSUMED),
+    "std": ((1.0,), ASSUMED),
+    "gamma": (1.0, "default"),
+    "resize": ("stretch", "default"),
+}
 
 
 def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     """Returns how a canonical RGB probe is fed to `model`, and what decided each part.
 
+    What the user says goes before what is written beside or in the file, and that before what the
+    graph shows.
+
     Raises:
-        ModelInputError: The model has no single input that takes an RGB image.
+        ModelInputError: The model has no single input that takes an image, or what is said of it
+            contradicts its shape.
+        UsageError: What is written beside or in the file makes no sense.
     """
-    options = options or InputOptions()
+    said = stated(model, options)
     graph = model.proto.graph
     value = _only_input(model)
     shape = _shape(value)
-    layout, layout_source = _layout(graph, value.name, shape, options, model.name)
-    channels, height, width = (shape[i] for i in ((1, 2, 3) if layout == "NCHW" else (3, 1, 2)))
-    if channels not in (3, None):
+    layout, layout_source = _layout(graph, value.name, shape, said, model.name)
+    sizes = dict(zip(layout, shape, strict=True))
+    text = f"its input `{short(value.name)}` {describe(value)}"
+    channels = sizes.get("C", 1) or 3
+    if channels not in _CHANNELS:
         raise ModelInputError(
-            f"its input `{value.name}` {describe(value)} does not take the 3 channels of a probe "
-            f"(layout {layout})",
+            f"{text} has {channels} channels (layout {layout}), and an image has 1, 3 or 4",
+            hint="say another --layout",
             model=model.name,
         )
+    height, width = sizes["H"], sizes["W"]
     if max(height or 1, width or 1) > MAX_SIZE:
+        raise ModelInputError(f"{text} is larger than {MAX_SIZE} pixels a side", model=model.name)
+    batch = sizes["N"] if "N" in layout else 1
+    if (batch or 1) > MAX_BATCH:
         raise ModelInputError(
-            f"its input `{value.name}` {describe(value)} is larger than {MAX_SIZE} pixels a side",
-            model=model.name,
-        )
-    if (shape[0] or 1) > MAX_BATCH:
-        raise ModelInputError(
-            f"its input `{value.name}` {describe(value)} fixes a batch of more than {MAX_BATCH}",
+            f"{text} fixes a batch of more than {MAX_BATCH}",
             hint="export it with a free batch, or a batch of one",
             model=model.name,
         )
-    free = options.size or (FREE_SIZE, FREE_SIZE)
-    size_source = (
-        GRAPH if height and width else OPTION if options.size else f"{ASSUMED}: the graph is free"
+    parts, sources = _parts(said, channels, value, graph, model.name)
+    size = said("size")
+    free_height, free_width = size[0] if size else (FREE_SIZE, FREE_SIZE)
+    sources["size"] = (
+        GRAPH if height and width else size[1] if size else f"{ASSUMED}: the graph is free"
     )
-    given: dict[str, tuple[float, ...]] = {}
-    sources: dict[str, str] = {"layout": layout_source, "size": size_source}
-    for key, default in (("range", (0.0, 1.0)), ("mean", (0.0,)), ("std", (1.0,))):
-        option = getattr(options, key)
-        given[key] = default if option is None else tuple(float(x) for x in option)
-        sources[key] = ASSUMED if option is None else OPTION
-    if options.range or options.mean or options.std:
-        # Whoever states one part of the preprocessing has stated it whole.
-        sources.update(dict.fromkeys(("range", "mean", "std"), OPTION))
-    low, high = given["range"]
     return InputSpec(
         input=value.name,
         layout=layout,
-        height=height or free[0],
-        width=width or free[1],
-        range=(low, high),
-        mean=given["mean"],
-        std=given["std"],
+        height=height or free_height,
+        width=width or free_width,
+        channels=channels,
+        dtype=helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
         # Scales that are found anew for every batch make its members depend on each other.
-        batch=shape[0] or (1 if any(n.op_type in _BY_BATCH for n in graph.node) else None),
-        sources=sources,
+        batch=batch or (1 if any(n.op_type in _BY_BATCH for n in graph.node) else None),
+        sources={"layout": layout_source, **sources},
+        **parts,
     )
+
+
+def _parts(
+    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto, model: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns colours and range, and what decided each."""
+    parts: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    defaults: dict[str, tuple[Any, str]] = dict(_DEFAULTS)
+    if value.type.tensor_type.elem_type == TensorProto.UINT8:
+        defaults["range"] = ((0.0, 255.0), f"{GRAPH}: the input takes uint8")
+        defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+    elif shown := shown_range(graph, value.name):
+        defaults["range"] = (shown.range, f"{GRAPH}: {shown.rule}")
+        defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+        if shown.color:
+            defaults["color"] = (shown.color, f"{GRAPH}: {shown.rule}")
+    for part, (default, source) in defaults.items():
+        parts[part], sources[part] = said(part) or (default, source)
+    # Whoever states one part of the arithmetic has stated it whole.
+    if who := said.says_any("range", "mean", "std"):
+        for part in ("range", "mean", "std"):
+            sources[part] = sources[part] if said(part) else who
+    if channels == 1:
+        sources["color"] = f"{GRAPH}: one channel, grey"
+        if len(parts["mean"]) == 3 or len(parts["std"]) == 3:
+            raise ModelInputError(
+                "a mean or a std of three values was given for an input of one channel",
+                hint="give one value",
+                model=model,
+            )
+    return parts, sources
 
 
 def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -125,11 +158,13 @@ def _only_input(model: Model) -> onnx.ValueInfoProto:
     images = [
         v
         for v in values
-        if v.type.tensor_type.elem_type in _IMAGE_TYPES and len(v.type.tensor_type.shape.dim) == 4
+        if v.type.tensor_type.elem_type in _IMAGE_TYPES
+        and len(v.type.tensor_type.shape.dim) in (3, 4)
     ]
     if not images:
         raise ModelInputError(
-            f"no input takes an image, a float tensor with four axes; its inputs: {listing}",
+            "no input takes an image, a tensor of three or four axes of floating point or of "
+            f"uint8; its inputs: {listing}",
             model=model.name,
         )
     if len(values) > 1:
@@ -146,59 +181,31 @@ def _shape(value: onnx.ValueInfoProto) -> list[int | None]:
 
 
 def _layout(
-    graph: onnx.GraphProto,
-    name: str,
-    shape: Sequence[int | None],
-    options: InputOptions,
-    model: str,
+    graph: onnx.GraphProto, name: str, shape: Sequence[int | None], said: Stated, model: str
 ) -> tuple[str, str]:
-    if options.layout:
-        return options.layout, OPTION
-    tracked = _track_channels(graph, name)
-    if tracked is not None:
-        axis, reader = tracked
-        if axis in (1, 3):
-            layout = "NCHW" if axis == 1 else "NHWC"
-            return layout, f"{GRAPH}: the first {reader} reads axis {axis} as channels"
-    if (shape[1] == 3) != (shape[3] == 3):
-        axis = 1 if shape[1] == 3 else 3
-        return ("NCHW" if axis == 1 else "NHWC"), f"{GRAPH}: axis {axis} has size 3"
+    if given := said("layout"):
+        layout, who = given
+        if len(layout) != len(shape):
+            raise ModelInputError(
+                f"the layout {layout} ({who}) has {len(layout)} axes, and the input {len(shape)}",
+                model=model,
+            )
+        return layout, who
+    if tracked := track_layout(graph, name, shape):
+        layout, rule = tracked
+        return layout, f"{GRAPH}: {rule}"
+    # An axis of three is that of colours, whatever the others are.
+    for sizes in ({3}, {1, 4}):
+        fit = [k for k in _USUAL[len(shape)] if shape[k.index("C")] in sizes]
+        if len(fit) == 1:
+            axis = fit[0].index("C")
+            return fit[0], f"{GRAPH}: axis {axis} has size {shape[axis]}"
     raise ModelInputError(
-        f"the layout of its input `{name}` cannot be told from the graph",
+        f"the layout of its input `{short(name)}` cannot be told from the graph",
         hint="say --layout NCHW or --layout NHWC",
         model=model,
     )
 
 
-def _track_channels(graph: onnx.GraphProto, name: str) -> tuple[int, str] | None:
-    """Follows the input forward to the first operator whose channel axis ONNX defines.
-
-    Returns the input's axis that is read as channels and the operator's type, or None.
-    """
-    consumers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for value in node.input:
-            consumers.setdefault(value, []).append(node)
-    queue: list[tuple[str, tuple[int, ...]]] = [(name, (0, 1, 2, 3))]
-    seen = {name}
-    while queue:
-        value, axes = queue.pop(0)
-        for node in consumers.get(value, []):
-            if node.op_type in _CHANNELS_FIRST and node.input[0] == value:
-                return axes[1], node.op_type
-            after = _axes_after(node, axes)
-            if after is None or not node.output or node.output[0] in seen:
-                continue
-            seen.add(node.output[0])
-            queue.append((node.output[0], after))
-    return None
-
-
-def _axes_after(node: onnx.NodeProto, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-    if node.op_type == "Transpose":
-        attributes: Mapping[str, list[int]] = {a.name: list(a.ints) for a in node.attribute}
-        perm = attributes.get("perm") or list(range(len(axes)))[::-1]
-        if sorted(perm) != list(range(len(axes))):
-            return None
-        return tuple(axes[p] for p in perm)
-    return axes if node.op_type in _KEEP_AXES else None
+#: Layouts that are told by the size of the axis of channels.
+_USUAL = {3: ("CHW", "HWC"), 4: ("NCHW", "NHWC")}

@@ -96,9 +96,7 @@ def _fusions() -> list[ir.passes.PassBase]:
 
 def shape(spec: InputSpec) -> list[int | str]:
     """Returns the input's shape in the layout of `spec`; a free batch is named."""
-    batch: int | str = spec.batch or "batch"
-    size: list[int | str] = [spec.height, spec.width]
-    return [batch, 3, *size] if spec.layout == "NCHW" else [batch, *size, 3]
+    return ["batch" if size is None else size for size in spec.shape]
 
 
 def _forget(model: ir.Model) -> ir.Model:

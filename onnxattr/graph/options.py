@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from onnxattr.errors import UsageError
 from onnxattr.registry import closest
+from onnxattr.types import RESIZE_RULES
 
 #: Height and width that a model or an option may ask for: more would fill all memory.
 MAX_SIZE = 8192
@@ -14,29 +15,52 @@ MAX_SIZE = 8192
 MAX_BATCH = 65536
 
 
+#: What a layout may be made of: rows and columns always, a batch and channels perhaps.
+AXES = "NCHW"
+
+COLORS = ("RGB", "BGR")
+
+
 @dataclass(frozen=True)
 class InputOptions:
-    """What the user says of a model's input; None leaves it to the graph and the defaults.
+    """What somebody says of a model's input; None leaves it to the graph and the defaults.
 
     Attributes:
-        layout: `NCHW` or `NHWC`.
+        layout: What each axis is: `NCHW`, `NHWC`, `HWC`, ….
         size: (height, width) in pixels, for inputs that leave them free.
+        color: `RGB` or `BGR`.
         range: What black and white become.
         mean: One value or three (RGB), in units of `range`.
         std: One value or three (RGB), in units of `range`.
+        gamma: Exponent of the probe's values, above zero.
+        resize: `stretch`, `crop` or `letterbox`.
+
+    Raises:
+        UsageError: A value is not one of these.
     """
 
     layout: str | None = None
     size: tuple[int, int] | None = None
+    color: str | None = None
     range: tuple[float, float] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    gamma: float | None = None
+    resize: str | None = None
 
     def __post_init__(self) -> None:
-        if self.layout is not None and self.layout not in ("NCHW", "NHWC"):
+        if self.layout is not None and not _is_layout(self.layout):
+            hint = closest(self.layout, ("NCHW", "NHWC"))
             raise UsageError(
-                f"there is no layout `{self.layout}`", hint=closest(self.layout, ("NCHW", "NHWC"))
+                f"there is no layout `{self.layout}`",
+                hint=f"{hint}; each of N, C, H and W at most once, H and W always",
             )
+        for key, value, known in (
+            ("color order", self.color, COLORS),
+            ("resize rule", self.resize, RESIZE_RULES),
+        ):
+            if value is not None and value not in known:
+                raise UsageError(f"there is no {key} `{value}`", hint=closest(value, known))
         if self.size is not None and not (
             len(self.size) == 2 and all(1 <= s <= MAX_SIZE for s in self.size)
         ):
@@ -54,6 +78,12 @@ class InputOptions:
                 raise UsageError(f"the {key} takes one value or three, not {len(values)}")
         if self.std is not None and min(self.std) <= 0:
             raise UsageError(f"the std `{_listed(self.std)}` is not positive")
+        if self.gamma is not None and not (self.gamma > 0 and math.isfinite(self.gamma)):
+            raise UsageError(f"the gamma `{self.gamma:g}` is not a positive number")
+
+
+def _is_layout(layout: str) -> bool:
+    return set("HW") <= set(layout) <= set(AXES) and len(set(layout)) == len(layout)
 
 
 def _listed(values: Sequence[float]) -> str:

@@ -1,5 +1,6 @@
 """The parent's side of a model: asks a worker for what the store lacks, and keeps what comes."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -159,7 +160,7 @@ class Examiner:
         found = expect(channel, Described, name)
         digest = hash_source(source, options.limits)
         require_sense(found, digest, name)
-        shape = (len(self._hashes), found.spec.height, found.spec.width)
+        shape = (len(self._hashes), *found.spec.map_shape)
         if 4 * int(np.prod(shape, dtype=object)) > self._share:
             raise LimitError(
                 f"its {shape[0]} maps of {shape[1]}×{shape[2]} would take more than "
@@ -208,8 +209,9 @@ class Examiner:
             "model": found.sha256,
             "file": digest,
             "spec": {
-                field: getattr(spec, field)
-                for field in ("input", "layout", "height", "width", "range", "mean", "std", "batch")
+                field.name: getattr(spec, field.name)
+                for field in dataclasses.fields(spec)
+                if field.name != "sources"
             },
             "tensor": found.representation.value,
             "method": options.method,

@@ -11,6 +11,7 @@ from onnxattr.errors import WorkerError
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Described, Source
+from onnxattr.types import RESIZE_RULES
 
 #: Bytes that are read at a time.
 _PIECE = 2**20
@@ -52,7 +53,10 @@ def require_sense(found: Described, digest: str, name: str) -> None:
         1 <= spec.height <= MAX_SIZE
         and 1 <= spec.width <= MAX_SIZE
         and (spec.batch is None or 1 <= spec.batch <= MAX_BATCH)
-        and all(map(math.isfinite, (*spec.range, *spec.mean, *spec.std)))
+        and all(map(math.isfinite, (*spec.range, *spec.mean, *spec.std, spec.gamma)))
+        and set("HW") <= set(spec.layout) <= set("NCHW")
+        and len(set(spec.layout)) == len(spec.layout)
+        and spec.resize in RESIZE_RULES
         and len(found.sha256) == len(digest)
         and (found.external or found.sha256 == digest)
     )

@@ -140,7 +140,7 @@ def _footer(result: Ranking | Comparison) -> str:
     count = settings["probes"]["count"]
     number = "1 probe" if count == 1 else f"{count} probes"
     shared = "; = shares a rank" if isinstance(result, Ranking) else ""
-    doubtful = sum(bool(text.assumptions(m.spec)) for m in result.models)
+    doubtful = sum("range" in text.assumptions(m.spec) for m in result.models)
     everyone = "all models" if doubtful == len(result.models) else f"{doubtful} models"
     starred = isinstance(result, Comparison) or settings["target"] is None
     what = "* is" if starred else "the input range is"
@@ -321,9 +321,12 @@ def spec_lines(model: Inspection) -> dict[str, str]:
     values = {
         "layout": spec.layout,
         "size": f"{spec.height}×{spec.width}",
+        "color": text.colors(spec),
         "range": f"{spec.range[0]:g} to {spec.range[1]:g}",
         "mean": " ".join(f"{v:g}" for v in spec.mean),
         "std": " ".join(f"{v:g}" for v in spec.std),
+        "gamma": f"{spec.gamma:g}",
+        "resize": spec.resize,
     }
     lines = {part: f"{value}  ({spec.sources[part]})" for part, value in values.items()}
     lines["batch"] = str(spec.batch) if spec.batch else "free"

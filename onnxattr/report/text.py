@@ -46,8 +46,15 @@ def value_range(spec: InputSpec) -> str:
     return f"{low:g} to {high:g}{doubt}" + (", standardised" if standardised else "")
 
 
+def colors(spec: InputSpec) -> str:
+    """Returns the channels in their order: `RGB`, `BGR and opacity`, `grey`."""
+    if spec.channels == 1:
+        return "grey"
+    return spec.color + (" and opacity" if spec.channels == 4 else "")
+
+
 def assumptions(spec: InputSpec) -> str:
-    """Returns the parts of `spec` that nobody and nothing vouches for: `range, mean, std`."""
+    """Returns the parts of `spec` that nobody and nothing vouches for: `color, range`."""
     return ", ".join(part for part, rule in spec.sources.items() if rule.startswith(ASSUMED))
 
 
