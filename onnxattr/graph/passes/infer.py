@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import onnx
 import onnx_ir as ir
 
+from onnxattr.graph.growth import numbers_stay_few
 from onnxattr.graph.walk import STANDARD
 
 #: Bytes of a stored tensor that inference sees the numbers of: a shape is short.
@@ -22,9 +23,11 @@ class InferShapes(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with shapes; where inference fails, as it was."""
+        proto = _without_weights(model)
+        carry = numbers_stay_few(proto.graph)
         try:
             inferred = onnx.shape_inference.infer_shapes(
-                _without_weights(model), check_type=False, strict_mode=False, data_prop=True
+                proto, check_type=False, strict_mode=False, data_prop=carry
             )
         except Exception:  # Whatever a hostile graph makes it raise: nothing is known then.
             return ir.passes.PassResult(model, modified=False)
