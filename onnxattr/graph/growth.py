@@ -1,4 +1,4 @@
-"""Whether onnx's inference may take the numbers of small tensors along, or these grow without end."""
+"""Whether inference may take the numbers of small tensors along, or these grow without end."""
 
 import onnx
 
