@@ -15,7 +15,7 @@ from onnxattr.cli.limits import limits_of, with_limits
 @with_input
 def inspect(
     models: options.Models,
-    at: options.At = "feature",
+    at: options.At = None,
     check_gradient: options.CheckGradient = False,
     form: options.OutputFormat = None,
     output: options.Output = None,

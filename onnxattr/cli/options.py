@@ -42,9 +42,11 @@ Method = Annotated[
     str, typer.Option(help="saliency, grad-input or elrp.", rich_help_panel=_PROBING)
 ]
 At = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="What is attributed: feature, logits, output, or the name of a tensor.",
+        metavar="PLACE|NAME",
+        help="What is attributed: feature (default), logits, output, or the name of a tensor.",
+        show_default=False,
         rich_help_panel=_PROBING,
     ),
 ]

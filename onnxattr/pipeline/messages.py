@@ -20,6 +20,7 @@ from onnxattr.types import (
     Inspection,
     Origin,
     Representation,
+    Sidecar,
 )
 
 _ERRORS: dict[str, type[OnnxattrError]] = {
@@ -57,11 +58,12 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A model: the path of its file, or its bytes."""
+    """A model: the path of its file, or its bytes and what was written beside them."""
 
     name: str
     path: bytes | None = None
     data: bytes | None = None
+    sidecar: Sidecar | None = None
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -98,7 +100,7 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
 
     place: Place
     source: Source
-    at: str
+    at: str | None
     input: InputOptions
     method: str
     batch_size: int | None
@@ -160,7 +162,7 @@ class Inspect(msgspec.Struct, frozen=True, tag=True):
 
     place: Place
     source: Source
-    at: str
+    at: str | None
     input: InputOptions
     check: bool
 

@@ -1,5 +1,6 @@
 """The worker's side: everything that touches a model's bytes or a probe image happens here."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ import numpy as np
 from onnxattr.convert.device import choose_device, set_up, thread_count
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
-from onnxattr.graph.outputs import representation
 from onnxattr.pipeline.messages import (
     Attribute,
     Attributed,
@@ -105,7 +106,7 @@ class Examination:
             opset=model.opset,
             parameters=model.parameters,
             spec=image_input(model, request.input),
-            representation=representation(model, request.at),
+            representation=attributed(model, request.at)[0],
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
@@ -177,7 +178,8 @@ class Examination:
 def _load(source: Source, place: Place) -> Model:
     given = Path(os.fsdecode(source.path)) if source.path is not None else source.data
     assert given is not None
-    return load(given, name=source.name, limits=place.limits)
+    model = load(given, name=source.name, limits=place.limits)
+    return dataclasses.replace(model, sidecar=model.sidecar or source.sidecar)
 
 
 def _decode(request: Decode) -> Decoded:
