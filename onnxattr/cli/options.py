@@ -94,6 +94,16 @@ CheckGradient = Annotated[
         help="Run models on a few probes, and check their gradients by finite differences.",
     ),
 ]
+WriteSpec = Annotated[
+    bool,
+    typer.Option(
+        "--write-spec",
+        help="Write how each model is fed, and why, into a .toml file beside it.",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Let --write-spec write over a file that is there.")
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -100,7 +100,7 @@ def _own(props: Mapping[str, str]) -> _Reading:
         part = key.removeprefix(OWN)
         if part in OWN_READERS and key != part:
             reading.take(part, key, value, OWN_READERS[part])
-        elif key.startswith(OWN):
+        elif key.startswith(OWN) and "metadata" not in reading.ignored:  # One tells enough.
             hint = suggestion(key, [OWN + p for p in OWN_READERS]).strip()
             reading.ignored["metadata"] = f"there is no key `{short(key)}`" + (
                 f": {hint}" * bool(hint)

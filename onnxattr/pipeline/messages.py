@@ -173,6 +173,23 @@ class Inspected(msgspec.Struct, frozen=True, tag=True):
     inspection: Inspection
 
 
+class Stamp(msgspec.Struct, frozen=True, tag=True):
+    """Asks for a model file with its spec in its metadata."""
+
+    place: Place
+    source: Source
+    at: str | None
+    input: InputOptions
+
+
+class Stamped(msgspec.Struct, frozen=True, tag=True):
+    """A model file, what its metadata says, and whether there is a second file with weights."""
+
+    data: bytes
+    spec: InputSpec
+    external: bool
+
+
 class Refusal(msgspec.Struct, frozen=True, tag=True):
     """Says why what was asked for cannot be had."""
 
@@ -181,7 +198,7 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
-Request = Hello | Decode | Examine | Attribute | End | Inspect
+Request = Hello | Decode | Examine | Attribute | End | Inspect | Stamp
 
 
 def pack(array: np.ndarray[Any, Any]) -> Array:

@@ -1,6 +1,7 @@
 """The worker's side: everything that touches a model's bytes or a probe image happens here."""
 
 import dataclasses
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from onnxattr.convert.device import choose_device, set_up, thread_count
+from onnxattr.errors import ModelFileError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
 from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
+from onnxattr.graph.files import read_file
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.pipeline.messages import (
@@ -31,6 +34,8 @@ from onnxattr.pipeline.messages import (
     Ready,
     Request,
     Source,
+    Stamp,
+    Stamped,
     pack,
     printable,
     refusal_of,
@@ -69,6 +74,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Inspect):
         enter(request.place)
         channel.send(_inspect(request))
+    elif isinstance(request, Stamp):
+        enter(request.place)
+        channel.send(_stamp(request))
     elif isinstance(request, Examine):
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
@@ -204,6 +212,21 @@ def _inspect(request: Inspect) -> Inspected:
     model = _load(request.source, request.place)
     trial = (lambda: _trial(model, request)) if request.check else None
     return Inspected(inspect_model(model, request.at, request.input, request.place.limits, trial))
+
+
+def _stamp(request: Stamp) -> Stamped:
+    from onnxattr.graph.stamping import stamped
+
+    source, limits = request.source, request.place.limits
+    model = _load(source, request.place)
+    spec = image_input(model, request.input)
+    _, place = attributed(model, request.at)
+    assert source.path is not None
+    # As it is, and not as it was mended on its way in.
+    data = read_file(Path(os.fsdecode(source.path)), limits, source.name)
+    if not model.external and hashlib.sha256(data).hexdigest() != model.sha256:
+        raise ModelFileError("the file changed while it was read", model=source.name)
+    return Stamped(stamped(data, spec, place, source.name), spec, model.external)
 
 
 def _trial(model: Model, request: Inspect) -> Attributed:

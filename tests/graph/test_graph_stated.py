@@ -10,7 +10,9 @@ from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
 
-NET = "(float[N,3,H,W] x) => (float[N,4,H,W] y) { h = Conv(x, w) r = Relu(h) y = Softmax<axis=1>(r) }"
+NET = (
+    "(float[N,3,H,W] x) => (float[N,4,H,W] y) { h = Conv(x, w) r = Relu(h) y = Softmax<axis=1>(r) }"
+)
 W3 = np.ones((4, 3, 1, 1), np.float32)
 
 
@@ -95,7 +97,9 @@ def toml(value):
 
 def own(value):
     if isinstance(value, tuple):
-        return " ".join(map(str, value)) if isinstance(value[0], float) else "x".join(map(str, value))
+        return (
+            " ".join(map(str, value)) if isinstance(value[0], float) else "x".join(map(str, value))
+        )
     return str(value)
 
 
@@ -147,7 +151,9 @@ def test_who_says_what_is_attributed(given, at, sidecar, key, value, rule):
 
 def test_a_tensor_that_is_not_there(given):
     model = given(NET, '[output]\nat = "nowhere"\n')
-    with pytest.raises(ModelInputError, match=r"the tensor `nowhere` \(sidecar `net.toml`\) is not"):
+    with pytest.raises(
+        ModelInputError, match=r"the tensor `nowhere` \(sidecar `net.toml`\) is not"
+    ):
         attributed(model)
     assert attributed(model, "output")[0].value == "y"
     with pytest.raises(UsageError, match="no tensor `neither`"):
@@ -164,12 +170,12 @@ def test_a_tensor_that_metadata_invents(given):
     ("sidecar", "says"),
     [
         ('layout = "CHW"', r"the layout CHW \(sidecar `net.toml`\) has 3 axes, and the input 4"),
-        ('layout = "NHWC"\n', r"the layout NHWC \(sidecar `net.toml`\) gives its input .*8 channels"),
+        ('layout = "NHWC"\n', r"the layout NHWC \(sidecar `net.toml`\) gives its .* 8 channels"),
         ("mean = [1, 2, 3]", "the mean 1 2 3 .* has three values, and the input one channel"),
         ("size = 9", r"the size 9×9 \(sidecar `net.toml`\) contradicts the graph, .* 8×8"),
         ('name = "z"', r"the input `z` \(sidecar `net.toml`\) is none of its inputs"),
-        ("[fixed]\nz = 1", r"the input `z`, of which a fixed value is given \(sidecar `net.toml`\), "
-         "is none of its further inputs"),
+        ("[fixed]\nz = 1", r"the input `z`, of which a fixed value is given \(sidecar "
+         r"`net.toml`\), is none of its further inputs"),
         ("[fixed]\nx = 1", "the input `x`, .* is none of its further inputs"),
     ],
 )  # fmt: skip

@@ -85,7 +85,7 @@ def test_an_empty_one_says_nothing():
         ("[input]\nstd = [1, 0, 1]", "the std `1 0 1` is not positive", ""),
         ("[input]\ngamma = -1", "the gamma `-1` is not a positive number", ""),
         ("[input]\ngamma = 1" + "0" * 400, "`input.gamma` takes a finite number", ""),
-        ("[input]\ngamma = 2001-01-01", "`input.gamma` takes a finite number, not `2001-01-01`", ""),
+        ("[input]\ngamma = 2001-01-01", "`input.gamma` takes a finite number, not `2001-", ""),
         ("[fixed]\nz = 'one'", "`fixed.z` takes a finite number, not `one`", ""),
         ("[fixed.z]\na = 1", "`fixed.z` takes a finite number", ""),
     ],
@@ -139,7 +139,7 @@ def test_files_that_are_none(tmp_path):
     assert read_sidecar(model, "net") is None
 
     def refused():
-        with pytest.raises(ModelInputError, match="its sidecar `net.toml` ") as caught:
+        with pytest.raises(ModelInputError, match=r"its sidecar `net\.toml` ") as caught:
             read_sidecar(model, "net")
         sidecar.rmdir() if sidecar.is_dir() and not sidecar.is_symlink() else sidecar.unlink()
         return caught.value.message.removeprefix("its sidecar `net.toml` ")
