@@ -10,6 +10,7 @@ from onnxattr.errors import ModelInputError
 from onnxattr.graph import misfit
 from onnxattr.graph.layout import track_layout
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
+from onnxattr.graph.range import shown_range
 from onnxattr.graph.stated import Stated, stated
 from onnxattr.graph.walk import short
 from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
@@ -75,7 +76,7 @@ def _image_input(model: Model, said: Stated) -> InputSpec:
             hint="export it with a free batch, or a batch of one",
             model=model.name,
         )
-    parts, sources = _parts(said, channels, value, model.name)
+    parts, sources = _parts(said, channels, value, graph, model.name)
     # An option holds for all models of a run, and is for those that leave their size free.
     size = said("size", lambda s: misfit.of_size(s, height, width), trusted=OPTION)
     free_height, free_width = size[0] if size else (FREE_SIZE, FREE_SIZE)
@@ -102,15 +103,20 @@ def _image_input(model: Model, said: Stated) -> InputSpec:
 
 
 def _parts(
-    said: Stated, channels: int, value: onnx.ValueInfoProto, model: str
+    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto, model: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns colours and range, and what decided each."""
     parts: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    defaults = dict(_DEFAULTS)
+    defaults: dict[str, tuple[Any, str]] = dict(_DEFAULTS)
     if value.type.tensor_type.elem_type == TensorProto.UINT8:
         defaults["range"] = ((0.0, 255.0), f"{GRAPH}: the input takes uint8")
         defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+    elif shown := shown_range(graph, value.name):
+        defaults["range"] = (shown.range, f"{GRAPH}: {shown.rule}")
+        defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+        if shown.color:
+            defaults["color"] = (shown.color, f"{GRAPH}: {shown.rule}")
     for part, (default, source) in defaults.items():
         found = said(part, lambda value: misfit.of_values(value, channels))
         parts[part], sources[part] = found or (default, source)
