@@ -5,13 +5,13 @@ from onnxattr.sanitise import clean, visible
 from onnxattr.types import ASSUMED, InputSpec, Inspection, Sidecar
 
 _HEAD = """\
-# How onnxattr feeds {model}, and what of it is attributed: read with the model, from beside it.
-# A line that starts with `# ` is an assumption, which nobody vouches for: say what is right, and
-# take the sign away.
+# How onnxattr feeds {model}, and what it attributes. Read with the model, from beside it.
+# What stands behind `# ` is an assumption, which nobody vouches for: say what is right,
+# and take the sign away.
 """
 
 #: Columns between a value and its comment start here, where there is room.
-_COLUMN = 40
+_COLUMN = 32
 
 #: Characters of a comment.
 _COMMENT = 300
