@@ -76,7 +76,7 @@ def _image_input(model: Model, said: Stated) -> InputSpec:
             hint="export it with a free batch, or a batch of one",
             model=model.name,
         )
-    parts, sources = _parts(said, channels, value, graph, model.name)
+    parts, sources = _parts(said, channels, value, graph)
     # An option holds for all models of a run, and is for those that leave their size free.
     size = said("size", lambda s: misfit.of_size(s, height, width), trusted=OPTION)
     free_height, free_width = size[0] if size else (FREE_SIZE, FREE_SIZE)
@@ -103,7 +103,7 @@ def _image_input(model: Model, said: Stated) -> InputSpec:
 
 
 def _parts(
-    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto, model: str
+    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns colours and range, and what decided each."""
     parts: dict[str, Any] = {}
@@ -120,10 +120,10 @@ def _parts(
     for part, (default, source) in defaults.items():
         found = said(part, lambda value: misfit.of_values(value, channels))
         parts[part], sources[part] = found or (default, source)
-    # Whoever states one part of the arithmetic has stated it whole.
+    # Whoever states one part of the arithmetic has stated it whole, but for what the graph shows.
     if who := said.says_any("range", "mean", "std"):
         for part in ("range", "mean", "std"):
-            sources[part] = sources[part] if said(part) else who
+            sources[part] = who if sources[part] == ASSUMED else sources[part]
     if channels == 1:
         sources["color"] = f"{GRAPH}: one channel, grey"
     return parts, sources
