@@ -5,7 +5,6 @@ import re
 import pytest
 import small_models
 
-
 WRITTEN = """\
 # How onnxattr feeds `net`, and what it attributes. Read with the model, from beside it.
 # What stands behind `# ` is an assumption, which nobody vouches for: say what is right,
