@@ -15,11 +15,11 @@ from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
 from onnxattr.graph.walk import label
 from onnxattr.limits import Limits
 from onnxattr.types import InputSpec, Model, Network, OnnxNode
@@ -31,7 +31,7 @@ _LARGE = Limits(file_size=2**36)
 def to_network(
     model: Model,
     *,
-    at: str = "feature",
+    at: str | None = None,
     options: InputOptions | None = None,
     device: str = "cpu",
     fuse: bool = False,
@@ -41,7 +41,7 @@ def to_network(
 
     Args:
         model: A model as it was given.
-        at: What is attributed; see `graph.outputs.representation`.
+        at: What is attributed; see `graph.attributed`.
         options: What the user says of the input.
         device: Where the parameters go, as torch names it.
         fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
@@ -53,7 +53,7 @@ def to_network(
         SupportError: Operators have no converter, or onnx2torch fails.
     """
     spec = image_input(model, options)
-    chosen = representation(model, at)
+    chosen, _ = attributed(model, at)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
         module = _module(dialect, limits or Limits()).to(device)

@@ -20,7 +20,7 @@ from onnxattr.types import Failure, Inspection, Survey
 def inspect(
     models: str | Path | Sequence[str | Path],
     *,
-    at: str = "feature",
+    at: str | None = None,
     input: InputOptions | None = None,
     limits: Limits | None = None,
     check_gradient: bool = False,

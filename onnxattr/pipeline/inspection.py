@@ -1,13 +1,14 @@
 """What one model is; runs in a worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from onnxattr.errors import OnnxattrError
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
 from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.normalise import normalise
-from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
+from onnxattr.graph.options import DEFAULT_AT, InputOptions
+from onnxattr.graph.stated import stated
 from onnxattr.graph.walk import short
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Attributed, printable
@@ -16,7 +17,7 @@ from onnxattr.types import InputSpec, Inspection, Model, Parity, Representation,
 
 def inspect_model(
     model: Model,
-    at: str,
+    at: str | None,
     options: InputOptions,
     limits: Limits,
     trial: Callable[[], Attributed] | None = None,
@@ -41,6 +42,8 @@ def inspect_model(
     found = Refusals()
     instead = ""
     tried: Attributed | None = None
+    place = at or DEFAULT_AT
+    fixed: Mapping[str, float] = {}
     bomb = False
     try:
         spec = image_input(model, options)
@@ -49,7 +52,8 @@ def inspect_model(
         bomb = spec is not None
         problems.append(error.message)
     try:
-        chosen = representation(model, at)
+        chosen, place = attributed(model, at)
+        fixed = stated(model).fixed
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
             missing, ends = unsupported(dialect), gradientless(dialect)
@@ -60,7 +64,7 @@ def inspect_model(
     if missing:
         problems.append("no converter for " + ", ".join(f"`{u.operator}`" for u in missing))
     elif instead:
-        problems.append(f"`{short(chosen.value) if chosen else at}` has no gradient")
+        problems.append(f"`{short(chosen.value) if chosen else place}` has no gradient")
     problems += [
         f"the converted network cannot be run: {refused.operator}: {refused.reason}"
         for refused in found.refused
@@ -91,4 +95,6 @@ def inspect_model(
         remedy=instead,
         refused=found.refused,
         unchecked=found.unchecked,
+        at=place,
+        fixed=fixed,
     )

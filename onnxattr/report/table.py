@@ -330,6 +330,10 @@ def spec_lines(model: Inspection) -> dict[str, str]:
     }
     lines = {part: f"{value}  ({spec.sources[part]})" for part, value in values.items()}
     lines["batch"] = str(spec.batch) if spec.batch else "free"
+    if "input" in spec.sources:
+        lines = {"probe input": f"{spec.input}  ({spec.sources['input']})", **lines}
+    if "metadata" in spec.sources:
+        lines["metadata"] = spec.sources["metadata"]
     return lines
 
 
