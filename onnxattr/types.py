@@ -160,10 +160,12 @@ class Representation:
     Attributes:
         value: Its name in the vendor's graph.
         rule: How it was found, in words.
+        output: The output of the graph that it was found from; empty where it was named.
     """
 
     value: str
     rule: str
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -450,6 +452,29 @@ class Unsupported:
 
 
 @dataclass(frozen=True)
+class TailNode:
+    """One of the last nodes of a vendor's graph.
+
+    Attributes:
+        op_type: Its operator.
+        name: Its own (possibly empty) name.
+        value: The tensor that it makes.
+        shape: Type and shape of that for one probe, as text; empty where they are not known.
+        chosen: Whether that is attributed.
+        output: Whether that is an output of the graph.
+        skipped: Nodes before it that are left out.
+    """
+
+    op_type: str
+    name: str
+    value: str
+    shape: str
+    chosen: bool
+    output: bool
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What `inspect` found in one model, which is converted, and run only if asked for.
 
@@ -470,6 +495,7 @@ class Inspection:
         problems: Why it could not be ranked, a line each; empty when it could.
         parity: Distance from ONNX Runtime on a few probes, or None where it was not run.
         gradient: Distance of the gradient from finite differences through ONNX Runtime, likewise.
+        tail: The last nodes of the graph, with what was chosen.
     """
 
     name: str
@@ -488,6 +514,7 @@ class Inspection:
     gradient: GradientCheck | None = None
     gradientless: tuple[Unsupported, ...] = ()
     remedy: str = ""
+    tail: tuple[TailNode, ...] = ()
 
 
 @dataclass(frozen=True)

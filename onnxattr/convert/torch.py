@@ -49,7 +49,7 @@ def to_network(
         SupportError: Operators have no converter, or onnx2torch fails.
     """
     spec = image_input(model, options)
-    chosen = representation(model, at)
+    chosen = representation(model, at, spec)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
         module = _module(dialect).to(device)

@@ -8,6 +8,7 @@ from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
+from onnxattr.graph.tail import tail
 from onnxattr.graph.walk import short
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Attributed, printable
@@ -48,7 +49,7 @@ def inspect_model(
         bomb = spec is not None
         problems.append(error.message)
     try:
-        chosen = representation(model, at)
+        chosen = representation(model, at, spec, limits)
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
             missing, ends = unsupported(dialect), gradientless(dialect)
@@ -86,4 +87,5 @@ def inspect_model(
         gradient=tried.gradient if tried else None,
         gradientless=ends,
         remedy=instead,
+        tail=tail(model, chosen, spec, shapes=not bomb),
     )

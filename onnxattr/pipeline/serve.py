@@ -98,14 +98,15 @@ class Examination:
 
     def __init__(self, model: Model, request: Examine, device: str) -> None:
         self._model, self._request, self._device = model, request, device
+        spec = image_input(model, request.input)
         self.described = Described(
             sha256=model.sha256,
             external=model.external,
             origin=model.origin,
             opset=model.opset,
             parameters=model.parameters,
-            spec=image_input(model, request.input),
-            representation=representation(model, request.at),
+            spec=spec,
+            representation=representation(model, request.at, spec, request.place.limits),
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
