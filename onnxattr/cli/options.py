@@ -44,7 +44,8 @@ Method = Annotated[
 At = Annotated[
     str,
     typer.Option(
-        help="What is attributed: feature, logits, output, or the name of a tensor.",
+        help="What is attributed: feature, logits, output or bottleneck, of an output with "
+        ":NAME behind it; or the name of a tensor.",
         rich_help_panel=_PROBING,
     ),
 ]

@@ -24,6 +24,7 @@ from onnxattr.types import (
     Source,
     Summary,
     Survey,
+    TailNode,
     Target,
     Unsupported,
 )
@@ -147,7 +148,8 @@ def comparison(**more):
 def inspection():
     sources = {
         "layout": GRAPH.format(1), "size": "assumed: the graph is free",
-        "range": "assumed", "mean": "option", "std": "option",
+        "color": "assumed", "range": "assumed", "mean": "option", "std": "option",
+        "gamma": "default", "resize": "default",
     }  # fmt: skip
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     spec = InputSpec("input", "NCHW", 224, 224, mean=mean, std=std, sources=sources)
@@ -167,6 +169,16 @@ def inspection():
         unsupported=(),
         problems=(),
     )
+    usable = replace(
+        usable,
+        tail=(
+            TailNode(
+                "Relu", "/layer4/layer4.2/relu_2/Relu", "/layer4/layer4.2/relu_2/Relu_output_0",
+                "float32[1,2048,7,7]", chosen=True, output=False,
+            ),
+            TailNode("Gemm", "", "logits", "float32[1,1000]", chosen=False, output=True, skipped=3),
+        ),
+    )  # fmt: skip
     missing = (
         Unsupported("GridSample", ("/sample/GridSample", "/sample_1/GridSample")),
         Unsupported("NonMaxSuppression", ("",)),
@@ -182,6 +194,7 @@ def inspection():
                 outputs=("boxes float32[?,4]", "scores float32[?]"),
                 spec=None,
                 unsupported=missing,
+                tail=(),
                 problems=(
                     "it takes 2 inputs, and a probe can be fed to one only: `image` "
                     "uint8[1,480,640,3], `scale` float32[2]",
