@@ -149,9 +149,9 @@ def _longest_path(graph: ir.Graph, source: str | None) -> list[_Point]:
     last.update(dict.fromkeys(graph.outputs, len(steps)))
     waiting = {v for v in followed if v in last}
     for i, (node, inputs, made) in enumerate(steps):
-        before = _main(node, [points[v] for v in inputs])
+        taken = [points[v] for v in inputs]
         for value in made:
-            points[value] = _point(node, value, before)
+            points[value] = _point(node, value, _main(node, taken), max(p.area for p in taken))
         waiting -= {v for v in inputs if last[v] == i}
         waiting.update(made)
         # Whatever else is waiting goes round what was just made.
@@ -207,9 +207,10 @@ def _main(node: ir.Node, points: Sequence[_Point]) -> _Point:
     return max(points, key=lambda point: (point.depth, point.count))
 
 
-def _point(node: ir.Node, value: ir.Value, before: _Point) -> _Point:
+def _point(node: ir.Node, value: ir.Value, before: _Point, area: int) -> _Point:
+    """Returns a value; `area` is the finest of what it is made of, as in a list of all scales."""
     count, dims = _count(value), dims_of(value) or ()
-    layer, area = node.op_type in _LAYERS, before.area
+    layer = node.op_type in _LAYERS
     if count and node.op_type in _CONVOLUTIONS | _POOLS and len(dims) > 1:
         area = count // (dims[1] or 1)
     elif count and node.op_type in _PRODUCTS and dims:

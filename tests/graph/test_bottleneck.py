@@ -136,6 +136,20 @@ def test_of_a_u_net_it_is_the_end_of_the_lowest_level(block):
 TWO = {"kernel_shape": [2, 2], "strides": [2, 2]}
 
 
+def test_a_list_of_boxes_at_all_scales_is_none():
+    """A detector's output has fewer numbers than what its backbone ends with."""
+    net = Net()
+    fine = net("Relu", net.conv("x", 3, 32, 2))
+    coarse = net("Relu", net.conv(fine, 32, 64, 4))
+    boxes = [net("Conv", v, net.weight(1, c, 1, 1)) for v, c in ((fine, 32), (coarse, 64))]
+    size = net.weight(3)
+    net.stored[-1] = numpy_helper.from_array(np.array([0, 1, -1]), size)
+    both = net("Concat", *(net("Reshape", v, size) for v in boxes[::-1]), axis=2)
+    result = found(net, net("Transpose", both, perm=[0, 2, 1]))
+    assert result.value not in (both, "transpose")
+    assert "skip connections" in result.rule
+
+
 def test_shapes_that_are_computed_go_round_nothing(build):
     text = """(float[N,3,16,16] x) => (float[a,b,c,d] y) {
         h = Conv<strides=[4,4]>(x, k) r = Relu(h) f = Flatten(r) c = Gemm(f, w)

@@ -175,11 +175,23 @@ def native(model, array):
     return output, np.asarray(gradient)
 
 
+def ends(model, array):
+    """Return what the last layer is fed, if it is a classifier, and what it makes of that."""
+    last = model.layers[-1]
+    fed = keras.Model(model.inputs, last.input)(array, training=False)
+    activation, last.activation = last.activation, keras.activations.linear
+    logits = last(fed)
+    last.activation = activation
+    feature = fed if isinstance(last, layers.Dense) else logits
+    return keras.ops.convert_to_numpy(feature), keras.ops.convert_to_numpy(logits)
+
+
 def export(path, make, how="keras"):
     model = build(make)
     array = record.noise(1 if how == "tflite" else 3, *model.inputs[0].shape[1:])
     # A functional model that was never called is exported without its weights.
     output, gradient = native(model, array)
+    feature, logits = ends(model, array)
     if how == "keras":
         model.export(str(path), format="onnx", verbose=False)
     elif how == "saved":
@@ -189,7 +201,7 @@ def export(path, make, how="keras"):
         subprocess.run([*command, "--output", str(path)], check=True, capture_output=True)
     else:
         tflite(path, model, array)
-    record.save(path, [array], [output], [gradient])
+    record.save(path, [array], [output], [gradient], feature, logits)
 
 
 def tflite(path, model, array):
