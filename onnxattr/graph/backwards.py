@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from onnxattr.graph.walk import STANDARD, taken
+from onnxattr.graph.walk import STANDARD, graphs, taken
 
 #: Operators that move or cast values and change none.
 _CARRIERS = {
@@ -23,6 +23,9 @@ _DOMAINS = {*STANDARD, "ai.onnx.ml", "com.microsoft"}
 
 #: How many steps a side path is followed: a graph may have millions of them.
 SIDE = 32
+
+#: Nodes of a branch that is looked into.
+_BRANCH = 8
 
 #: What is as many numbers as its inputs.
 _ONE_TO_ONE = {
@@ -89,6 +92,8 @@ class Walk:
 
     def carried(self, node: onnx.NodeProto) -> str | None:
         """Returns what a node moves or casts, or None where it does more."""
+        if node.op_type == "If" and len(node.output) == 1:
+            return _same(node)
         return str(node.input[0]) if node.op_type in _CARRIERS and node.input else None
 
     def scaled(self, node: onnx.NodeProto) -> str | None:
@@ -123,6 +128,22 @@ class Walk:
                 return False
             waiting.extend([before] if before is not None else node.input)
         return False
+
+
+def _same(node: onnx.NodeProto) -> str | None:
+    """Returns what both branches move or cast: exporters write so an axis that may be squeezed."""
+    found = set()
+    for body in graphs(node):
+        if len(body.node) > _BRANCH or len(body.output) != 1:
+            return None
+        made = {v: inner for inner in body.node for v in inner.output}
+        value = str(body.output[0].name)
+        while (inner := made.get(value)) is not None:
+            if inner.op_type not in _CARRIERS or not inner.input:
+                return None
+            value = inner.input[0]
+        found.add(value)
+    return found.pop() if len(found) == 1 else None
 
 
 def _dims(node: onnx.NodeProto) -> tuple[int, ...]:

@@ -120,6 +120,13 @@ FOUND = {
         "t = Mul(s, v) m = Mul(c, t) a = Add(m, b) y = Softmax(a)",
         {"w": W.astype(np.uint8), "v": np.float32([0.1, 0.2]), "b": B}, "f", "a",
     ),
+    "an axis that may be squeezed": (
+        FLAT.replace("(float[N,4] x)", "(float[N,4] x, bool one)"),
+        "h = Gemm(f, w) p = Softmax(h) u = Unsqueeze(p, two) y = If (one) <"
+        "then_branch = a () => (float[N,2] q) { q = Squeeze(u, two) },"
+        "else_branch = b () => (float[N,2,1] r) { r = Identity(u) }>",
+        {"w": W, "two": np.array([2])}, "f", "h",
+    ),
     "softmax written out": (
         FLAT, "h = Gemm(f, w) e = Exp(h) s = ReduceSum(e, one) y = Div(e, s)",
         {"w": W, "one": np.array([1])}, "f", "h",
@@ -177,6 +184,11 @@ HEADLESS = {
     ),
     "a depthwise 1×1 Conv": (
         MAPS, "y = Conv<group=4>(f, k)", {"k": np.ones((4, 1, 1, 1), np.float32)}, "y",
+    ),
+    "branches that differ": (
+        FLAT.replace("(float[N,4] x)", "(float[N,4] x, bool one)").replace("N,2]", "N,4]"),
+        "p = Softmax(f) y = If (one) <then_branch = a () => (float[N,4] q) { q = Identity(p) },"
+        "else_branch = b () => (float[N,4] r) { r = Identity(f) }>", {}, "y",
     ),
     "a gate is no decision": (FLAT, "g = Sigmoid(f) y = Mul(f, g)", {}, "y"),
     "a fraction of another sum": (
