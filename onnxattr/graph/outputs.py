@@ -11,10 +11,10 @@ from onnxattr.graph.backwards import Walk
 from onnxattr.graph.bottleneck import bottleneck
 from onnxattr.graph.decisions import before_decisions
 from onnxattr.graph.heads import find_head
-from onnxattr.graph.walk import short
+from onnxattr.graph.walk import label, short
 from onnxattr.limits import Limits
 from onnxattr.registry import suggestion
-from onnxattr.types import InputSpec, Model, OnnxNode, Representation
+from onnxattr.types import InputSpec, Model, Representation
 
 #: Names that `at` understands; anything else is the name of a tensor.
 PLACES = ("feature", "logits", "output", "bottleneck")
@@ -87,7 +87,7 @@ def _feature(walk: Walk, output: str, logits: str, decision: str) -> Representat
             rule = f"the input of the final {decision}: no linear head before it"
             return Representation(logits, rule, output)
         return Representation(output, "the output: the graph ends without a head", output)
-    called = _label(head.node)
+    called = label(head.node)
     if not head.data:
         rule = f"before the head, {called}, numbers are quantised"
         return Representation(logits, f"the logits: {rule}" if decision else rule, output)
@@ -133,12 +133,3 @@ def _unknown(model: str, at: str, outputs: list[str], names: Iterable[str]) -> U
         hint=f"{hint}valid are {places}, each with `:OUTPUT` behind it (its outputs are {listed}), "
         "and the names of its tensors",
     )
-
-
-def _label(node: onnx.NodeProto) -> str:
-    return label(OnnxNode(node.op_type, node.name))
-
-
-def label(node: OnnxNode) -> str:
-    """Returns how messages call a vendor's node: its operator, and its name if it has one."""
-    return f"{node.op_type} `{node.name}`" if node.name else node.op_type

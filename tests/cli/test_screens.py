@@ -19,6 +19,7 @@ from onnxattr.types import (
     Parity,
     ProbeCosine,
     Ranking,
+    Refused,
     Representation,
     Similarity,
     Source,
@@ -111,6 +112,24 @@ def ranking(models=MODELS, *, target=None, centred=True):
     )
 
 
+def stated():
+    """A model of which everybody says something, and some of it makes no sense."""
+    sources = {
+        "layout": "metadata: denotations of its axes", "size": "graph", "color": "sidecar",
+        "range": "metadata: Image.NominalPixelRange; metadata: ignored, `onnxattr.range` is "
+        "`0..255`: those are not numbers",
+        "mean": "metadata: OpenVINO", "std": "option", "gamma": "default",
+        "resize": "metadata: Ultralytics", "input": "sidecar",
+        "metadata": "ignored, there is no key `onnxattr.comment`",
+    }  # fmt: skip
+    spec = InputSpec(
+        "images", "NCHW", 640, 640, range=(0.0, 255.0), resize="letterbox", sources=sources
+    )
+    chosen = Representation("/head/Relu_output_0", "named, by sidecar")
+    (usable, _) = inspection().models
+    return Survey((replace(usable, spec=spec, representation=chosen),), ())
+
+
 def settings(**more):
     probes = {"source": "built-in", "count": 64, "sha256": "0" * 64}
     return {
@@ -195,10 +214,16 @@ def inspection():
                 spec=None,
                 unsupported=missing,
                 tail=(),
+                refused=(
+                    Refused("Resize", "Resize with mode `bilinear`", ("/up/Resize", "")),
+                    Refused("Crop", "a crop beyond the image", ("/crop",), certain=False),
+                ),
+                unchecked=(Unsupported("NonZero", ("/keep/NonZero",)),),
                 problems=(
                     "it takes 2 inputs, and a probe can be fed to one only: `image` "
                     "uint8[1,480,640,3], `scale` float32[2]",
                     "no converter for `GridSample`, `NonMaxSuppression`",
+                    "the converted network cannot be run: Resize: Resize with mode `bilinear`",
                 ),
             ),
         ),
@@ -218,6 +243,7 @@ SCREENS = {
     ),
     "compare-one-probe": comparison(probes=(ProbeCosine("a.png", 0.44),)),
     "inspect": inspection(),
+    "inspect-stated": stated(),
 }  # fmt: skip
 
 
