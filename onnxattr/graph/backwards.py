@@ -62,10 +62,12 @@ class Walk:
         shapes = {t.name: tuple(t.dims) for t in graph.initializer}
         producers: dict[str, onnx.NodeProto] = {}
         for node in graph.node:
-            if node.domain in _DOMAINS:
+            if node.domain not in _DOMAINS:
+                continue
+            if node.op_type == "Constant" and node.output:
+                shapes[node.output[0]] = _dims(node)
+            elif node.input:  # Nobody checks how many inputs ONNX Runtime's own operators have.
                 producers.update((value, node) for value in node.output if value)
-                if node.op_type == "Constant" and node.output:
-                    shapes[node.output[0]] = _dims(node)
         return cls(producers, frozenset(_live(graph, followed)), shapes, inputs)
 
     def source(self, value: str) -> str:
@@ -93,7 +95,8 @@ class Walk:
     def carried(self, node: onnx.NodeProto) -> str | None:
         """Returns what a node moves or casts, or None where it does more."""
         if node.op_type == "If" and len(node.output) == 1:
-            return _same(node)
+            same = _same(node)
+            return same if same in self.live else None
         return str(node.input[0]) if node.op_type in _CARRIERS and node.input else None
 
     def scaled(self, node: onnx.NodeProto) -> str | None:

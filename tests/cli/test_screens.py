@@ -127,7 +127,7 @@ def stated():
     )
     chosen = Representation("/head/Relu_output_0", "named, by sidecar")
     (usable, _) = inspection().models
-    return Survey((replace(usable, spec=spec, representation=chosen),), ())
+    return Survey((replace(usable, spec=spec, representation=chosen, tail=()),), ())
 
 
 def settings(**more):

@@ -362,3 +362,12 @@ def test_inputs_and_weights_are_no_representation(build, name):
 def test_a_tensor_called_like_a_place_is_hidden_by_it(build):
     text = "(float[N,4] x) => (float[N,4] y) { output = Relu(x) y = Neg(output) }"
     assert representation(load(build(text)), "output").value == "y"
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "Resize", "Gemm", "Exp", "DynamicQuantizeLinear"])
+def test_an_operator_without_inputs_is_no_head(build, kind):
+    """The checker knows nothing of this domain."""
+    proto = build("(float[N,4] x) => (float[a,b] y) { f = Relu(x) h = Identity(f) y = Softmax(h) }")
+    proto.graph.node[1].CopyFrom(helper.make_node(kind, [], ["h"], domain="com.microsoft"))
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert representation(load(proto)).value == "h"
