@@ -45,7 +45,8 @@ At = Annotated[
     str | None,
     typer.Option(
         metavar="PLACE|NAME",
-        help="What is attributed: feature (default), logits, output, or the name of a tensor.",
+        help="What is attributed: feature (default), logits, output or bottleneck, with :OUTPUT "
+        "behind it for a certain output; or the name of a tensor.",
         show_default=False,
         rich_help_panel=_PROBING,
     ),
