@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnxattr.convert.torch import to_torch
     from onnxattr.errors import (
         DeviceError,
+        ExportError,
         InputError,
         LimitError,
         ModelFileError,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from onnxattr.graph.load import load
     from onnxattr.graph.options import InputOptions
     from onnxattr.limits import Limits
+    from onnxattr.pipeline.adapters import ExportOptions
+    from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
     from onnxattr.pipeline.rank import attribute, compare, rank
@@ -65,6 +68,7 @@ _HOMES = {
     "convert.torch": ("to_torch",),
     "errors": (
         "DeviceError",
+        "ExportError",
         "InputError",
         "LimitError",
         "ModelFileError",
@@ -81,7 +85,15 @@ _HOMES = {
     "graph.options": ("InputOptions",),
     "graph.load": ("load",),
     "limits": ("Limits",),
-    "pipeline": ("Options", "attribute", "compare", "inspect", "rank"),
+    "pipeline": (
+        "ExportOptions",
+        "Options",
+        "attribute",
+        "compare",
+        "export",
+        "inspect",
+        "rank",
+    ),
     "probes": ("load_probes",),
     "report.json": ("to_json",),
     "types": (
@@ -111,6 +123,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Comparison",
     "DeviceError",
+    "ExportError",
+    "ExportOptions",
     "Failure",
     "GradientCheck",
     "InputError",
@@ -147,6 +161,7 @@ __all__ = [
     "__version__",
     "attribute",
     "compare",
+    "export",
     "inspect",
     "load",
     "load_probes",

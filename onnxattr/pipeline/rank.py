@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,15 @@ import numpy as np
 
 from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
+from onnxattr.pipeline.adapters import is_source
+from onnxattr.pipeline.export import exported
 from onnxattr.pipeline.job import versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.space import ranking
-from onnxattr.types import Comparison, Maps, Model, ProbeCosine, Ranking
+from onnxattr.types import Comparison, Failure, Maps, Model, ProbeCosine, Ranking
 
 if TYPE_CHECKING:
     import onnx
@@ -90,14 +93,13 @@ def rank(
     """
     options, progress = options or Options(), progress or Silent()
     started = time.perf_counter()
-    found, failures = find_models(models)
+    found, failures = find_models(models, is_source)
     for failure in failures:
         progress.failed(failure)
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
-    sources = {n: source_of(n, path) for n, path in found.items()}
-    space = build_space(sources, failures, probes, options, progress, stop)
+    space = _space(found, failures, probes, options, progress, stop)
     names = [s.name for s in space.summaries]
     if name is not None and name not in names:
         reason = next((f.message for f in space.failures if f.name == name), "it is left out")
@@ -161,15 +163,14 @@ def compare(
     options, progress = options or Options(), progress or Silent()
     started = time.perf_counter()
     for path in (Path(first), Path(second)):
-        if path.is_dir():
+        if path.is_dir() and not is_source(str(path)):
             raise UsageError(f"`{path}` is a directory", hint="a comparison takes two model files")
-    found, failures = find_models([first, second])
+    found, failures = find_models([first, second], is_source)
     if len(found) < 2 or failures:
         raise UsageError(
             f"`{first}` and `{second}` are not two files", hint="a comparison takes two model files"
         )
-    sources = {n: source_of(n, path) for n, path in found.items()}
-    space = build_space(sources, [], probes, options, progress, stop)
+    space = _space(found, [], probes, options, progress, stop)
     if len(space.summaries) < 2:
         done = "finished before the interruption" if space.unfinished else "usable"
         raise RankingError(
@@ -202,6 +203,26 @@ def compare(
         stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
     )
+
+
+def _space(
+    found: Mapping[str, Path],
+    failures: list[Failure],
+    probes: ProbeSource,
+    options: Options,
+    progress: Progress,
+    stop: threading.Event | None,
+) -> ModelSpace:
+    """Returns the space of what was found, exported first where it is no ONNX file."""
+    with exported(found, options.export, options.limits, stop) as (files, refused):
+        for failure in refused:
+            failures.append(failure)
+            progress.failed(failure)
+        sources = {name: source_of(name, path) for name, path in files.items()}
+        space = build_space(sources, failures, probes, options, progress, stop)
+    # What was exported is shown as what the user named.
+    summaries = tuple(dataclasses.replace(s, path=str(found[s.name])) for s in space.summaries)
+    return dataclasses.replace(space, summaries=summaries)
 
 
 def _advice(space: ModelSpace, usable: int) -> str:
