@@ -104,7 +104,7 @@ def _erfc(node: onnx.NodeProto) -> list[onnx.NodeProto]:
 
 
 def _gelu(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """x · ½ (1 + erf(x / √2)), or the approximation by tanh where the node asks for it."""
+    """½ x (1 + erf(x / √2)), or the approximation by tanh where the node asks for it."""
     x, chain = node.input[0], _Chain(node.output[0])
     if any(a.name == "approximate" and a.i for a in node.attribute):
         cube = chain("Mul", chain("Mul", x, x), x)

@@ -109,7 +109,7 @@ def _export_program(file: Path, path: Path, given: tuple[torch.Tensor, ...]) -> 
     import torch
 
     try:
-        program = torch.export.load(file)  # type: ignore[no-untyped-call]
+        program = torch.export.load(file)
     except Exception as error:  # whatever a broken archive makes of its reader
         raise ExportError(f"torch cannot read the archive: {one_line(error)}") from error
     arguments, keywords = program.example_inputs or ((), {})
@@ -134,7 +134,8 @@ def _export_script(file: Path, path: Path, given: tuple[torch.Tensor, ...]) -> N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript is deprecated, and lives on in files
-            model = torch.jit.load(str(file), map_location="cpu").eval()
+            model: Any = torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
+            model.eval()
     except Exception as error:
         raise ExportError(f"torch reads no TorchScript from it: {one_line(error)}") from error
     with torch.no_grad():

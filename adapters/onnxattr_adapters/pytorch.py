@@ -46,7 +46,8 @@ def export(
 
     Raises:
         ExportError: The module does not run on `example`, torch cannot export it, ONNX
-            Runtime cannot run the file, max|Δ| > 1e-4 · max|reference|, or TensorFlow is loaded in this process already.
+            Runtime cannot run the file, max|Δ| > 1e-4 · max|reference|, or TensorFlow is loaded
+            in this process already.
 
     Example:
         >>> import tempfile, torch
