@@ -135,7 +135,13 @@ def check(
             str(path), options, providers=["CPUExecutionProvider"]
         )
         names = [value.name for value in session.get_inputs()]
+        if len(names) != len(inputs):
+            raise ExportError(
+                f"the exported file has {len(names)} inputs, the model takes {len(inputs)}"
+            )
         outputs = session.run(None, dict(zip(names, inputs, strict=True)))
+    except ExportError:
+        raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise ExportError(
             f"ONNX Runtime cannot run the exported file: {one_line(error)}"

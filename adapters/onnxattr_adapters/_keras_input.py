@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,6 +126,29 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         return keras.layers.Identity(name=layer.name) if augments(layer) else layer
 
     return keras.models.clone_model(model, clone_function=keep, recursive=True)
+
+
+@contextmanager
+def constant_statistics(model: keras.Model) -> Iterator[None]:
+    """Keep mean and variance of Normalization layers as plain numbers while the body exports.
+
+    As tensors they become inputs of the exported graph (Keras 3.15 on TensorFlow).
+    """
+    import keras
+
+    kept = [
+        (layer, layer.mean, layer.variance)
+        for layer in _layers(model)
+        if isinstance(layer, keras.layers.Normalization) and layer.mean is not None
+    ]
+    for layer, mean, variance in kept:
+        layer.mean = np.asarray(keras.ops.convert_to_numpy(mean))
+        layer.variance = np.asarray(keras.ops.convert_to_numpy(variance))
+    try:
+        yield
+    finally:
+        for layer, mean, variance in kept:
+            layer.mean, layer.variance = mean, variance
 
 
 def _within(values: Any, bounds: tuple[float, float]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxattr_adapters import Adapter, ExportError, require
 from onnxattr_adapters._file import Array, check, clean, draft, one_line, save, stamp
-from onnxattr_adapters._keras_input import known, without_augmentation
+from onnxattr_adapters._keras_input import constant_statistics, known, without_augmentation
 from onnxattr_adapters._source import arrays, existing, has_suffix
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def export(
     model(given, training=False)
     with draft(path) as place:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), constant_statistics(model):
                 warnings.simplefilter("ignore")  # about TensorFlow's and tf2onnx' own insides
                 model.export(str(place), format="onnx", verbose=False)
         except Exception as error:  # Keras, TensorFlow and tf2onnx raise many unrelated types

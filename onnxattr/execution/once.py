@@ -80,8 +80,10 @@ def _talk(
 ) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(OSError):  # It is gone, which the end of its output tells, too.
+    # That it is gone is told by the end of its output, too.
+    with contextlib.suppress(OSError):
         process.stdin.write(request)
+    with contextlib.suppress(OSError):
         process.stdin.close()
     with process.stdout:
         answer.append(process.stdout.read(limit + 1)[:limit])

@@ -7,7 +7,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-
 from onnxattr_adapters import ExportError, _source
 from onnxattr_adapters._file import check, save, stamp
 from onnxattr_adapters._tf2onnx import mend, settle

@@ -50,7 +50,7 @@ def test_wrong_options(run, good, monkeypatch, options, error, hint):
     assert len(outcome.err.splitlines()) == 1 + len(outcome.hints)
 
 
-@pytest.mark.parametrize("command", ["rank", "compare", "inspect"])
+@pytest.mark.parametrize("command", ["rank", "compare", "inspect", "export"])
 def test_nothing_given(run, command):
     outcome = run(command)
 
@@ -81,7 +81,7 @@ def test_help(run, flag):
     outcome = run(flag)
 
     assert outcome.code == 0
-    for command in ("rank", "compare", "inspect"):
+    for command in ("rank", "compare", "inspect", "export"):
         assert f"│ {command} " in outcome.out
         help_of = run(command, flag)
         assert help_of.code == 0
