@@ -104,9 +104,12 @@ class Feed(nn.Module):
 
 
 def _offsets(spec: InputSpec) -> tuple[int, int]:
-    """Returns the place of a whole probe's first row and column in the input."""
+    """Returns the place of a whole probe's first row and column in the input.
+
+    Where the halves are not equal, the larger one is below and to the right.
+    """
     height, width = spec.map_shape
-    return (spec.height - height) // 2, (spec.width - width) // 2
+    return int((spec.height - height) / 2), int((spec.width - width) / 2)
 
 
 def _framed(x: torch.Tensor, spec: InputSpec, around: float) -> torch.Tensor:

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from onnxattr.errors import ModelInputError
 from onnxattr.graph.layout import track_layout
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
+from onnxattr.graph.range import shown_range
 from onnxattr.graph.stated import Stated, stated
 from onnxattr.graph.walk import short
 from onnxattr.types import ASSUMED, GRAPH, InputSpec, Model
@@ -71,7 +72,7 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
             hint="export it with a free batch, or a batch of one",
             model=model.name,
         )
-    parts, sources = _parts(said, channels, value, model.name)
+    parts, sources = _parts(said, channels, value, graph, model.name)
     size = said("size")
     free_height, free_width = size[0] if size else (FREE_SIZE, FREE_SIZE)
     sources["size"] = (
@@ -92,15 +93,20 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
 
 
 def _parts(
-    said: Stated, channels: int, value: onnx.ValueInfoProto, model: str
+    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto, model: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns colours and range, and what decided each."""
     parts: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    defaults = dict(_DEFAULTS)
+    defaults: dict[str, tuple[Any, str]] = dict(_DEFAULTS)
     if value.type.tensor_type.elem_type == TensorProto.UINT8:
         defaults["range"] = ((0.0, 255.0), f"{GRAPH}: the input takes uint8")
         defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+    elif shown := shown_range(graph, value.name):
+        defaults["range"] = (shown.range, f"{GRAPH}: {shown.rule}")
+        defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+        if shown.color:
+            defaults["color"] = (shown.color, f"{GRAPH}: {shown.rule}")
     for part, (default, source) in defaults.items():
         parts[part], sources[part] = said(part) or (default, source)
     # Whoever states one part of the arithmetic has stated it whole.
@@ -188,10 +194,12 @@ def _layout(
     if tracked := track_layout(graph, name, shape):
         layout, rule = tracked
         return layout, f"{GRAPH}: {rule}"
-    fit = [k for k in _USUAL[len(shape)] if shape[k.index("C")] in (1, 3, 4)]
-    if len(fit) == 1:
-        axis = fit[0].index("C")
-        return fit[0], f"{GRAPH}: axis {axis} has size {shape[axis]}"
+    # An axis of three is that of colours, whatever the others are.
+    for sizes in ({3}, {1, 4}):
+        fit = [k for k in _USUAL[len(shape)] if shape[k.index("C")] in sizes]
+        if len(fit) == 1:
+            axis = fit[0].index("C")
+            return fit[0], f"{GRAPH}: axis {axis} has size {shape[axis]}"
     raise ModelInputError(
         f"the layout of its input `{short(name)}` cannot be told from the graph",
         hint="say --layout NCHW or --layout NHWC",

@@ -62,9 +62,8 @@ def _reached(
             for value in node.input:
                 consumers.setdefault(value, []).append(node)
     stored = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.output:
-            stored.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+    constants = (n for n in graph.node if n.op_type == "Constant" and n.output)
+    stored |= {n.output[0]: a.t for n in constants for a in n.attribute if a.name == "value"}
     queue: deque[tuple[str, _Axes, tuple[int | None, ...]]] = deque(
         [(name, tuple(range(len(shape))), tuple(shape))]
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,15 @@ import numpy as np
 from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
+from onnxattr.pipeline.assumptions import check_assumptions, lines
 from onnxattr.pipeline.export import exported
-from onnxattr.pipeline.job import versions
+from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.space import ranking
-from onnxattr.types import Comparison, Failure, Maps, Model, ProbeCosine, Ranking
+from onnxattr.types import Assumption, Comparison, Failure, Maps, Model, ProbeCosine, Ranking
 
 if TYPE_CHECKING:
     import onnx
@@ -99,34 +101,45 @@ def rank(
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
-    space = _space(found, failures, probes, options, progress, stop)
-    names = [s.name for s in space.summaries]
-    if name is not None and name not in names:
-        reason = next((f.message for f in space.failures if f.name == name), "it is left out")
-        raise RankingError(f"the target `{name}` cannot be used: {reason}", failures=space.failures)
-    if len(names) < 2:
-        done = "finished before the interruption" if space.unfinished else "usable"
-        raise RankingError(
-            f"{len(names)} of {len(found)} models {done}, and a ranking needs two",
-            hint=_advice(space, len(names)),
-            failures=space.failures,
-        )
-    hashes = [s.sha256 for s in space.summaries]
-    wanted = [names.index(name)] if name is not None else list(range(len(names)))
-    return Ranking(
-        targets=tuple(
+    with _sources(found, failures, options, progress, stop) as sources:
+        space = _named(build_space(sources, failures, probes, options, progress, stop), found)
+        names = [s.name for s in space.summaries]
+        if name is not None and name not in names:
+            reason = next((f.message for f in space.failures if f.name == name), "it is left out")
+            raise RankingError(
+                f"the target `{name}` cannot be used: {reason}", failures=space.failures
+            )
+        if len(names) < 2:
+            done = "finished before the interruption" if space.unfinished else "usable"
+            raise RankingError(
+                f"{len(names)} of {len(found)} models {done}, and a ranking needs two",
+                hint=_advice(space, len(names)),
+                failures=space.failures,
+            )
+        hashes = [s.sha256 for s in space.summaries]
+        wanted = [names.index(name)] if name is not None else list(range(len(names)))
+        targets = tuple(
             ranking.rank_sources(space.similarity, i, seed=options.seed, hashes=hashes)
             for i in wanted
-        ),
+        )
+        checked: tuple[Assumption, ...] = ()
+        if options.check_assumptions and not space.unfinished:
+            store = open_store(options.store)
+            checked = check_assumptions(
+                space, targets, sources, options, store, progress, stop or threading.Event()
+            )
+    return Ranking(
+        targets=targets,
         models=space.summaries,
         failures=tuple(space.failures),
         similarity=space.similarity,
-        warnings=warnings_of(space, options),
+        warnings=(*warnings_of(space, options), *lines(checked)),
         settings={**space.settings, "target": name},
         versions=versions(),
         unfinished=space.unfinished,
         stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
+        assumptions=checked,
     )
 
 
@@ -170,7 +183,8 @@ def compare(
         raise UsageError(
             f"`{first}` and `{second}` are not two files", hint="a comparison takes two model files"
         )
-    space = _space(found, [], probes, options, progress, stop)
+    with _sources(found, failures, options, progress, stop) as sources:
+        space = _named(build_space(sources, failures, probes, options, progress, stop), found)
     if len(space.summaries) < 2:
         done = "finished before the interruption" if space.unfinished else "usable"
         raise RankingError(
@@ -205,22 +219,24 @@ def compare(
     )
 
 
-def _space(
+@contextmanager
+def _sources(
     found: Mapping[str, Path],
     failures: list[Failure],
-    probes: ProbeSource,
     options: Options,
     progress: Progress,
     stop: threading.Event | None,
-) -> ModelSpace:
-    """Returns the space of what was found, exported first where it is no ONNX file."""
+) -> Iterator[dict[str, Source]]:
+    """Gives what workers are told of models; what is no ONNX file is exported for as long."""
     with exported(found, options.export, options.limits, stop) as (files, refused):
         for failure in refused:
             failures.append(failure)
             progress.failed(failure)
-        sources = {name: source_of(name, path) for name, path in files.items()}
-        space = build_space(sources, failures, probes, options, progress, stop)
-    # What was exported is shown as what the user named.
+        yield {name: source_of(name, path) for name, path in files.items()}
+
+
+def _named(space: ModelSpace, found: Mapping[str, Path]) -> ModelSpace:
+    """Returns `space` with the paths that the user named, whatever was exported from them."""
     summaries = tuple(dataclasses.replace(s, path=str(found[s.name])) for s in space.summaries)
     return dataclasses.replace(space, summaries=summaries)
 

@@ -137,10 +137,77 @@ def test_models_without_one_image_input(build, text, says):
         image_input(load(build(text)))
 
 
-def test_a_grey_image_is_refused(build):
+@pytest.mark.parametrize(("channels", "color"), [(1, "graph: one channel, grey"), (4, "assumed")])
+def test_grey_and_opaque_images(build, channels, color):
+    text = CONV.format(dims=f"N,{channels},8,8", before="h = Identity(x)")
+    spec = image_input(load(build(text, w=np.ones((4, channels, 1, 1), np.float32))))
+    assert (spec.layout, spec.channels, spec.sources["color"]) == ("NCHW", channels, color)
+
+
+def test_other_numbers_of_channels_are_refused(build):
+    text = CONV.format(dims="N,2,8,8", before="h = Identity(x)")
+    with pytest.raises(ModelInputError, match=r"2,8,8\].*2 channels.*NCHW"):
+        image_input(load(build(text, w=np.ones((4, 2, 1, 1), np.float32))))
+
+
+FIRST = {"a": np.array([0])}
+
+
+@pytest.mark.parametrize(
+    ("dims", "before", "weights", "layout"),
+    [
+        ("3,8,9", "h = Unsqueeze(x, a)", FIRST, "CHW"),
+        ("8,9,3", "t = Transpose<perm=[2,0,1]>(x) h = Unsqueeze(t, a)", FIRST, "HWC"),
+        ("8,9,3", "u = Unsqueeze(x, a) h = Transpose<perm=[0,3,1,2]>(u)", FIRST, "HWC"),
+        ("N,9,8,3", "h = Transpose<perm=[0,3,2,1]>(x)", {}, "NWHC"),
+        ("3,8,9,N", "h = Transpose<perm=[3,0,1,2]>(x)", {}, "CHWN"),
+    ],
+)  # fmt: skip
+def test_any_order_of_axes_is_tracked(build, dims, before, weights, layout):
+    spec = spec_of(build, before, dims=dims, **weights)
+    assert (spec.layout, spec.height, spec.width, spec.channels) == (layout, 8, 9, 3)
+    assert spec.sources["layout"].startswith("graph: the first Conv")
+    assert spec.batch == (None if "N" in layout else 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "weights"),
+    [
+        ("h = Unsqueeze(x, a)", {"a": np.array([1])}),
+        ("h = Reshape(x, a)", {"a": np.array([-1, 1, 8, 9])}),
+    ],
+)
+def test_grey_images_without_an_axis_of_channels(build, before, weights):
+    text = CONV.format(dims="N,8,9", before=before)
+    spec = image_input(load(build(text, w=np.ones((4, 1, 1, 1), np.float32), **weights)))
+    assert (spec.layout, spec.channels, spec.batch) == ("NHW", 1, None)
+
+
+def test_bytes_are_of_the_range_of_bytes(build):
+    text = "(uint8[N,3,8,9] x) => (float[N,4,8,9] y) { h = Cast<to = 1>(x) y = Conv(h, w) }"
+    spec = image_input(load(build(text, w=W3)))
+    assert (spec.dtype, spec.range) == ("uint8", (0.0, 255.0))
+    assert spec.sources["range"] == "graph: the input takes uint8"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"layout": "CHW"}, "3 axes, and the input 4"),
+        ({"layout": "NHWC"}, "8 channels"),
+    ],
+)
+def test_options_that_contradict_the_graph(build, options, says):
+    with pytest.raises(ModelInputError, match=says):
+        spec_of(build, "h = Identity(x)", dims="N,3,9,8", options=InputOptions(**options))
+
+
+def test_three_means_for_one_channel(build):
     text = CONV.format(dims="N,1,8,8", before="h = Identity(x)")
-    with pytest.raises(ModelInputError, match=r"1,8,8\].*channels.*NCHW"):
-        image_input(load(build(text, w=np.ones((4, 1, 1, 1), np.float32))))
+    with pytest.raises(ModelInputError, match="three values"):
+        image_input(
+            load(build(text, w=np.ones((4, 1, 1, 1), np.float32))), InputOptions(mean=(1, 2, 3))
+        )
 
 
 def test_weights_that_are_inputs_are_not_fed(build):
@@ -151,7 +218,12 @@ def test_weights_that_are_inputs_are_not_fed(build):
 @pytest.mark.parametrize(
     "options",
     [
-        {"layout": "NWHC"},
+        {"layout": "NWXC"},
+        {"layout": "NCWW"},
+        {"layout": "NCH"},
+        {"color": "GBR"},
+        {"gamma": 0.0},
+        {"resize": "pad"},
         {"size": (0, 3)},
         {"size": (3,)},
         {"range": (1.0, 1.0)},
