@@ -487,6 +487,24 @@ class Unsupported:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """An operator that has a converter, which refuses nodes of the vendor's.
+
+    Attributes:
+        operator: Its type.
+        reason: What is refused: an attribute, a type, a shape, ….
+        nodes: The vendor's nodes.
+        certain: Whether that alone stops the model; not where a branch or a loop may never be run,
+            or a size is a guess.
+    """
+
+    operator: str
+    reason: str
+    nodes: tuple[str, ...]
+    certain: bool = True
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What `inspect` found in one model, which is converted, and run only if asked for.
 
@@ -504,6 +522,9 @@ class Inspection:
         unsupported: Operators without a converter on the way to the representation.
         gradientless: Operators on that way at which a gradient ends.
         remedy: What can be attributed instead where the representation has no gradient, or ''.
+        refused: Operators on that way that are refused for their attributes, types or shapes.
+        unchecked: Operators on that way of which shapes did not tell whether they are refused:
+            values must be read, as behind NonZero.
         at: What is asked for, by the user or by whom `representation` names.
         fixed: Values of the inputs that are not the probe, as the sidecar says.
         problems: Why it could not be ranked, a line each; empty when it could.
@@ -527,6 +548,8 @@ class Inspection:
     gradient: GradientCheck | None = None
     gradientless: tuple[Unsupported, ...] = ()
     remedy: str = ""
+    refused: tuple[Refused, ...] = ()
+    unchecked: tuple[Unsupported, ...] = ()
     at: str = "feature"
     fixed: Mapping[str, float] = field(default_factory=dict)
 

@@ -29,7 +29,8 @@ def inspect(
     """Returns what each model is and what would be attributed, and the files that are no models.
 
     Models are converted, in worker processes, and not run unless their gradient is checked. Every
-    operator without a converter is named, with its nodes.
+    operator without a converter is named, with its nodes, and every node that is refused for its
+    attributes, types or shapes. Where values would have to be read to know, that is said.
 
     Args:
         models: One or several files, directories or glob patterns.

@@ -31,14 +31,15 @@ def inspect_model(
         limits: What it may cost.
         trial: Runs it on a few probes, with all checks; None does not run it.
     """
+    from onnxattr.convert.refusals import Refusals, refusals
     from onnxattr.convert.support import gradientless, remedy, unsupported
-    from onnxattr.convert.torch import to_network
 
     problems: list[str] = []
     spec: InputSpec | None = None
     chosen: Representation | None = None
     missing: tuple[Unsupported, ...] = ()
     ends: tuple[Unsupported, ...] = ()
+    found = Refusals()
     instead = ""
     tried: Attributed | None = None
     place = at or DEFAULT_AT
@@ -57,19 +58,21 @@ def inspect_model(
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
             missing, ends = unsupported(dialect), gradientless(dialect)
             instead = printable(remedy(dialect))
+            found = refusals(dialect, spec, limits)
     except OnnxattrError as error:
         problems.append(error.message)
     if missing:
         problems.append("no converter for " + ", ".join(f"`{u.operator}`" for u in missing))
     elif instead:
         problems.append(f"`{short(chosen.value) if chosen else place}` has no gradient")
-    if not problems:
-        # Converters read constants and attributes that the list of operators does not show.
+    problems += [
+        f"the converted network cannot be run: {refused.operator}: {refused.reason}"
+        for refused in found.refused
+        if refused.certain
+    ]
+    if trial and not problems:
         try:
-            if trial:
-                tried = trial()
-            else:
-                to_network(model, at=at, options=options)
+            tried = trial()
         except OnnxattrError as error:
             problems.append(error.message)
     graph = model.proto.graph
@@ -90,6 +93,8 @@ def inspect_model(
         gradient=tried.gradient if tried else None,
         gradientless=ends,
         remedy=instead,
+        refused=found.refused,
+        unchecked=found.unchecked,
         at=place,
         fixed=fixed,
     )

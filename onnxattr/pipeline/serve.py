@@ -167,6 +167,7 @@ class Examination:
                 options=request.input,
                 device=self._device,
                 fuse=request.method not in BY_OPERATOR,
+                limits=place.limits,
             )
         gate = Gate(network, threads=thread_count())
         engine = Engine(network, method=request.method, batch_size=request.batch_size)

@@ -19,6 +19,7 @@ from onnxattr.types import (
     Parity,
     ProbeCosine,
     Ranking,
+    Refused,
     Representation,
     Similarity,
     Source,
@@ -201,10 +202,16 @@ def inspection():
                 outputs=("boxes float32[?,4]", "scores float32[?]"),
                 spec=None,
                 unsupported=missing,
+                refused=(
+                    Refused("Resize", "Resize with mode `bilinear`", ("/up/Resize", "")),
+                    Refused("Crop", "a crop beyond the image", ("/crop",), certain=False),
+                ),
+                unchecked=(Unsupported("NonZero", ("/keep/NonZero",)),),
                 problems=(
                     "it takes 2 inputs, and a probe can be fed to one only: `image` "
                     "uint8[1,480,640,3], `scale` float32[2]",
                     "no converter for `GridSample`, `NonMaxSuppression`",
+                    "the converted network cannot be run: Resize: Resize with mode `bilinear`",
                 ),
             ),
         ),
