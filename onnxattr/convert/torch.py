@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
-from onnxattr.convert.entrance import Entrance
+from onnxattr.convert.entrance import entrances, guard
 from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
@@ -172,17 +172,19 @@ def _dialect(
 
 
 def _module(dialect: Model, limits: Limits) -> nn.Module:
-    name, nodes, entrance = dialect.name, dialect.names.nodes, Entrance(dialect)
+    name, nodes, checks = dialect.name, dialect.names.nodes, entrances(dialect)
     last = [dialect]
     del dialect
     module, refused = convert(last.pop(), limits, hold=True)
     if refused:
         raise SupportError(f"onnxattr cannot convert it: {_listing(refused, nodes)}", model=name)
+    changed = guard(module, checks)
     # What was read at conversion need not be carried along.
     if module.graph.eliminate_dead_code():
         module.delete_all_unused_submodules()
+        changed = True
+    if changed:
         module.recompile()
-    module.register_forward_pre_hook(entrance)
     return module.eval().requires_grad_(False)
 
 

@@ -323,5 +323,5 @@ def test_sizes_that_the_graph_fixes_are_checked(build, runtime, make):
     for shape in ((2, 4), (1, 6), (4,)):
         with pytest.raises(onnxattr.ModelInputError, match=r"`x` takes \[1,4\], not \["):
             module(torch.zeros(shape))
-        with pytest.raises(Exception, match="(?i)invalid"):  # ONNX Runtime refuses the same.
+        with pytest.raises(Exception, match=r"(?i)invalid"):  # ONNX Runtime refuses the same.
             runtime(proto, np.zeros(shape, np.float32))
