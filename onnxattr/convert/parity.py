@@ -1,21 +1,21 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import fx
 
 from onnxattr.arrays import Float32, UInt8
 from onnxattr.convert.feed import Feed, resize
+from onnxattr.convert.session import Session
 from onnxattr.convert.torch import module_name
 from onnxattr.errors import OnnxattrError, ParityError, SupportError
 from onnxattr.graph.outputs import label
 from onnxattr.graph.passes.quantised import ROUNDING
-from onnxattr.types import Model, Network
+from onnxattr.types import Network
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
@@ -139,15 +139,7 @@ class Gate:
             self._compared(x, reference)
 
     def _require_repeatable(self, x: torch.Tensor, reference: Float32) -> None:
-        again = self.run(x)
-        same = again.shape == reference.shape
-        apart = relative_error(again, reference) if same else float("inf")
-        if not apart <= _REPEATABLE * self.tolerance:
-            raise self._refuse(
-                "under ONNX Runtime a second run on the same probes gives another output "
-                f"({apart:.1e} of it): it is random",
-                "export it in evaluation mode",
-            )
+        require_same(reference, self.run(x), self.tolerance, self._network.model.name)
 
     def _require_independence(self, x: torch.Tensor, ours: Float32) -> None:
         # Units of another form, a scalar among them, are not one row a probe.
@@ -169,6 +161,22 @@ class Gate:
         return self._refuse(
             f"the converted network and ONNX Runtime disagree: {what}; {where}",
             "its maps would be wrong, so it is left out",
+        )
+
+
+def require_same(once: Float32, again: Float32, tolerance: float, model: str) -> None:
+    """Makes sure that ONNX Runtime gives the same output twice.
+
+    Raises:
+        ParityError: It does not.
+    """
+    apart = relative_error(again, once) if again.shape == once.shape else float("inf")
+    if not apart <= _REPEATABLE * tolerance:
+        raise ParityError(
+            "under ONNX Runtime a second run on the same probes gives another output "
+            f"({apart:.1e} of it): it is random",
+            hint="export it in evaluation mode",
+            model=model,
         )
 
 
@@ -217,61 +225,6 @@ def relative_error(ours: Float32, reference: Float32) -> float:
 def wrap(x: torch.Tensor, size: int) -> torch.Tensor:
     """Returns `x` with its probes repeated up to `size` of them."""
     return x if len(x) == size else x[torch.arange(size) % len(x)]
-
-
-class Session:
-    """ONNX Runtime on a model's original graph, with chosen tensors as its outputs.
-
-    Args:
-        model: A model as it was given.
-        values: Tensors of its main graph.
-        threads: Of ONNX Runtime; 0 for its own choice.
-
-    Raises:
-        SupportError: ONNX Runtime refuses the model.
-    """
-
-    def __init__(self, model: Model, values: Sequence[str], threads: int = 0) -> None:
-        import onnxruntime as ort
-
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model.proto)
-        present = {value.name for value in proto.graph.output}
-        proto.graph.output.extend(
-            onnx.helper.make_empty_tensor_value_info(v) for v in values if v not in present
-        )
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = threads
-        # The judge is the graph as it is: ONNX Runtime's own rewrites were caught changing what a
-        # model computes (a ResNet50 v2 of Keras by 5e-3), and crashing on one of half precision.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # Its threads would wait in a loop, on the cores that torch's then lack.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._name, self._values = model.name, list(values)
-        try:
-            self._session = ort.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has no common base class for its errors.
-            raise self._refused(error) from error
-
-    def run(self, name: str, x: np.ndarray[Any, Any]) -> list[Float32]:
-        """Returns the chosen tensors for `x` at the input `name`.
-
-        Raises:
-            SupportError: ONNX Runtime fails on it.
-        """
-        try:
-            outputs: list[Float32] = self._session.run(self._values, {name: x})
-        except Exception as error:
-            hint = "where a graph leaves its input's size free it may still need one: see --size"
-            raise self._refused(error, hint) from error
-        return outputs
-
-    def _refused(self, error: Exception, hint: str = "") -> SupportError:
-        reason = " ".join(str(error).split())
-        return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
 
 
 def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -> str:

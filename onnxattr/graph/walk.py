@@ -1,6 +1,6 @@
 """Everything that a model file holds, at any depth. Imports onnx alone; recursion is never used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx
 from google.protobuf.message import Message
@@ -70,6 +70,32 @@ def taken(node: NodeProto) -> Iterator[str]:
     """Yields the values that a node takes, those among them that its subgraphs take."""
     yield from node.input
     for graph in graphs(node):
+        yield from (value.name for value in graph.output)
         for inner in nodes(graph):
             yield from inner.input
-        yield from (value.name for value in graph.output)
+            yield from (value.name for deeper in graphs(inner) for value in deeper.output)
+
+
+def up_to(proto: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
+    """Returns a copy of `proto` whose outputs are `values`, and which holds no other nodes.
+
+    Args:
+        proto: A model.
+        values: Names of tensors of its main graph.
+    """
+    cut = onnx.ModelProto()
+    cut.CopyFrom(proto)
+    graph, wanted, kept = cut.graph, set(values), []
+    # A file's nodes are in an order in which they can be run: the loader makes sure.
+    for node in reversed(proto.graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(taken(node))
+    known = {value.name: value for value in proto.graph.output}
+    del graph.node[:], graph.output[:]
+    graph.node.extend(reversed(kept))
+    graph.output.extend(
+        known[name] if name in known else onnx.helper.make_empty_tensor_value_info(name)
+        for name in values
+    )
+    return cut

@@ -17,7 +17,7 @@ class Options:
     """What decides the maps and the numbers made of them, and within which bounds.
 
     Attributes:
-        method: `saliency`, `grad-input` or `elrp`.
+        method: `saliency`, `grad-input`, `elrp` or `occlusion`.
         at: The tensor that is attributed; see `graph.outputs.representation`.
         input: What the user says of the models' inputs; it holds for all of them.
         device: `auto`, `cpu`, `cuda[:n]` or `mps`; several, separated by commas, share the models.
