@@ -6,7 +6,7 @@ T is computed by ONNX Runtime. Nothing is converted, and nothing needs a gradien
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, product
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,8 +19,11 @@ from onnxattr.convert.parity import TOLERANCE, relative_error, require_same, wra
 from onnxattr.convert.session import Runtime
 from onnxattr.errors import SupportError, UsageError
 
-#: Rounding of a sum of units, in halves of the last bit of their norm.
+#: Rounding of a sum of units, in roundings of one number: 8 (u ‖units‖₂ + min(u, 2⁻²⁴) ‖units‖₁).
+#: The first is that of each unit in its own type, the second what units have in common, such as the
+#: denominator of a softmax, which is computed in float32 at least.
 _ROUNDING = 8
+_SINGLE = 2.0**-24
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,10 +221,17 @@ class BlackBox:
             rows = units.reshape(1 if self._by_itself else len(units), -1)[: len(some)]
             copies = (self._runtime.spec.batch or 1) if self._by_itself else 1
             for row in rows:
-                last_bit = np.finfo(row.dtype).eps if row.dtype.kind == "f" else 0.0
                 exact = row.astype(np.float64)
                 values[done] = exact.sum() / copies
-                length = np.linalg.norm(exact) / copies**0.5
-                rounding[done] = _ROUNDING * last_bit / 2 * length
+                rounding[done] = _rounding(exact, row.dtype) / copies
                 done += 1
         return Totals(values, rounding)
+
+
+def _rounding(units: Float64, kind: np.dtype[Any]) -> float:
+    """Returns how far rounding may have moved the sum of some units, which were of type `kind`."""
+    if kind.kind != "f":
+        return 0.0
+    one = float(np.finfo(kind).eps) / 2
+    common = min(one, _SINGLE) * np.abs(units).sum()
+    return _ROUNDING * float(one * np.linalg.norm(units) + common)
