@@ -325,8 +325,10 @@ class Examiner:
             hint = "choose another tensor with --at, such as that before a softmax"
         else:
             what = f"`{value}` does not depend on the probes in a differentiable way"
-            hint = "choose another tensor with --at, or check --range; --method occlusion needs no "
-            hint += "gradient"
+            hint = (
+                "choose another tensor with --at, or check --range; where a gradient is what is "
+                "missing, `--method occlusion` needs none"
+            )
         return SupportError(
             f"all of its maps are zero or not finite: {what}", hint=hint, model=name
         )
