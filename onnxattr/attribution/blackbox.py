@@ -3,7 +3,7 @@
 T is computed by ONNX Runtime. Nothing is converted, and nothing needs a gradient.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any, Protocol
@@ -24,6 +24,10 @@ from onnxattr.errors import SupportError, UsageError
 #: denominator of a softmax, which is computed in float32 at least.
 _ROUNDING = 8
 _SINGLE = 2.0**-24
+
+
+#: A tensor of numbers of any type.
+Units = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +193,9 @@ class BlackBox:
         tolerance = TOLERANCE.get(self._runtime.dtype, 1e-4)
         alone = self._run(x[:1])
         require_same(alone, self._run(x[:1]), tolerance, self._runtime.model.name)
-        if self.size > 1:
-            self._by_itself = self._mixes(x[:1], alone, tolerance)
+        if self.size > 1 and self._mixes(x[:1], alone, tolerance):
+            self._by_itself = True
+            self.size = self._runtime.spec.batch or 1
         self._tried = True
 
     def _mixes(self, x: torch.Tensor, alone: Float32, tolerance: float) -> bool:
@@ -214,18 +219,26 @@ class BlackBox:
     def _totals(self, inputs: Iterator[torch.Tensor], count: int) -> Totals:
         """Returns T of `count` inputs, float32 [3, y, x] each."""
         values, rounding = np.empty(count), np.empty(count)
-        size = 1 if self._by_itself else self.size
         done = 0
-        while some := list(islice(inputs, size)):
-            units = self._run(torch.stack(some))
-            rows = units.reshape(1 if self._by_itself else len(units), -1)[: len(some)]
-            copies = (self._runtime.spec.batch or 1) if self._by_itself else 1
-            for row in rows:
-                exact = row.astype(np.float64)
+        while some := list(islice(inputs, 1 if self._by_itself else self.size)):
+            for units, copies in self._units(some):
+                exact = units.astype(np.float64)
                 values[done] = exact.sum() / copies
-                rounding[done] = _rounding(exact, row.dtype) / copies
+                rounding[done] = _rounding(exact, units.dtype) / copies
                 done += 1
         return Totals(values, rounding)
+
+    def _units(self, inputs: Sequence[torch.Tensor]) -> Iterator[tuple[Units, int]]:
+        """Yields the units of each input, and how many copies of the input they are of."""
+        batch = self._runtime.spec.batch
+        if not self._by_itself:
+            rows = self._run(torch.stack(list(inputs)))
+            # How many rows there are may depend on the values, as behind NonZero.
+            if rows.shape[:1] == (batch or len(inputs),):
+                yield from ((row, 1) for row in rows[: len(inputs)])
+                return
+        for one in inputs:
+            yield self._run(one[None]), batch or 1
 
 
 def _rounding(units: Float64, kind: np.dtype[Any]) -> float:
@@ -234,4 +247,4 @@ def _rounding(units: Float64, kind: np.dtype[Any]) -> float:
         return 0.0
     one = float(np.finfo(kind).eps) / 2
     common = min(one, _SINGLE) * np.abs(units).sum()
-    return _ROUNDING * float(one * np.linalg.norm(units) + common)
+    return _ROUNDING * float(one * np.linalg.norm(units.ravel()) + common)

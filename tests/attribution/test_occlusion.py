@@ -202,6 +202,25 @@ def test_what_is_not_one_row_a_probe_is_run_by_itself(body):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_the_batch_that_was_used_is_told():
+    maker = BlackBox(runtime(text(MIXED, w=np.ones((3, 8, 8), np.float32)), at="output"))
+    assert maker.size == 8
+    maker.maps(images(1, 8))
+    assert maker.size == 1
+
+
+def test_as_many_rows_as_there_happen_to_be_belong_to_nobody():
+    """One row for each pixel above a half, of all probes of a batch: two for the first two."""
+    body = """(float[N,3,8,8] x) => (int64[M,4] y)
+    { b = Greater(x, h) z = NonZero(b) y = Transpose<perm = [1, 0]>(z) }"""
+    some = np.zeros((3, 8, 8, 3), np.uint8)
+    some[0, 3, 5, 1] = some[1, 2:6, 1, 0] = some[2, 7, :, 2] = 255
+    proto = text(body, h=np.float32(0.5))
+    found = maps_of(proto, some, InputOptions(layout="NCHW"), batch_size=9)
+    total = lambda probe: float(np.argwhere(probe > 0.5).sum())  # noqa: E731
+    np.testing.assert_array_equal(found, [slowly(total, image) for image in some])
+
+
 @pytest.mark.parametrize("batch", [2, 3])
 def test_a_fixed_batch_that_mixes_is_filled_with_copies(batch):
     """The mean over the batch of copies is the value itself."""
