@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnxattr.convert.torch import to_torch
     from onnxattr.errors import (
         DeviceError,
+        ExportError,
         InputError,
         LimitError,
         ModelFileError,
@@ -34,12 +35,16 @@ if TYPE_CHECKING:
     from onnxattr.graph.load import load
     from onnxattr.graph.options import InputOptions
     from onnxattr.limits import Limits
+    from onnxattr.pipeline.adapters import ExportOptions
+    from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
     from onnxattr.pipeline.rank import attribute, compare, rank
+    from onnxattr.pipeline.specs import stamp, write_spec
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
     from onnxattr.types import (
+        Assumption,
         Comparison,
         Failure,
         GradientCheck,
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
         ProbeCosine,
         Probes,
         Ranking,
+        Refused,
         Representation,
         Similarity,
         Source,
@@ -65,6 +71,7 @@ _HOMES = {
     "convert.torch": ("to_torch",),
     "errors": (
         "DeviceError",
+        "ExportError",
         "InputError",
         "LimitError",
         "ModelFileError",
@@ -81,10 +88,21 @@ _HOMES = {
     "graph.options": ("InputOptions",),
     "graph.load": ("load",),
     "limits": ("Limits",),
-    "pipeline": ("Options", "attribute", "compare", "inspect", "rank"),
+    "pipeline": (
+        "ExportOptions",
+        "Options",
+        "attribute",
+        "compare",
+        "export",
+        "inspect",
+        "rank",
+        "stamp",
+        "write_spec",
+    ),
     "probes": ("load_probes",),
     "report.json": ("to_json",),
     "types": (
+        "Assumption",
         "Comparison",
         "Failure",
         "GradientCheck",
@@ -97,6 +115,7 @@ _HOMES = {
         "ProbeCosine",
         "Probes",
         "Ranking",
+        "Refused",
         "Representation",
         "Similarity",
         "Source",
@@ -109,8 +128,11 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Assumption",
     "Comparison",
     "DeviceError",
+    "ExportError",
+    "ExportOptions",
     "Failure",
     "GradientCheck",
     "InputError",
@@ -133,6 +155,7 @@ __all__ = [
     "Probes",
     "Ranking",
     "RankingError",
+    "Refused",
     "Representation",
     "Similarity",
     "Source",
@@ -147,12 +170,15 @@ __all__ = [
     "__version__",
     "attribute",
     "compare",
+    "export",
     "inspect",
     "load",
     "load_probes",
     "rank",
+    "stamp",
     "to_json",
     "to_torch",
+    "write_spec",
 ]
 
 

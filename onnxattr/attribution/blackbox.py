@@ -17,7 +17,7 @@ from onnxattr.attribution.engine import BATCH
 from onnxattr.convert.feed import resize
 from onnxattr.convert.parity import TOLERANCE, relative_error, require_same, wrap
 from onnxattr.convert.session import Runtime
-from onnxattr.errors import SupportError, UsageError
+from onnxattr.errors import LimitError, SupportError, UsageError
 
 #: Rounding of a sum of units, in roundings of one number: 8 (u ‖units‖₂ + min(u, 2⁻²⁴) ‖units‖₁).
 #: The first is that of each unit in its own type, the second what units have in common, such as the
@@ -204,7 +204,7 @@ class BlackBox:
         pair = torch.cat([x, 1 - x])
         try:
             both = self._run(pair)
-        except SupportError:
+        except (SupportError, LimitError):
             return True
         batch = self._runtime.spec.batch
         if both.shape[:1] != (batch or 2,) or alone.shape[:1] != (batch or 1,):

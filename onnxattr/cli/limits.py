@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -84,13 +84,26 @@ _OPTIONS |= {
         "Nodes once functions are inlined (default: 200000).",
         parse_count,
     ),
+    "iterations": (
+        "--max-iterations",
+        "N",
+        "Turns of a Loop in a graph (default: 100000).",
+        parse_count,
+    ),
     "name": ("--max-name", "N", "Characters of a name (default: 4096).", parse_count),
     "gpu_memory": ("--gpu-memory-fraction", "F", "Of its memory (default: 0.9).", parse_fraction),
 }
 
 
-def with_limits(command: Callable[..., None]) -> Callable[..., None]:
-    """Returns `command` with an option for each limit in the place of its parameter `limits`."""
+def with_limits(
+    command: Callable[..., None], only: Sequence[str] = tuple(_OPTIONS)
+) -> Callable[..., None]:
+    """Returns `command` with an option for each limit in the place of its parameter `limits`.
+
+    Args:
+        command: Takes those that were given, by their fields.
+        only: The fields that have an option.
+    """
     options = {
         field: Annotated[
             str | None,
@@ -99,6 +112,7 @@ def with_limits(command: Callable[..., None]) -> Callable[..., None]:
             ),
         ]
         for field, (flag, metavar, text, _) in _OPTIONS.items()
+        if field in only
     }
     return grouped(command, "limits", options)
 

@@ -15,7 +15,7 @@ Models = Annotated[
     list[str],
     typer.Argument(
         metavar="MODELS...",
-        help="Model files, directories with .onnx files, or globs.",
+        help="Model files, directories with .onnx files, globs, or what `export` takes.",
         show_default=False,
     ),
 ]
@@ -46,9 +46,12 @@ Method = Annotated[
     ),
 ]
 At = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="What is attributed: feature, logits, output, or the name of a tensor.",
+        metavar="PLACE|NAME",
+        help="What is attributed: feature (default), logits, output or bottleneck, with :OUTPUT "
+        "behind it for a certain output; or the name of a tensor.",
+        show_default=False,
         rich_help_panel=_PROBING,
     ),
 ]
@@ -57,6 +60,14 @@ Paper = Annotated[
     typer.Option(
         "--paper",
         help="The paper's own arithmetic: maps are not centred.",
+        rich_help_panel=_PROBING,
+    ),
+]
+CheckAssumptions = Annotated[
+    bool,
+    typer.Option(
+        "--check-assumptions",
+        help="Try models whose range is assumed in others: would the ranking change?",
         rich_help_panel=_PROBING,
     ),
 ]
@@ -95,6 +106,16 @@ CheckGradient = Annotated[
         "--check-gradient",
         help="Run models on a few probes, and check their gradients by finite differences.",
     ),
+]
+WriteSpec = Annotated[
+    bool,
+    typer.Option(
+        "--write-spec",
+        help="Write how each model is fed, and why, into a .toml file beside it.",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Let --write-spec write over a file that is there.")
 ]
 BatchSize = Annotated[
     int | None,

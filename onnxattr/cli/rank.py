@@ -9,9 +9,11 @@ from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
 from onnxattr.cli.input import input_of, with_input
 from onnxattr.cli.limits import limits_of, with_limits
+from onnxattr.cli.sources import export_of, with_sources
 
 
 @with_limits
+@with_sources
 @with_input
 def rank(
     models: options.Models,
@@ -19,9 +21,10 @@ def rank(
     probes: options.Probes = None,
     limit: options.Limit = None,
     method: options.Method = "saliency",
-    at: options.At = "feature",
+    at: options.At = None,
     paper: options.Paper = False,
     seed: options.Seed = 0,
+    check_assumptions: options.CheckAssumptions = False,
     device: options.Device = "auto",
     workers: options.Workers = 1,
     batch_size: options.BatchSize = None,
@@ -36,6 +39,7 @@ def rank(
     debug: options.Debug = False,
     *,
     inputs: dict[str, Any],
+    sources: dict[str, Any],
     limits: dict[str, str],
 ) -> None:
     """Rank models by how alike their attribution maps are.
@@ -55,12 +59,14 @@ def rank(
             method=method,
             at=at,
             input=input_of(inputs),
+            export=export_of(sources),
             device=device,
             workers=workers,
             batch_size=batch_size,
             limit=limit,
             paper=paper,
             seed=seed,
+            check_assumptions=check_assumptions,
             limits=limits_of(limits),
             store=None if no_store else store or "default",
         )

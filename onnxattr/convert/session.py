@@ -1,5 +1,6 @@
 """ONNX Runtime on a model's own graph: the judge of conversions, and the way without one."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,15 @@ import torch
 from onnxattr.arrays import Float32
 from onnxattr.convert.device import CUDA
 from onnxattr.convert.feed import Feed
-from onnxattr.errors import DeviceError, SupportError
-from onnxattr.graph.walk import up_to
-from onnxattr.types import InputSpec, Model, Representation
+from onnxattr.errors import DeviceError, LimitError, OnnxattrError, SupportError
+from onnxattr.graph.walk import label, taken
+from onnxattr.types import InputSpec, Model, OnnxNode, Representation
+
+#: How ONNX Runtime tells that there is not enough memory for a node's output.
+_ASKED = re.compile(
+    r"while running (?P<op>\w+) node\. Name:'(?P<name>.*?)' Status Message: .*"
+    r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)"
+)
 
 _CPU = "CPUExecutionProvider"
 
@@ -26,7 +33,6 @@ class Session:
         threads: Of ONNX Runtime; 0 for its own choice.
         device: `cpu` or `cuda:n`; what has no kernel there runs on the CPU.
         gpu_memory: Bytes of a GPU's memory that may be taken.
-        cut: Leave out what lies behind the chosen tensors.
 
     Raises:
         SupportError: ONNX Runtime refuses the model.
@@ -41,11 +47,12 @@ class Session:
         *,
         device: str = "cpu",
         gpu_memory: int | None = None,
-        cut: bool = False,
     ) -> None:
         import onnxruntime as ort
 
-        proto = up_to(model.proto, values) if cut else _with_outputs(model.proto, values)
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model.proto)
+        _end(proto.graph, values)
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
@@ -78,13 +85,19 @@ class Session:
             outputs: list[Float32] = self._session.run(self._values, {name: x})
         except Exception as error:
             hint = "where a graph leaves its input's size free it may still need one: see --size"
-            if "allocate memory" in str(error):
-                hint = "a smaller --batch-size takes less; or use --device cpu"
             raise self._refused(error, hint) from error
         return outputs
 
-    def _refused(self, error: Exception, hint: str = "") -> SupportError:
+    def _refused(self, error: Exception, hint: str = "") -> OnnxattrError:
         reason = " ".join(str(error).split())
+        if asked := _ASKED.search(reason):
+            node = OnnxNode(asked["op"], asked["name"])
+            return LimitError(
+                f"ONNX Runtime lacks memory for it: its {label(node)} asks for "
+                f"{int(asked['bytes']) / 2**30:.3g} GiB at once",
+                hint="--max-memory allows more",
+                model=self._name,
+            )
         return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
 
 
@@ -133,7 +146,6 @@ class Runtime:
             threads,
             device=device,
             gpu_memory=_bytes(device, gpu_memory),
-            cut=True,
         )
 
     def run(self, probes: torch.Tensor) -> Float32:
@@ -179,12 +191,25 @@ def _bytes(device: str, fraction: float) -> int | None:
     return int(torch.cuda.get_device_properties(device).total_memory * fraction)
 
 
-def _with_outputs(proto: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
-    """Returns a copy of `proto` with `values` among its outputs."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    present = {value.name for value in copy.graph.output}
-    copy.graph.output.extend(
-        onnx.helper.make_empty_tensor_value_info(v) for v in values if v not in present
-    )
-    return copy
+def _end(graph: onnx.GraphProto, values: Sequence[str]) -> None:
+    """Makes `values` the outputs of a graph, and takes away the nodes that lead to none of them.
+
+    They change nothing before them, and ONNX Runtime may not know them.
+    """
+    told = {value.name: value for value in graph.output}
+    empty = onnx.helper.make_empty_tensor_value_info
+    outputs = [
+        onnx.ValueInfoProto.FromString((told.get(v) or empty(v)).SerializeToString())
+        for v in dict.fromkeys(values)
+    ]
+    wanted, kept = set(values), []
+    for node in reversed(graph.node):
+        if not wanted.isdisjoint(v for v in node.output if v):
+            wanted.update(taken(node))
+            kept.append(node)
+    if len(kept) < len(graph.node):
+        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept[::-1]]
+        del graph.node[:]
+        graph.node.extend(kept)
+    del graph.output[:]
+    graph.output.extend(outputs)

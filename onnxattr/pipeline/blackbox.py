@@ -8,6 +8,7 @@ import numpy as np
 
 from onnxattr.attribution.methods import BLACK_BOX
 from onnxattr.errors import OnnxattrError
+from onnxattr.graph.walk import nodes
 from onnxattr.pipeline.messages import Place
 from onnxattr.types import InputSpec, Model, Representation
 
@@ -71,6 +72,8 @@ def is_possible(
 ) -> bool:
     """Returns whether ONNX Runtime takes a model and, if there are probes, sees them.
 
+    Of a model with a Loop that is not tried out.
+
     Args:
         model: A model as it was given, whose budget is known to hold.
         spec: How probes are fed to it.
@@ -79,6 +82,9 @@ def is_possible(
         images: Probes, uint8 [probe, y, x, 3], of which the first is used; without any the model
             is not run.
     """
+    bodies = (model.proto.graph, *model.proto.functions)
+    if any(node.op_type == "Loop" for body in bodies for node in nodes(body)):
+        return False  # It may never end, and what stopped it on the other way is already known.
     try:
         maker = black_box(model, spec, representation, place)
         return images is None or maker.sees(images)

@@ -9,6 +9,7 @@ from onnxattr.attribution.methods import METHODS
 from onnxattr.errors import UsageError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
+from onnxattr.pipeline.adapters import ExportOptions
 from onnxattr.types import Failure
 
 
@@ -18,14 +19,18 @@ class Options:
 
     Attributes:
         method: `saliency`, `grad-input`, `elrp` or `occlusion`.
-        at: The tensor that is attributed; see `graph.outputs.representation`.
+        at: The tensor that is attributed, see `graph.outputs.representation`; None for what a
+            model's sidecar or metadata says, or else `feature`.
         input: What the user says of the models' inputs; it holds for all of them.
+        export: How sources that are no ONNX files are exported.
         device: `auto`, `cpu`, `cuda[:n]` or `mps`; several, separated by commas, share the models.
         workers: Worker processes a device. On the CPU they share its cores.
         batch_size: Probes at a time; None for the default.
         limit: Number of probes; None for 64 of the built-in set, or all of the user's.
         paper: The paper's own arithmetic: maps are not centred.
         seed: Of the bootstrap.
+        check_assumptions: Whether models whose range is assumed are examined in other plausible
+            ranges too, to see if the ranking would change.
         limits: What a model may cost.
         store: Directory of finished maps; `default` for the user's cache, None for none.
 
@@ -34,14 +39,16 @@ class Options:
     """
 
     method: str = "saliency"
-    at: str = "feature"
+    at: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
+    export: ExportOptions = field(default_factory=ExportOptions)
     device: str = "auto"
     workers: int = 1
     batch_size: int | None = None
     limit: int | None = None
     paper: bool = False
     seed: int = 0
+    check_assumptions: bool = False
     limits: Limits = field(default_factory=Limits)
     store: str | Path | None = "default"
 

@@ -1,5 +1,7 @@
 """The worker's side: everything that touches a model's bytes or a probe image happens here."""
 
+import dataclasses
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -12,13 +14,14 @@ import numpy as np
 from onnxattr.arrays import UInt8
 from onnxattr.attribution.methods import BLACK_BOX
 from onnxattr.convert.device import choose_device, runtime_device, set_up, thread_count
-from onnxattr.errors import ParityError, SupportError
+from onnxattr.errors import ModelFileError, ParityError, SupportError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
+from onnxattr.graph.files import read_file
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
-from onnxattr.graph.outputs import representation
 from onnxattr.pipeline import blackbox
 from onnxattr.pipeline.messages import (
     Attribute,
@@ -34,6 +37,8 @@ from onnxattr.pipeline.messages import (
     Ready,
     Request,
     Source,
+    Stamp,
+    Stamped,
     pack,
     printable,
     refusal_of,
@@ -72,6 +77,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Inspect):
         enter(request.place)
         channel.send(_inspect(request))
+    elif isinstance(request, Stamp):
+        enter(request.place)
+        channel.send(_stamp(request))
     elif isinstance(request, Examine):
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
@@ -104,14 +112,15 @@ class Examination:
         self._black_box = request.method in BLACK_BOX
         self._device = device = runtime_device(device) if self._black_box else device
         self._model, self._request = model, request
+        spec = image_input(model, request.input)
         self.described = Described(
             sha256=model.sha256,
             external=model.external,
             origin=model.origin,
             opset=model.opset,
             parameters=model.parameters,
-            spec=image_input(model, request.input),
-            representation=representation(model, request.at),
+            spec=spec,
+            representation=attributed(model, request.at, spec, request.place.limits)[0],
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
@@ -203,6 +212,7 @@ class Examination:
                 options=request.input,
                 device=self._device,
                 fuse=request.method not in BY_OPERATOR,
+                limits=place.limits,
             )
         gate = Gate(network, threads=thread_count())
         engine = Engine(network, method=request.method, batch_size=request.batch_size)
@@ -222,7 +232,8 @@ class Examination:
 def _load(source: Source, place: Place) -> Model:
     given = Path(os.fsdecode(source.path)) if source.path is not None else source.data
     assert given is not None
-    return load(given, name=source.name, limits=place.limits)
+    model = load(given, name=source.name, limits=place.limits)
+    return dataclasses.replace(model, sidecar=model.sidecar or source.sidecar)
 
 
 def _decode(request: Decode) -> Decoded:
@@ -253,6 +264,21 @@ def _inspect(request: Inspect) -> Inspected:
 
     limits = request.place.limits
     return Inspected(inspect_model(model, request.at, request.input, limits, trial, runs))
+
+
+def _stamp(request: Stamp) -> Stamped:
+    from onnxattr.graph.stamping import stamped
+
+    source, limits = request.source, request.place.limits
+    model = _load(source, request.place)
+    spec = image_input(model, request.input)
+    _, place = attributed(model, request.at, spec, limits)
+    assert source.path is not None
+    # As it is, and not as it was mended on its way in.
+    data = read_file(Path(os.fsdecode(source.path)), limits, source.name)
+    if not model.external and hashlib.sha256(data).hexdigest() != model.sha256:
+        raise ModelFileError("the file changed while it was read", model=source.name)
+    return Stamped(stamped(data, spec, place, source.name), spec, model.external)
 
 
 def _trial(model: Model, request: Inspect) -> Attributed:

@@ -14,6 +14,7 @@ from onnxattr.attribution.methods import BLACK_BOX, options_of
 from onnxattr.errors import ProbeError, RankingError, UsageError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
+from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
 from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
 from onnxattr.pipeline.messages import Decode, Decoded, Hello, Ready, Source, unpack
@@ -39,6 +40,7 @@ class ModelSpace:
     """The usable models on one set of probes, and what was left out."""
 
     probes: Probes
+    examined: Sequence[Examined]
     summaries: tuple[Summary, ...]
     similarity: Similarity
     failures: list[Failure]
@@ -111,6 +113,7 @@ def build_space(
             seconds[part] = seconds.get(part, 0.0) + spent
     return ModelSpace(
         probes=probes,
+        examined=usable,
         summaries=tuple(
             dataclasses.replace(each.summary, unusable=count)
             for each, count in zip(usable, compared.unusable, strict=True)
@@ -269,7 +272,7 @@ def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
     return {
         "method": options.method,
         "method_options": options_of(options.method),
-        "at": options.at,
+        "at": options.at or DEFAULT_AT,
         "centred": not options.paper,
         "device": device,
         "seed": options.seed,

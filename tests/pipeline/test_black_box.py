@@ -235,6 +235,29 @@ def test_a_way_that_is_closed_is_not_shown(tail: str, at: str, folder: Path) -> 
     assert "occlusion" not in found.remedy
 
 
+def test_a_loop_is_not_tried_out_for_a_hint(folder: Path) -> None:
+    """This one never ends, and has no converter for what is behind it."""
+    proto = convolution(8, "t = com.microsoft.UnfoldTensor<dim = 3, size = 4, step = 2>(z)")
+    body = parser.parse_graph(
+        "body (int64 i, bool c, bool a) => (bool d, bool b) { d = Identity(c) b = Identity(a) }"
+    )
+    weights = {"go": np.array(True), "zero": np.float32(0)}
+    proto.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in weights.items())
+    proto.graph.node.extend(
+        [
+            helper.make_node("Loop", ["", "go", "go"], ["ended"], body=body),
+            helper.make_node("Cast", ["ended"], ["e"], to=1),
+            helper.make_node("Mul", ["e", "zero"], ["o"]),
+            helper.make_node("Add", ["t", "o"], ["y"]),
+        ]
+    )
+    onnx.save(proto, folder / "endless.onnx")
+    started = time.monotonic()
+    (failure,) = onnxattr.rank(folder, options=GRADIENT).failures
+    assert time.monotonic() - started < 60
+    assert "occlusion" not in failure.hint
+
+
 def test_no_dependence_is_said_in_the_words_of_the_method(folder: Path) -> None:
     onnx.save(convolution(6, CANCEL), folder / "cancel.onnx")
     options = dataclasses.replace(OPTIONS, at="output")
