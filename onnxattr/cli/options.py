@@ -15,7 +15,7 @@ Models = Annotated[
     list[str],
     typer.Argument(
         metavar="MODELS...",
-        help="Model files, directories with .onnx files, or globs.",
+        help="Model files, directories with .onnx files, globs, or what `export` takes.",
         show_default=False,
     ),
 ]
