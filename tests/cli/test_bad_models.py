@@ -207,13 +207,13 @@ def test_several_inputs(refused, tmp_path):
     assert "`mask` float32[N,3,12,12]" in message
 
 
-def test_grey_input(refused, tmp_path):
+def test_two_channels(refused, tmp_path):
     nodes = [helper.make_node("Conv", ["image", "w"], ["features"])]
-    proto = model(nodes, [weight("w", (4, 1, 3, 3), 0)], inputs=[image(channels=1)])
+    proto = model(nodes, [weight("w", (4, 2, 3, 3), 0)], inputs=[image(channels=2)])
 
-    message, _ = refused(save(proto, tmp_path / "grey.onnx"))
+    message, _ = refused(save(proto, tmp_path / "two.onnx"))
 
-    assert "`image` float32[N,1,12,12] does not take the 3 channels of a probe" in message
+    assert "`image` float32[N,2,12,12] has 2 channels (layout NCHW)" in message
 
 
 def test_input_larger_than_memory(refused, tmp_path):
