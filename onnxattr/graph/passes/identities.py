@@ -6,6 +6,9 @@ import onnx_ir as ir
 class DropIdentities(ir.passes.InPlacePass):
     """Puts the value itself in the place of what `Identity` makes of it.
 
+    So it does with a `Cast` to the type that an input of the graph, or the result of another Cast,
+    has already: exporters write them before pixels, which would lose their gradient.
+
     Where a graph returns the result, the value takes over its name. That is not possible for what a
     graph is given or stores, nor for the value of an outer graph, which a branch may return too:
     there the node stays (onnx-ir's own pass fails on the last kind as of version 1.1).
@@ -18,10 +21,28 @@ class DropIdentities(ir.passes.InPlacePass):
             node
             for graph in graphs
             for node in ir.traversal.RecursiveGraphIterator(graph)
-            if node.op_type == "Identity" and node.domain == ""
+            if node.domain == "" and (node.op_type == "Identity" or _is_idle(node))
         ]
         dropped = [_drop(node) for node in found]
         return ir.passes.PassResult(model, modified=any(dropped))
+
+
+def _is_idle(node: ir.Node) -> bool:
+    kind, value = _cast_to(node), node.inputs[0] if node.inputs else None
+    if kind is None or value is None:
+        return False
+    if value.is_graph_input():
+        return value.dtype is not None and value.dtype.value == kind
+    maker = value.producer()
+    return maker is not None and _cast_to(maker) == kind
+
+
+def _cast_to(node: ir.Node) -> int | None:
+    to = node.attributes.get("to")
+    if node.op_type != "Cast" or node.domain != "" or to is None:
+        return None
+    # In a function it may be a parameter.
+    return to.value if isinstance(to.value, int) else None
 
 
 def _drop(node: ir.Node) -> bool:
