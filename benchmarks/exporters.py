@@ -2,10 +2,10 @@
 
     python benchmarks/exporters.py [FOLDER]
 
-For each network of tests/exporters/makers/blueprint.py and each method it prints the least cosine
-of any two files on any probe and, in brackets, the largest mean cosine of a file and the network
-with permuted weights, before and after centring. Files and maps are kept in FOLDER, if one is
-given. JAX_PYTHON and PADDLE_PYTHON name these frameworks' interpreters, as
+For each network of tests/exporters/makers/blueprint.py and each method it prints how far the least
+cosine of any two files on any probe is below 1 and, in brackets, the largest mean cosine of a file
+and the network with permuted weights, before and after centring. Files and maps are kept in FOLDER,
+if one is given. JAX_PYTHON and PADDLE_PYTHON name these frameworks' interpreters, as
 tests/exporters/test_networks.py says.
 """
 
@@ -42,11 +42,11 @@ def main() -> None:
 
 
 def cell(raw: Any, centred: Any, permuted: str) -> str:
-    """Returns the least cosine of two files, and the largest means with the permuted one."""
+    """Returns 1 - the least cosine of two files, and the largest means with the permuted one."""
     control = np.array([name == permuted for name in raw.names])
     least = raw.per_probe[~control][:, ~control].min()
     floors = [s.per_probe[~control][:, control].mean(2).max() for s in (raw, centred)]
-    return f"{least:.7f} ({floors[0]:.2f}, {floors[1]:.2f})"
+    return f"{1 - least:.0e} ({floors[0]:.2f}, {floors[1]:.2f})"
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ def build(plan, weights):
     image = keras.Input((plan.size, plan.size, plan.channels), dtype=plan.dtype, name="image")
     value, filled = image, []
     if plan.dtype == "uint8":
-        variance = np.square(blueprint.STD).tolist()
-        value = layers.Rescaling(1 / 255)(value)
-        value = layers.Normalization(mean=list(blueprint.MEAN), variance=variance)(value)
+        # TensorFlow's export makes the numbers of a Normalization layer inputs of the graph.
+        mean, std = np.array(blueprint.MEAN), np.array(blueprint.STD)
+        value = layers.Rescaling((1 / 255 / std).tolist(), (-mean / std).tolist())(value)
     for block, row in zip(plan.blocks, weights[:-1], strict=True):
         filled.append((layer := convolution(block), [row["kernel"]]))
         value = layer(value)
