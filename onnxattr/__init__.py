@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
     from onnxattr.pipeline.rank import attribute, compare, rank
+    from onnxattr.pipeline.specs import stamp, write_spec
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
     from onnxattr.types import (
+        Assumption,
         Comparison,
         Failure,
         GradientCheck,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         ProbeCosine,
         Probes,
         Ranking,
+        Refused,
         Representation,
         Similarity,
         Source,
@@ -81,10 +84,11 @@ _HOMES = {
     "graph.options": ("InputOptions",),
     "graph.load": ("load",),
     "limits": ("Limits",),
-    "pipeline": ("Options", "attribute", "compare", "inspect", "rank"),
+    "pipeline": ("Options", "attribute", "compare", "inspect", "rank", "stamp", "write_spec"),
     "probes": ("load_probes",),
     "report.json": ("to_json",),
     "types": (
+        "Assumption",
         "Comparison",
         "Failure",
         "GradientCheck",
@@ -97,6 +101,7 @@ _HOMES = {
         "ProbeCosine",
         "Probes",
         "Ranking",
+        "Refused",
         "Representation",
         "Similarity",
         "Source",
@@ -109,6 +114,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Assumption",
     "Comparison",
     "DeviceError",
     "Failure",
@@ -133,6 +139,7 @@ __all__ = [
     "Probes",
     "Ranking",
     "RankingError",
+    "Refused",
     "Representation",
     "Similarity",
     "Source",
@@ -151,8 +158,10 @@ __all__ = [
     "load",
     "load_probes",
     "rank",
+    "stamp",
     "to_json",
     "to_torch",
+    "write_spec",
 ]
 
 

@@ -18,7 +18,8 @@ class Options:
 
     Attributes:
         method: `saliency`, `grad-input` or `elrp`.
-        at: The tensor that is attributed; see `graph.outputs.representation`.
+        at: The tensor that is attributed, see `graph.outputs.representation`; None for what a
+            model's sidecar or metadata says, or else `feature`.
         input: What the user says of the models' inputs; it holds for all of them.
         device: `auto`, `cpu`, `cuda[:n]` or `mps`; several, separated by commas, share the models.
         workers: Worker processes a device. On the CPU they share its cores.
@@ -26,6 +27,8 @@ class Options:
         limit: Number of probes; None for 64 of the built-in set, or all of the user's.
         paper: The paper's own arithmetic: maps are not centred.
         seed: Of the bootstrap.
+        check_assumptions: Whether models whose range is assumed are examined in other plausible
+            ranges too, to see if the ranking would change.
         limits: What a model may cost.
         store: Directory of finished maps; `default` for the user's cache, None for none.
 
@@ -34,7 +37,7 @@ class Options:
     """
 
     method: str = "saliency"
-    at: str = "feature"
+    at: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
     device: str = "auto"
     workers: int = 1
@@ -42,6 +45,7 @@ class Options:
     limit: int | None = None
     paper: bool = False
     seed: int = 0
+    check_assumptions: bool = False
     limits: Limits = field(default_factory=Limits)
     store: str | Path | None = "default"
 

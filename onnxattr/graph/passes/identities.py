@@ -4,10 +4,9 @@ import onnx_ir as ir
 
 
 class DropIdentities(ir.passes.InPlacePass):
-    """Puts the value itself in the place of what `Identity` makes of it.
+    """Puts the value itself in the place of what `Identity` makes of it, or `Cast` to its own type.
 
-    So it does with a `Cast` to the type that an input of the graph, or the result of another Cast,
-    has already: exporters write them before pixels, which would lose their gradient.
+    Exporters write such casts before pixels, which would lose their gradient.
 
     Where a graph returns the result, the value takes over its name. That is not possible for what a
     graph is given or stores, nor for the value of an outer graph, which a branch may return too:
@@ -21,27 +20,29 @@ class DropIdentities(ir.passes.InPlacePass):
             node
             for graph in graphs
             for node in ir.traversal.RecursiveGraphIterator(graph)
-            if node.domain == "" and (node.op_type == "Identity" or _is_idle(node))
+            if _is_identity(node)
         ]
         dropped = [_drop(node) for node in found]
         return ir.passes.PassResult(model, modified=any(dropped))
 
 
-def _is_idle(node: ir.Node) -> bool:
-    kind, value = _cast_to(node), node.inputs[0] if node.inputs else None
-    if kind is None or value is None:
+def _is_identity(node: ir.Node) -> bool:
+    if node.domain != "" or not node.inputs or node.inputs[0] is None:
         return False
-    if value.is_graph_input():
-        return value.dtype is not None and value.dtype.value == kind
+    if node.op_type != "Cast":
+        return node.op_type == "Identity"
+    value = node.inputs[0]
     maker = value.producer()
-    return maker is not None and _cast_to(maker) == kind
+    # Of what is computed the file need not say the type.
+    own = value.dtype or (_cast_to(maker) if maker is not None else None)
+    return own is not None and _cast_to(node) == own
 
 
 def _cast_to(node: ir.Node) -> int | None:
     to = node.attributes.get("to")
     if node.op_type != "Cast" or node.domain != "" or to is None:
         return None
-    # In a function it may be a parameter.
+    # Before opset 6 the type is a word; in a function it may be a parameter.
     return to.value if isinstance(to.value, int) else None
 
 
