@@ -1,7 +1,7 @@
 """One network with the same weights, through every exporter that can write it: the same maps.
 
 PaddlePaddle and JAX live in environments of their own: see `test_networks.py`. How alike the maps
-are is printed by `python benchmarks/exporters.py`.
+are is printed by `python benchmarks/exporters.py`. ROUTES_FOLDER keeps the files for the next run.
 """
 
 import functools
@@ -12,6 +12,8 @@ import pytest
 
 ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 onnx = pytest.importorskip("onnx")
+pytest.importorskip("torch", reason="PyTorch, which writes the control, is not installed")
+pytest.importorskip("onnxscript", reason="torch's exporter needs onnxscript")
 
 import onnxattr  # noqa: E402
 
