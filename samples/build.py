@@ -69,9 +69,13 @@ def _export(recipe: Recipe, models: Path, entry: Entry) -> Path:
         example = torch.rand(2, 3, recipe.size, recipe.size)
         pytorch.export(train_torch.load_trained(entry, recipe, weights), path, example=example)
     elif entry.framework == "jax":
+        import numpy as np
+        from onnxattr_adapters import jax
+
         from samples import train_jax
 
-        train_jax.export(train_jax.load_trained(entry, recipe, weights), recipe, path)
+        images = np.random.default_rng(0).random((2, recipe.size, recipe.size, 3), np.float32)
+        jax.export(train_jax.load_trained(entry, recipe, weights), path, example=images)
     else:
         from onnxattr_adapters import keras
 

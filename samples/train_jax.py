@@ -14,9 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax2onnx import to_onnx
-from onnxattr_adapters._file import check, clean, draft
-from onnxattr_adapters._file import save as save_onnx
 
 from samples.data import Array, batches, step_count, validation
 from samples.tasks import TASKS, Task
@@ -107,19 +104,6 @@ def load_trained(entry: Entry, recipe: Recipe, weights: Path) -> Any:
     nnx.update(model, jax.tree.unflatten(jax.tree.structure(state), leaves))
     model.eval()
     return model
-
-
-def export(model: Any, recipe: Recipe, path: Path) -> None:
-    """Write a trained module as jax2onnx does, checked against the module."""
-    shape = (recipe.size, recipe.size, 3)
-    images = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
-    proto = to_onnx(model, [("batch", *shape)])
-    # jax2onnx 0.17 moves Transposes and leaves the shapes of before, which the checker refuses.
-    del proto.graph.value_info[:]
-    clean(proto)
-    with draft(path) as place:
-        save_onnx(proto, place)
-        check(place, [images], [np.asarray(model(jnp.asarray(images)))])
 
 
 def _loss(task: Task, answers: jax.Array, targets: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ Models = Annotated[
     list[str],
     typer.Argument(
         metavar="MODELS...",
-        help="Model files, directories with .onnx files, or globs.",
+        help="Model files, directories with .onnx files, globs, or what `export` takes.",
         show_default=False,
     ),
 ]
@@ -45,7 +45,8 @@ At = Annotated[
     str | None,
     typer.Option(
         metavar="PLACE|NAME",
-        help="What is attributed: feature (default), logits, output, or the name of a tensor.",
+        help="What is attributed: feature (default), logits, output or bottleneck, with :OUTPUT "
+        "behind it for a certain output; or the name of a tensor.",
         show_default=False,
         rich_help_panel=_PROBING,
     ),

@@ -16,7 +16,7 @@ from onnxattr.convert.ops.table import reason_of
 from onnxattr.convert.torch import module_name
 from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
 from onnxattr.graph.passes.quantised import ROUNDING
-from onnxattr.graph.walk import label, nodes
+from onnxattr.graph.walk import label, nodes, taken
 from onnxattr.types import Model, Network, OnnxNode
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
@@ -262,10 +262,7 @@ class Session:
 
         proto = onnx.ModelProto()
         proto.CopyFrom(model.proto)
-        present = {value.name for value in proto.graph.output}
-        proto.graph.output.extend(
-            onnx.helper.make_empty_tensor_value_info(v) for v in values if v not in present
-        )
+        _end(proto.graph, values)
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
@@ -306,6 +303,30 @@ class Session:
                 model=self._name,
             )
         return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
+
+
+def _end(graph: onnx.GraphProto, values: Sequence[str]) -> None:
+    """Makes `values` the outputs of a graph, and takes away the nodes that lead to none of them.
+
+    They change nothing before them, and ONNX Runtime may not know them.
+    """
+    told = {value.name: value for value in graph.output}
+    empty = onnx.helper.make_empty_tensor_value_info
+    outputs = [
+        onnx.ValueInfoProto.FromString((told.get(v) or empty(v)).SerializeToString())
+        for v in dict.fromkeys(values)
+    ]
+    wanted, kept = set(values), []
+    for node in reversed(graph.node):
+        if not wanted.isdisjoint(v for v in node.output if v):
+            wanted.update(taken(node))
+            kept.append(node)
+    if len(kept) < len(graph.node):
+        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept[::-1]]
+        del graph.node[:]
+        graph.node.extend(kept)
+    del graph.output[:]
+    graph.output.extend(outputs)
 
 
 def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -> str:

@@ -53,7 +53,7 @@ def to_network(
         SupportError: Operators have no converter, or onnx2torch fails.
     """
     spec = image_input(model, options)
-    chosen, _ = attributed(model, at)
+    chosen, _ = attributed(model, at, spec, limits)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
         module = _module(dialect, limits or Limits()).to(device)

@@ -9,6 +9,7 @@ from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import DEFAULT_AT, InputOptions
 from onnxattr.graph.stated import stated
+from onnxattr.graph.tail import tail
 from onnxattr.graph.walk import short
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Attributed, printable
@@ -52,7 +53,7 @@ def inspect_model(
         bomb = spec is not None
         problems.append(error.message)
     try:
-        chosen, place = attributed(model, at)
+        chosen, place = attributed(model, at, spec, limits)
         fixed = stated(model).fixed
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
@@ -97,4 +98,5 @@ def inspect_model(
         unchecked=found.unchecked,
         at=place,
         fixed=fixed,
+        tail=tail(model, chosen, spec, shapes=not bomb),
     )

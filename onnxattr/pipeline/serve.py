@@ -107,14 +107,15 @@ class Examination:
 
     def __init__(self, model: Model, request: Examine, device: str) -> None:
         self._model, self._request, self._device = model, request, device
+        spec = image_input(model, request.input)
         self.described = Described(
             sha256=model.sha256,
             external=model.external,
             origin=model.origin,
             opset=model.opset,
             parameters=model.parameters,
-            spec=image_input(model, request.input),
-            representation=attributed(model, request.at)[0],
+            spec=spec,
+            representation=attributed(model, request.at, spec, request.place.limits)[0],
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
@@ -221,7 +222,7 @@ def _stamp(request: Stamp) -> Stamped:
     source, limits = request.source, request.place.limits
     model = _load(source, request.place)
     spec = image_input(model, request.input)
-    _, place = attributed(model, request.at)
+    _, place = attributed(model, request.at, spec, limits)
     assert source.path is not None
     # As it is, and not as it was mended on its way in.
     data = read_file(Path(os.fsdecode(source.path)), limits, source.name)
