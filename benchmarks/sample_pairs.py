@@ -1,7 +1,7 @@
 """Whether two models of one task find each other, by method, with and without centring.
 
-The samples hold one task from two frameworks and one from two seeds. For each of these four models
-it prints the rank of its partner among the nine others (1 is the nearest; ties in brackets).
+The samples hold two tasks from two frameworks each, and one from two seeds. For each of these six
+models it prints the rank of its partner among the ten others (1 is the nearest; ties in brackets).
 
     python benchmarks/sample_pairs.py
 """
@@ -17,6 +17,8 @@ PAIRS = {
     "rgb2depth-keras": "rgb2depth-torch",
     "rgb2sfnorm-torch": "rgb2sfnorm-torch-seed2",
     "rgb2sfnorm-torch-seed2": "rgb2sfnorm-torch",
+    "edge2d-torch": "edge2d-jax",
+    "edge2d-jax": "edge2d-torch",
 }
 
 

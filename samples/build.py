@@ -19,6 +19,8 @@ from samples import data
 from samples.tasks import TASKS
 from samples.zoo import CACHE, Entry, Recipe
 
+_ENDINGS = {"torch": ".pt", "keras": ".keras", "jax": ".npz"}
+
 
 def train(entries: Sequence[Entry], recipe: Recipe, scores: Path, workers: int) -> None:
     """Train the entries, keep their weights in the cache and their scores in a JSON file."""
@@ -46,6 +48,8 @@ def _train(recipe: Recipe, entry: Entry) -> dict[str, float]:
     weights.parent.mkdir(parents=True, exist_ok=True)
     if entry.framework == "torch":
         from samples import train_torch as trainer
+    elif entry.framework == "jax":
+        from samples import train_jax as trainer  # type: ignore[no-redef]
     else:
         from samples import train_keras as trainer  # type: ignore[no-redef]
     reached = trainer.train(entry, recipe, weights)
@@ -64,6 +68,14 @@ def _export(recipe: Recipe, models: Path, entry: Entry) -> Path:
 
         example = torch.rand(2, 3, recipe.size, recipe.size)
         pytorch.export(train_torch.load_trained(entry, recipe, weights), path, example=example)
+    elif entry.framework == "jax":
+        import numpy as np
+        from onnxattr_adapters import jax
+
+        from samples import train_jax
+
+        images = np.random.default_rng(0).random((2, recipe.size, recipe.size, 3), np.float32)
+        jax.export(train_jax.load_trained(entry, recipe, weights), path, example=images)
     else:
         from onnxattr_adapters import keras
 
@@ -74,8 +86,7 @@ def _export(recipe: Recipe, models: Path, entry: Entry) -> Path:
 
 
 def _weights_path(entry: Entry, recipe: Recipe) -> Path:
-    ending = ".pt" if entry.framework == "torch" else ".keras"
-    return CACHE / f"weights-{recipe.scenes}" / f"{entry.name}{ending}"
+    return CACHE / f"weights-{recipe.scenes}" / f"{entry.name}{_ENDINGS[entry.framework]}"
 
 
 def _add_score(path: Path, entry: Entry, row: dict[str, float]) -> None:

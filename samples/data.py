@@ -1,4 +1,4 @@
-"""Scenes rendered once and kept as arrays, and the batches that both frameworks train on."""
+"""Scenes rendered once and kept as arrays, and the batches that all frameworks train on."""
 
 from __future__ import annotations
 

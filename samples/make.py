@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 # One thread: the same sums in the same order everywhere, and two trainings fit on two cores.
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 
 from samples import build, data, probes  # noqa: E402
-from samples.zoo import CACHE, MODELS, QUICK, RECIPE, SCORES, ZOO  # noqa: E402
+from samples.zoo import CACHE, MODELS, NEEDS, QUICK, RECIPE, SCORES, ZOO  # noqa: E402
 
 
 def main() -> None:
@@ -39,6 +40,10 @@ def main() -> None:
     entries = [entry for entry in ZOO if options.only in (None, entry.name)]
     if not entries:
         parser.error(f"no model `{options.only}`; there are {', '.join(e.name for e in ZOO)}")
+    for entry in entries:
+        if missing := [name for name in NEEDS[entry.framework] if find_spec(name) is None]:
+            print(f"{entry.name}: left out, {', '.join(missing)} not installed", file=sys.stderr)
+    entries = [e for e in entries if all(map(find_spec, NEEDS[e.framework]))]
 
     quick = CACHE / "quick"
     recipe, models, scores = RECIPE, MODELS, SCORES

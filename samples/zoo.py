@@ -18,7 +18,7 @@ SCORES = HERE / "scores.json"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One set of hyper-parameters for all models of both frameworks.
+    """One set of hyper-parameters for all models of all frameworks.
 
     Attributes:
         size: Pixels a side of the input.
@@ -47,7 +47,7 @@ class Entry:
     """One model of the zoo."""
 
     task: str
-    framework: Literal["torch", "keras"]
+    framework: Literal["torch", "keras", "jax"]
     seed: int
     second: bool = False
 
@@ -72,7 +72,15 @@ ZOO = (
     Entry("rgb2depth", "keras", seed=18),
     Entry("segmentsemantic", "keras", seed=19),
     Entry("reshade", "keras", seed=20),
+    Entry("edge2d", "jax", seed=21),
 )
+
+NEEDS = {
+    "torch": ("torch", "onnxscript"),
+    "keras": ("keras", "tensorflow", "tf2onnx"),
+    "jax": ("jax", "flax", "jax2onnx"),
+}
+"""Packages that training and exporting need, by framework."""
 
 PROBE_COUNT = 200
 PROBE_SIZE = 256

@@ -114,10 +114,15 @@ def once(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _flowing(dialect: Model) -> Collection[str]:
-    """Returns the values of the main graph that depend on its inputs with a gradient."""
+    """Returns the values of the main graph that depend on its inputs with a gradient.
+
+    Pixels have one too: an image of uint8 is fed as numbers that know where they come from, and
+    what moves them, such as a Transpose before the Cast, hands that on.
+    """
     graph = dialect.proto.graph
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output)}
-    flowing = {v.name for v in graph.input if v.type.tensor_type.elem_type in _FLOATS}
+    pixels = {v.name for v in graph.input if v.type.tensor_type.elem_type == TensorProto.UINT8}
+    flowing = {v.name for v in graph.input if v.type.tensor_type.elem_type in _FLOATS} | pixels
     for node in graph.node:
         entry = OPERATORS.get(node.op_type) if node.domain == OWN_DOMAIN else None
         if entry is None or not entry.gradient:
@@ -125,6 +130,9 @@ def _flowing(dialect: Model) -> Collection[str]:
         if any(name in flowing for name in taken(node)):
             # Integers that live between quantised operators carry a gradient.
             carried = any(a.name == "carry" and a.i for a in node.attribute)
+            if any(name in pixels for name in taken(node)):
+                pixels.update(v for v in node.output if kinds.get(v) == TensorProto.UINT8)
+                flowing |= pixels
             flowing.update(
                 name
                 for name in node.output

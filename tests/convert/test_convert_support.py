@@ -29,6 +29,18 @@ CASES = {
         "(float[2,N] x) => (float[a,b] y) { h = Exp(x) s = Shape(h) y = Reshape(h, s) }",
         {}, {}, None,
     ),
+    "pixels have a gradient, moved or not": (
+        "(uint8[2,4] x) => (float[4,2] y) { t = Transpose(x) y = Cast<to=1>(t) }",
+        {}, {}, None,
+    ),
+    "whole numbers made of pixels have none": (
+        "(uint8[2,4] x) => (float[2,4] y) { i = Cast<to=7>(x) y = Cast<to=1>(i) }",
+        {}, {"Cast": 1}, "",
+    ),
+    "bytes made of a picture have none": (
+        "(float[2,4] x) => (float[2,4] y) { b = Cast<to=2>(x) y = Cast<to=1>(b) }",
+        {}, {"Cast": 1}, "",
+    ),
     "an operator of a stranger": (
         "(float[2,4] x) => (float[2,4] y) { h = Exp(x) g = com.acme.Odd(h) y = Relu(g) }",
         {"com.acme.Odd": 1}, {}, "h",

@@ -7,7 +7,7 @@ ONNX Runtime, so both live in environments of their own:
 
     python3.11 -m venv paddle && python3.11 -m venv jax
     paddle/bin/pip install paddlepaddle paddle2onnx 'onnx<=1.17' packaging
-    jax/bin/pip install jax flax jax2onnx
+    jax/bin/pip install jax flax jax2onnx keras
     PADDLE_PYTHON=paddle/bin/python JAX_PYTHON=jax/bin/python pytest -m exporters -k "paddle or jax"
 """
 

@@ -29,7 +29,8 @@ def test_model_file(entry):
     assert not [text for text in MACHINE_PATHS if text in data]
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
-    assert model.producer_name == {"torch": "pytorch", "keras": "tf2onnx"}[entry.framework]
+    producers = {"torch": "pytorch", "keras": "tf2onnx", "jax": "jax2onnx"}
+    assert model.producer_name == producers[entry.framework]
     (image,), (answer,) = model.graph.input, model.graph.output
     sizes = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
     assert sizes == ([0, 3, 64, 64] if entry.framework == "torch" else [0, 64, 64, 3])

@@ -6,6 +6,8 @@ import onnx_ir as ir
 class DropIdentities(ir.passes.InPlacePass):
     """Puts the value itself in the place of what `Identity` makes of it, or `Cast` to its own type.
 
+    Exporters write such casts before pixels, which would lose their gradient.
+
     Where a graph returns the result, the value takes over its name. That is not possible for what a
     graph is given or stores, nor for the value of an outer graph, which a branch may return too:
     there the node stays (onnx-ir's own pass fails on the last kind as of version 1.1).
@@ -29,9 +31,19 @@ def _is_identity(node: ir.Node) -> bool:
         return False
     if node.op_type != "Cast":
         return node.op_type == "Identity"
-    to, own = node.attributes.get("to"), node.inputs[0].dtype
-    # Before opset 6 the type is a word.
-    return to is not None and to.type == ir.AttributeType.INT and to.value == own
+    value = node.inputs[0]
+    maker = value.producer()
+    # Of what is computed the file need not say the type.
+    own = value.dtype or (_cast_to(maker) if maker is not None else None)
+    return own is not None and _cast_to(node) == own
+
+
+def _cast_to(node: ir.Node) -> int | None:
+    to = node.attributes.get("to")
+    if node.op_type != "Cast" or node.domain != "" or to is None:
+        return None
+    # Before opset 6 the type is a word; in a function it may be a parameter.
+    return to.value if isinstance(to.value, int) else None
 
 
 def _drop(node: ir.Node) -> bool:
