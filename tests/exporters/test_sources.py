@@ -78,6 +78,7 @@ REFUSED = [
         "the state dict cannot be read: Weights only load failed",
     ),
     ("keras", "broken.keras", {}, "Keras cannot read it"),
+    ("keras", "random", {}, "tf2onnx has nothing for `StatelessRandom"),
     ("keras", "broken.tflite", {}, "tflite cannot run it"),
     ("jax", "tiny_jax:make", {"adapter": "jax"}, "--example 1x224x224x3"),
     ("sklearn", "unfitted.skops", {}, "it is not fitted"),
@@ -187,6 +188,19 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert reason in caught.value.message
     assert "\n" not in caught.value.message
     assert os.listdir(tmp_path) == []
+
+
+def test_a_network_of_eight_bits_is_exact_to_its_steps(export):
+    folder, path = export("keras", "bytes.tflite", {})
+
+    native = dict(np.load(folder / "bytes.npz"))
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {session.get_inputs()[0].name: native["input_0"]})
+    assert output.dtype == native["output_0"].dtype == np.uint8
+    assert np.abs(output.astype(int) - native["output_0"]).max() <= 2
+    assert len(np.unique(output)) > 3  # an output that says nothing would pass, too
+    stamped = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert stamped == {"onnxattr.layout": "NHWC", "onnxattr.range": "0 255"}
 
 
 def test_what_timm_knows_is_written(export):
