@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
     from onnxattr.pipeline.rank import attribute, compare, rank
+    from onnxattr.pipeline.specs import stamp, write_spec
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
     from onnxattr.types import (
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         ProbeCosine,
         Probes,
         Ranking,
+        Refused,
         Representation,
         Similarity,
         Source,
@@ -94,6 +96,8 @@ _HOMES = {
         "export",
         "inspect",
         "rank",
+        "stamp",
+        "write_spec",
     ),
     "probes": ("load_probes",),
     "report.json": ("to_json",),
@@ -111,6 +115,7 @@ _HOMES = {
         "ProbeCosine",
         "Probes",
         "Ranking",
+        "Refused",
         "Representation",
         "Similarity",
         "Source",
@@ -150,6 +155,7 @@ __all__ = [
     "Probes",
     "Ranking",
     "RankingError",
+    "Refused",
     "Representation",
     "Similarity",
     "Source",
@@ -169,8 +175,10 @@ __all__ = [
     "load",
     "load_probes",
     "rank",
+    "stamp",
     "to_json",
     "to_torch",
+    "write_spec",
 ]
 
 

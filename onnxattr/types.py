@@ -40,6 +40,19 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Sidecar:
+    """The text file beside a model that says how to feed it: `a.toml` for `a.onnx`.
+
+    Attributes:
+        name: Of the file, for messages.
+        text: All of it.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class OnnxNode:
     """A node as the vendor's graph has it: its operator type and its own (possibly empty) name."""
 
@@ -70,6 +83,7 @@ class Model:
         sha256: Hash over the bytes of the file and of its external data.
         external: Whether there is external data.
         proto: The graph, external data read in.
+        sidecar: What is written beside the file, or None.
         apart: Weights by their names, where all together are too many for one message; the graph
             has their shapes only.
         origin: Who wrote the file.
@@ -87,6 +101,7 @@ class Model:
     origin: Origin
     opset: int
     parameters: int
+    sidecar: Sidecar | None = None
     names: Names = field(default_factory=Names)
     stored: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict, repr=False)
     apart: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict, repr=False)
@@ -116,7 +131,8 @@ class InputSpec:
         dtype: Type of the input, as NumPy names it. Integers are rounded to, with the gradient of
             the identity.
         batch: The batch size that the graph fixes, or None where it is free.
-        sources: For each of `PARTS`: what decided it.
+        sources: For each of `PARTS`: what decided it. `input`, where somebody says which it is, and
+            `metadata`, where the file has keys of ours that are none, may stand there, too.
     """
 
     input: str
@@ -160,10 +176,12 @@ class Representation:
     Attributes:
         value: Its name in the vendor's graph.
         rule: How it was found, in words.
+        output: The output of the graph that it was found from; empty where it was named.
     """
 
     value: str
     rule: str
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -471,6 +489,47 @@ class Unsupported:
 
 
 @dataclass(frozen=True)
+class TailNode:
+    """One of the last nodes of a vendor's graph.
+
+    Attributes:
+        op_type: Its operator.
+        name: Its own (possibly empty) name.
+        value: The tensor that it makes.
+        shape: Type and shape of that for one probe, as text; empty where they are not known.
+        chosen: Whether that is attributed.
+        output: Whether that is an output of the graph.
+        skipped: Nodes before it that are left out.
+    """
+
+    op_type: str
+    name: str
+    value: str
+    shape: str
+    chosen: bool
+    output: bool
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An operator that has a converter, which refuses nodes of the vendor's.
+
+    Attributes:
+        operator: Its type.
+        reason: What is refused: an attribute, a type, a shape, ….
+        nodes: The vendor's nodes.
+        certain: Whether that alone stops the model; not where a branch or a loop may never be run,
+            or a size is a guess.
+    """
+
+    operator: str
+    reason: str
+    nodes: tuple[str, ...]
+    certain: bool = True
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What `inspect` found in one model, which is converted, and run only if asked for.
 
@@ -488,9 +547,15 @@ class Inspection:
         unsupported: Operators without a converter on the way to the representation.
         gradientless: Operators on that way at which a gradient ends.
         remedy: What can be attributed instead where the representation has no gradient, or ''.
+        refused: Operators on that way that are refused for their attributes, types or shapes.
+        unchecked: Operators on that way of which shapes did not tell whether they are refused:
+            values must be read, as behind NonZero.
+        at: What is asked for, by the user or by whom `representation` names.
+        fixed: Values of the inputs that are not the probe, as the sidecar says.
         problems: Why it could not be ranked, a line each; empty when it could.
         parity: Distance from ONNX Runtime on a few probes, or None where it was not run.
         gradient: Distance of the gradient from finite differences through ONNX Runtime, likewise.
+        tail: The last nodes of the graph, with what was chosen.
     """
 
     name: str
@@ -509,6 +574,11 @@ class Inspection:
     gradient: GradientCheck | None = None
     gradientless: tuple[Unsupported, ...] = ()
     remedy: str = ""
+    refused: tuple[Refused, ...] = ()
+    unchecked: tuple[Unsupported, ...] = ()
+    at: str = "feature"
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    tail: tuple[TailNode, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from onnxattr.cli.export import export
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
 from onnxattr.cli.rank import rank
+from onnxattr.cli.stamp import stamp
 from onnxattr.cli.store import app as store
 from onnxattr.errors import UsageError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(rank)
 app.command()(compare)
 app.command()(inspect)
+app.command()(stamp)
 app.command()(export)
 app.add_typer(store, name="store")
 

@@ -31,7 +31,7 @@ def normalise(
         spec: Fixes the input's free dimensions, all but the batch; by default they stay free.
         fuse: Joins chains of operators that torch computes by one kernel. Rules that go by the
             operator want the vendor's own.
-        free_batch: Whether inputs that fix a batch of one take any, where that follows from shapes.
+        free_batch: Whether inputs that fix a batch of one take any, where operators tell how.
 
     Raises:
         SupportError: A pass cannot handle the graph; names the pass.
@@ -52,6 +52,9 @@ def normalise(
         sequence.append(passes.Freeze(spec.input, shape(spec)))
     sequence += [
         passes.KnownShapes(),
+        passes.Unroll(),
+        # Of casts it is known only now whether they change the type.
+        passes.DropIdentities(),
         *([passes.FreeBatch()] if free_batch else []),
         passes.ExplicitPads(),
         passes.Carry(),

@@ -5,6 +5,7 @@ from onnxattr.pipeline.export import export
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.rank import attribute, compare, rank
+from onnxattr.pipeline.specs import stamp, write_spec
 
 __all__ = [
     "ExportOptions",
@@ -16,4 +17,6 @@ __all__ = [
     "export",
     "inspect",
     "rank",
+    "stamp",
+    "write_spec",
 ]

@@ -19,7 +19,8 @@ class Options:
 
     Attributes:
         method: `saliency`, `grad-input` or `elrp`.
-        at: The tensor that is attributed; see `graph.outputs.representation`.
+        at: The tensor that is attributed, see `graph.outputs.representation`; None for what a
+            model's sidecar or metadata says, or else `feature`.
         input: What the user says of the models' inputs; it holds for all of them.
         export: How sources that are no ONNX files are exported.
         device: `auto`, `cpu`, `cuda[:n]` or `mps`; several, separated by commas, share the models.
@@ -38,7 +39,7 @@ class Options:
     """
 
     method: str = "saliency"
-    at: str = "feature"
+    at: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
     export: ExportOptions = field(default_factory=ExportOptions)
     device: str = "auto"

@@ -1,5 +1,7 @@
 """The worker's side: everything that touches a model's bytes or a probe image happens here."""
 
+import dataclasses
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -10,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from onnxattr.convert.device import choose_device, set_up, thread_count
+from onnxattr.errors import ModelFileError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
+from onnxattr.graph.files import read_file
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
-from onnxattr.graph.outputs import representation
 from onnxattr.pipeline.messages import (
     Attribute,
     Attributed,
@@ -30,6 +34,8 @@ from onnxattr.pipeline.messages import (
     Ready,
     Request,
     Source,
+    Stamp,
+    Stamped,
     pack,
     printable,
     refusal_of,
@@ -68,6 +74,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Inspect):
         enter(request.place)
         channel.send(_inspect(request))
+    elif isinstance(request, Stamp):
+        enter(request.place)
+        channel.send(_stamp(request))
     elif isinstance(request, Examine):
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
@@ -98,14 +107,15 @@ class Examination:
 
     def __init__(self, model: Model, request: Examine, device: str) -> None:
         self._model, self._request, self._device = model, request, device
+        spec = image_input(model, request.input)
         self.described = Described(
             sha256=model.sha256,
             external=model.external,
             origin=model.origin,
             opset=model.opset,
             parameters=model.parameters,
-            spec=image_input(model, request.input),
-            representation=representation(model, request.at),
+            spec=spec,
+            representation=attributed(model, request.at, spec, request.place.limits)[0],
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
@@ -158,6 +168,7 @@ class Examination:
                 options=request.input,
                 device=self._device,
                 fuse=request.method not in BY_OPERATOR,
+                limits=place.limits,
             )
         gate = Gate(network, threads=thread_count())
         engine = Engine(network, method=request.method, batch_size=request.batch_size)
@@ -177,7 +188,8 @@ class Examination:
 def _load(source: Source, place: Place) -> Model:
     given = Path(os.fsdecode(source.path)) if source.path is not None else source.data
     assert given is not None
-    return load(given, name=source.name, limits=place.limits)
+    model = load(given, name=source.name, limits=place.limits)
+    return dataclasses.replace(model, sidecar=model.sidecar or source.sidecar)
 
 
 def _decode(request: Decode) -> Decoded:
@@ -202,6 +214,21 @@ def _inspect(request: Inspect) -> Inspected:
     model = _load(request.source, request.place)
     trial = (lambda: _trial(model, request)) if request.check else None
     return Inspected(inspect_model(model, request.at, request.input, request.place.limits, trial))
+
+
+def _stamp(request: Stamp) -> Stamped:
+    from onnxattr.graph.stamping import stamped
+
+    source, limits = request.source, request.place.limits
+    model = _load(source, request.place)
+    spec = image_input(model, request.input)
+    _, place = attributed(model, request.at, spec, limits)
+    assert source.path is not None
+    # As it is, and not as it was mended on its way in.
+    data = read_file(Path(os.fsdecode(source.path)), limits, source.name)
+    if not model.external and hashlib.sha256(data).hexdigest() != model.sha256:
+        raise ModelFileError("the file changed while it was read", model=source.name)
+    return Stamped(stamped(data, spec, place, source.name), spec, model.external)
 
 
 def _trial(model: Model, request: Inspect) -> Attributed:
