@@ -15,6 +15,7 @@ from onnxattr.errors import ExportError, OnnxattrError, UsageError
 from onnxattr.execution.local import memory_limit
 from onnxattr.execution.once import run_once
 from onnxattr.execution.process import environment
+from onnxattr.graph.sidecar import read_sidecar, sidecar_path
 from onnxattr.limits import Limits
 from onnxattr.pipeline.adapters import Chosen, ExportOptions, choose, is_source
 from onnxattr.pipeline.job import failure_of
@@ -110,8 +111,12 @@ def exported(
             if not is_source(str(path)):
                 files[name] = path
                 continue
-            made = Path(folder) / f"{number}.onnx"
+            made = Path(folder) / str(number) / f"{path.name.replace(':', '.')}.onnx"
+            made.parent.mkdir()
             try:
+                # What is written beside a source holds for the file that is made of it.
+                if sidecar := read_sidecar(path, name):
+                    sidecar_path(made).write_bytes(sidecar.text.encode())
                 files[name] = export(path, made, options=options, limits=limits, stop=stop)
             except OnnxattrError as error:
                 failures.append(failure_of(name, error))

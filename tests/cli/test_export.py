@@ -269,6 +269,43 @@ def test_a_source_is_inspected(run, source, good):
     assert [error.split(":")[0] for error in outcome.errors] == ["bad.safe"]
 
 
+def test_a_sidecar_beside_a_source_holds(run, source):
+    path = source("", "net.safe")
+    path.with_name("net.safe.toml").write_text("[input]\nrange = [0, 255]\n")
+    outcome = run("inspect", path, "-f", "json")
+
+    spec = outcome.json["models"][0]["spec"]
+    assert spec["range"] == [0.0, 255.0]
+    assert spec["sources"]["range"] == "sidecar"
+
+
+def test_a_sidecar_is_written_beside_a_source_and_not_over_another(run, source):
+    path = source("", "net.safe")
+    assert run("inspect", path, "--write-spec", "-f", "json").code == 0
+    assert "NCHW" in path.with_name("net.safe.toml").read_text()
+    outcome = run("inspect", path, "--write-spec")
+    assert outcome.code == 2
+    assert "there is a sidecar already" in outcome.errors[0]
+
+
+def test_a_sidecar_that_makes_no_sense_costs_its_source(run, source):
+    path = source("", "net.safe")
+    path.with_name("net.safe.toml").write_bytes(b"\xff")
+    outcome = run("inspect", path, source("", "other.safe"), "-f", "json")
+    assert [model["name"] for model in outcome.json["models"]] == ["other.safe"]
+    assert outcome.errors == ["net.safe: its sidecar `net.safe.toml` is not UTF-8"]
+
+
+def test_what_an_adapter_writes_of_the_input_is_read(run, source):
+    proto = small_models.encoder(1)
+    proto.metadata_props.add(key="onnxattr.range", value="0 255")
+    path = source("", "net.safe")
+    path.write_bytes(b"\n" + proto.SerializeToString())
+    (model,) = run("inspect", path, "-f", "json").json["models"]
+    assert model["spec"]["range"] == [0.0, 255.0]
+    assert model["spec"]["sources"]["range"] == "metadata"
+
+
 def test_a_directory_that_is_a_source_is_one_model(run, entries, tmp_path, monkeypatch):
     entries(folder="folder_adapters:ADAPTER")
     monkeypatch.syspath_prepend(str(tmp_path))
