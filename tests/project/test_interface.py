@@ -43,6 +43,7 @@ WITH_EXAMPLES = (
     "onnxattr.pipeline.inspect",
     "onnxattr.pipeline.rank",
     "onnxattr.report.json",
+    "onnxattr.report.tail",
     "onnxattr.sanitise",
     "onnxattr.space.similarity",
 )
