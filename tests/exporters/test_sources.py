@@ -170,12 +170,11 @@ def test_the_file_computes_what_the_framework_computes(
     assert stamped == {f"onnxattr.{part}": value for part, value in written.items()}
     (inspected,) = onnxattr.inspect(path).models
     assert inspected.sha256
-    if framework != "sklearn":  # tables have no layout
-        image = native["input_0"].ndim == 4
-        assert bool(inspected.problems) is not image
-        if image:
-            expected = "NCHW" if native["input_0"].shape[1] == 3 else "NHWC"
-            assert inspected.spec.layout == expected
+    if native["input_0"].ndim == 4:  # tables have no layout
+        assert inspected.problems == ()
+        assert inspected.spec.layout == ("NCHW" if native["input_0"].shape[1] == 3 else "NHWC")
+        for part, value in written.items():
+            assert inspected.spec.sources[part] in ("metadata", "graph"), (part, value)
 
 
 @pytest.mark.parametrize(("framework", "source", "said", "reason"), REFUSED, ids=label)
