@@ -151,7 +151,8 @@ def _run(
         folder=made.parent if is_file else os.getcwd(),
         environment={
             **environment(),
-            "TMPDIR": str(made.parent.resolve()),
+            # What it leaves in the place of temporary files goes with the directory.
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(made.parent.resolve())),
             # Some exporters name values in the order of a set: by this, the same way each time.
             "PYTHONHASHSEED": "0",
         },
@@ -167,7 +168,10 @@ def _command(python: str | Path | None) -> list[str]:
     folder = str(Path(spec.origin).parent)
     here = os.getcwd()
     paths = [] if python else [p for p in sys.path if p and os.path.abspath(p) != here]
-    return [str(python or sys.executable), "-P", "-c", _BOOT, json.dumps([folder, paths])]
+    program = str(python or sys.executable)
+    if os.path.dirname(program):  # It is started from another directory; a mere name is searched.
+        program = os.path.abspath(program)
+    return [program, "-P", "-c", _BOOT, json.dumps([folder, paths])]
 
 
 def _require_done(answer: bytes, source: str) -> None:

@@ -183,6 +183,14 @@ def test_wrong_options(run, source, target, options, code, error, hint):
     assert hint in " ".join(outcome.hints)
 
 
+def test_another_python_is_the_users_path_and_has_modules_of_its_own(run, source, target, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    python = os.path.relpath(tmp_path / "bin" / "python")
+    (error,) = run("export", source(""), "-o", target, TRUST, "--python", python).errors
+    assert error.endswith("net.odd: `odd_adapters` is not installed")
+
+
 def test_a_source_of_nobody(run, tmp_path, target):
     outcome = run("export", tmp_path / "net.xyz", "-o", target)
     assert outcome.code == 2
