@@ -332,7 +332,7 @@ class Summary:
         parameters: Number of weights, floating-point or quantised.
         spec: How probes were fed to it.
         representation: What was attributed.
-        parity: Distance from ONNX Runtime.
+        parity: Distance from ONNX Runtime; None for black-box maps, which ONNX Runtime made.
         gradient: Distance of the gradient from finite differences through ONNX Runtime.
         batch: The batch size that was used.
         unusable: Probes without a usable map.
@@ -346,7 +346,7 @@ class Summary:
     parameters: int
     spec: InputSpec
     representation: Representation
-    parity: Parity
+    parity: Parity | None
     gradient: GradientCheck | None
     batch: int
     unusable: int

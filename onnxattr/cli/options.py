@@ -39,7 +39,11 @@ Limit = Annotated[
     ),
 ]
 Method = Annotated[
-    str, typer.Option(help="saliency, grad-input or elrp.", rich_help_panel=_PROBING)
+    str,
+    typer.Option(
+        help="saliency, grad-input, elrp; or occlusion, which needs no gradient.",
+        rich_help_panel=_PROBING,
+    ),
 ]
 At = Annotated[
     str | None,

@@ -1,23 +1,22 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import fx
 
 from onnxattr.arrays import Float32, UInt8
 from onnxattr.convert.feed import Feed, resize
 from onnxattr.convert.ops.table import reason_of
+from onnxattr.convert.session import Session
 from onnxattr.convert.torch import module_name
 from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
 from onnxattr.graph.passes.quantised import ROUNDING
-from onnxattr.graph.walk import label, nodes, taken
-from onnxattr.types import Model, Network, OnnxNode
+from onnxattr.graph.walk import label, nodes
+from onnxattr.types import Network
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
@@ -28,12 +27,6 @@ QUANTISED = 1 / 127
 
 #: Probes that are compared at a time, where the graph leaves the batch free.
 BATCH = 8
-
-#: How ONNX Runtime tells that there is not enough memory for a node's output.
-_ASKED = re.compile(
-    r"while running (?P<op>\w+) node\. Name:'(?P<name>.*?)' Status Message: .*"
-    r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)"
-)
 
 #: Two runs of ONNX Runtime may differ by so much of the tolerance: threads add in any order.
 _REPEATABLE = 0.01
@@ -155,15 +148,7 @@ class Gate:
             self._compared(x, reference)
 
     def _require_repeatable(self, x: torch.Tensor, reference: Float32) -> None:
-        again = self.run(x)
-        same = again.shape == reference.shape
-        apart = relative_error(again, reference) if same else float("inf")
-        if not apart <= _REPEATABLE * self.tolerance:
-            raise self._refuse(
-                "under ONNX Runtime a second run on the same probes gives another output "
-                f"({apart:.1e} of it): it is random",
-                "export it in evaluation mode",
-            )
+        require_same(reference, self.run(x), self.tolerance, self._network.model.name)
 
     def _require_independence(self, x: torch.Tensor, ours: Float32) -> None:
         # Units of another form, a scalar among them, are not one row a probe.
@@ -189,6 +174,22 @@ class Gate:
         return self._refuse(
             f"the converted network and ONNX Runtime disagree: {what}; {where}",
             "its maps would be wrong, so it is left out",
+        )
+
+
+def require_same(once: Float32, again: Float32, tolerance: float, model: str) -> None:
+    """Makes sure that ONNX Runtime gives the same output twice.
+
+    Raises:
+        ParityError: It does not.
+    """
+    apart = relative_error(again, once) if again.shape == once.shape else float("inf")
+    if not apart <= _REPEATABLE * tolerance:
+        raise ParityError(
+            "under ONNX Runtime a second run on the same probes gives another output "
+            f"({apart:.1e} of it): it is random",
+            hint="export it in evaluation mode",
+            model=model,
         )
 
 
@@ -243,90 +244,6 @@ def relative_error(ours: Float32, reference: Float32) -> float:
 def wrap(x: torch.Tensor, size: int) -> torch.Tensor:
     """Returns `x` with its probes repeated up to `size` of them."""
     return x if len(x) == size else x[torch.arange(size) % len(x)]
-
-
-class Session:
-    """ONNX Runtime on a model's original graph, with chosen tensors as its outputs.
-
-    Args:
-        model: A model as it was given.
-        values: Tensors of its main graph.
-        threads: Of ONNX Runtime; 0 for its own choice.
-
-    Raises:
-        SupportError: ONNX Runtime refuses the model.
-    """
-
-    def __init__(self, model: Model, values: Sequence[str], threads: int = 0) -> None:
-        import onnxruntime as ort
-
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model.proto)
-        _end(proto.graph, values)
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = threads
-        # The judge is the graph as it is: ONNX Runtime's own rewrites were caught changing what a
-        # model computes (a ResNet50 v2 of Keras by 5e-3), and crashing on one of half precision.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # Its threads would wait in a loop, on the cores that torch's then lack.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._name, self._values = model.name, list(values)
-        try:
-            self._session = ort.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has no common base class for its errors.
-            raise self._refused(error) from error
-
-    def run(self, name: str, x: np.ndarray[Any, Any]) -> list[Float32]:
-        """Returns the chosen tensors for `x` at the input `name`.
-
-        Raises:
-            SupportError: ONNX Runtime fails on it.
-        """
-        try:
-            outputs: list[Float32] = self._session.run(self._values, {name: x})
-        except Exception as error:
-            hint = "where a graph leaves its input's size free it may still need one: see --size"
-            raise self._refused(error, hint) from error
-        return outputs
-
-    def _refused(self, error: Exception, hint: str = "") -> OnnxattrError:
-        reason = " ".join(str(error).split())
-        if asked := _ASKED.search(reason):
-            node = OnnxNode(asked["op"], asked["name"])
-            return LimitError(
-                f"ONNX Runtime lacks memory for it: its {label(node)} asks for "
-                f"{int(asked['bytes']) / 2**30:.3g} GiB at once",
-                hint="--max-memory allows more",
-                model=self._name,
-            )
-        return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
-
-
-def _end(graph: onnx.GraphProto, values: Sequence[str]) -> None:
-    """Makes `values` the outputs of a graph, and takes away the nodes that lead to none of them.
-
-    They change nothing before them, and ONNX Runtime may not know them.
-    """
-    told = {value.name: value for value in graph.output}
-    empty = onnx.helper.make_empty_tensor_value_info
-    outputs = [
-        onnx.ValueInfoProto.FromString((told.get(v) or empty(v)).SerializeToString())
-        for v in dict.fromkeys(values)
-    ]
-    wanted, kept = set(values), []
-    for node in reversed(graph.node):
-        if not wanted.isdisjoint(v for v in node.output if v):
-            wanted.update(taken(node))
-            kept.append(node)
-    if len(kept) < len(graph.node):
-        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept[::-1]]
-        del graph.node[:]
-        graph.node.extend(kept)
-    del graph.output[:]
-    graph.output.extend(outputs)
 
 
 def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -> str:

@@ -18,7 +18,7 @@ class Options:
     """What decides the maps and the numbers made of them, and within which bounds.
 
     Attributes:
-        method: `saliency`, `grad-input` or `elrp`.
+        method: `saliency`, `grad-input`, `elrp` or `occlusion`.
         at: The tensor that is attributed, see `graph.outputs.representation`; None for what a
             model's sidecar or metadata says, or else `feature`.
         input: What the user says of the models' inputs; it holds for all of them.

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from onnxattr.convert.device import choose_device, set_up, thread_count
-from onnxattr.errors import ModelFileError
+from onnxattr.arrays import UInt8
+from onnxattr.attribution.methods import BLACK_BOX
+from onnxattr.convert.device import choose_device, runtime_device, set_up, thread_count
+from onnxattr.errors import ModelFileError, ParityError, SupportError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
 from onnxattr.graph.attributed import attributed
@@ -20,6 +22,7 @@ from onnxattr.graph.budget import require_budget
 from onnxattr.graph.files import read_file
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
+from onnxattr.pipeline import blackbox
 from onnxattr.pipeline.messages import (
     Attribute,
     Attributed,
@@ -41,7 +44,7 @@ from onnxattr.pipeline.messages import (
     refusal_of,
     unpack,
 )
-from onnxattr.types import Failure, GradientCheck, Model
+from onnxattr.types import Failure, GradientCheck, InputSpec, Model, Representation
 
 #: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
 _ANY = 2**40
@@ -106,7 +109,9 @@ class Examination:
     """
 
     def __init__(self, model: Model, request: Examine, device: str) -> None:
-        self._model, self._request, self._device = model, request, device
+        self._black_box = request.method in BLACK_BOX
+        self._device = device = runtime_device(device) if self._black_box else device
+        self._model, self._request = model, request
         spec = image_input(model, request.input)
         self.described = Described(
             sha256=model.sha256,
@@ -119,27 +124,66 @@ class Examination:
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
+        self._maker: Any = None
         self._seconds: dict[str, float] = {}
 
     def attribute(self, wanted: Attribute) -> Attributed:
-        """Returns the maps of some probes, once the network is found right on them.
+        """Returns the maps of some probes.
 
         Raises:
             OnnxattrError: The model cannot be used.
         """
+        self._seconds = {}
+        images = unpack(wanted.images, np.uint8, (-1, -1, -1, 3))
+        if self._black_box:
+            return self._by_outputs(images)
+        try:
+            return self._by_gradient(images, wanted.check)
+        except (SupportError, ParityError) as error:
+            if blackbox.is_possible(*self._whole(), images):
+                error.hint = f"{error.hint}; {blackbox.HINT}" if error.hint else blackbox.HINT
+            raise
+
+    def _whole(self) -> tuple[Model, InputSpec, Representation, Place]:
+        found = self.described
+        return self._model, found.spec, found.representation, self._request.place
+
+    def _by_outputs(self, images: UInt8) -> Attributed:
+        """Returns maps of outputs alone: there is no conversion that could be wrong."""
+        request = self._request
+        if self._maker is None:
+            require_budget(self._model, self.described.spec, request.place.limits)
+            with self._timed("load"):
+                self._maker = blackbox.black_box(
+                    *self._whole(),
+                    device=self._device,
+                    method=request.method,
+                    batch_size=request.batch_size,
+                )
+        with self._timed("attribute"):
+            maps = self._maker.maps(images)
+        return Attributed(
+            maps=pack(maps),
+            batch=self._maker.size,
+            parity=None,
+            tolerance=None,
+            gradient=None,
+            seconds=self._seconds,
+        )
+
+    def _by_gradient(self, images: UInt8, check: bool) -> Attributed:
+        """Returns maps of gradients, once the network is found right on the probes."""
         from onnxattr.attribution.check import check_gradient
         from onnxattr.attribution.engine import deterministic
 
-        self._seconds = {}
         network, gate, engine = self._parts or self._prepare()
-        images = unpack(wanted.images, np.uint8, (-1, -1, -1, 3))
         gradient: GradientCheck | None = None
         # TF32, which torch allows convolutions by default, is coarser than the tolerance.
         with self._timed("parity"), deterministic():
             parity = gate.check(images)
         with self._timed("attribute"):
             maps = engine.maps(images)
-        if wanted.check:
+        if check:
             with self._timed("check"), deterministic():
                 gradient = check_gradient(network, gate, images)
         return Attributed(
@@ -213,7 +257,13 @@ def _inspect(request: Inspect) -> Inspected:
 
     model = _load(request.source, request.place)
     trial = (lambda: _trial(model, request)) if request.check else None
-    return Inspected(inspect_model(model, request.at, request.input, request.place.limits, trial))
+
+    def runs(spec: InputSpec, chosen: Representation) -> bool:
+        images = _few_probes() if request.check else None
+        return blackbox.is_possible(model, spec, chosen, request.place, images)
+
+    limits = request.place.limits
+    return Inspected(inspect_model(model, request.at, request.input, limits, trial, runs))
 
 
 def _stamp(request: Stamp) -> Stamped:
@@ -233,8 +283,6 @@ def _stamp(request: Stamp) -> Stamped:
 
 def _trial(model: Model, request: Inspect) -> Attributed:
     """Runs a model on a few of the built-in probes, with all checks."""
-    from onnxattr.probes import load_probes
-
     examine = Examine(
         place=request.place,
         source=request.source,
@@ -243,5 +291,11 @@ def _trial(model: Model, request: Inspect) -> Attributed:
         method="saliency",
         batch_size=None,
     )
-    images = load_probes(limit=_PROBES).images
-    return Examination(model, examine, "cpu").attribute(Attribute(pack(images), check=True))
+    wanted = Attribute(pack(_few_probes()), check=True)
+    return Examination(model, examine, "cpu").attribute(wanted)
+
+
+def _few_probes() -> UInt8:
+    from onnxattr.probes import load_probes
+
+    return load_probes(limit=_PROBES).images

@@ -381,7 +381,8 @@ def _right(title: str) -> Column:
 
 
 def _facts(model: Summary) -> tuple[str, str, str]:
-    return str(model.opset), text.short_count(model.parameters), f"{model.parity.error:.0e}"
+    parity = f"{model.parity.error:.0e}" if model.parity else "black box"
+    return str(model.opset), text.short_count(model.parameters), parity
 
 
 def _similarity_columns(centred: bool, bar: int) -> list[Column]:
