@@ -99,11 +99,11 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     Raises:
         ExportError: it is larger than the 2 GB that one protobuf file can hold.
     """
+    import onnx
     from google.protobuf.message import EncodeError
 
     try:
-        # The same model gives the same bytes, by which finished maps are found again.
-        path.write_bytes(model.SerializeToString(deterministic=True))
+        onnx.save(model, str(path))
     except (ValueError, EncodeError) as error:
         raise ExportError(f"the model does not fit into one file: {one_line(error)}") from error
 

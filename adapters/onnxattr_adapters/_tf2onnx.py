@@ -9,6 +9,8 @@ from typing import Any, cast
 import onnx
 from onnx import helper
 
+from onnxattr_adapters import ExportError
+
 #: How tf2onnx names what it has folded.
 _FOLDED = "const_fold_opt__"
 
@@ -18,10 +20,18 @@ def mend(model: onnx.ModelProto) -> None:
 
     tf2onnx 1.17 passes both through: the first stands in an exact GELU of TensorFlow, the second
     in one of tflite.
+
+    Raises:
+        ExportError: It passed through more than these.
     """
     _mend_graph(model.graph)
     for function in model.functions:
         _mend_nodes(cast("MutableSequence[onnx.NodeProto]", function.node))
+    unknown = sorted(
+        {n.op_type for n in _nodes(model.graph) if not n.domain and not onnx.defs.has(n.op_type)}
+    )
+    if unknown:
+        raise ExportError(f"tf2onnx has nothing for {', '.join(f'`{name}`' for name in unknown)}")
 
 
 def settle(model: onnx.ModelProto) -> None:
@@ -41,6 +51,13 @@ def settle(model: onnx.ModelProto) -> None:
     ordered = [onnx.TensorProto.FromString(t.SerializeToString()) for t in (*kept, *moved)]
     del model.graph.initializer[:]
     model.graph.initializer.extend(ordered)
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for inner in _inner(node):
+            yield from _nodes(inner)
 
 
 def _uses(graph: onnx.GraphProto) -> Iterator[str]:

@@ -15,6 +15,7 @@ from onnxattr.errors import ExportError, OnnxattrError, UsageError
 from onnxattr.execution.local import memory_limit
 from onnxattr.execution.once import run_once
 from onnxattr.execution.process import environment
+from onnxattr.graph.sidecar import read_sidecar, sidecar_path
 from onnxattr.limits import Limits
 from onnxattr.pipeline.adapters import Chosen, ExportOptions, choose, is_source
 from onnxattr.pipeline.job import failure_of
@@ -110,8 +111,12 @@ def exported(
             if not is_source(str(path)):
                 files[name] = path
                 continue
-            made = Path(folder) / f"{number}.onnx"
+            made = Path(folder) / str(number) / f"{path.name.replace(':', '.')}.onnx"
+            made.parent.mkdir()
             try:
+                # What is written beside a source holds for the file that is made of it.
+                if sidecar := read_sidecar(path, name):
+                    sidecar_path(made).write_bytes(sidecar.text.encode())
                 files[name] = export(path, made, options=options, limits=limits, stop=stop)
             except OnnxattrError as error:
                 failures.append(failure_of(name, error))
@@ -146,7 +151,8 @@ def _run(
         folder=made.parent if is_file else os.getcwd(),
         environment={
             **environment(),
-            "TMPDIR": str(made.parent.resolve()),
+            # What it leaves in the place of temporary files goes with the directory.
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(made.parent.resolve())),
             # Some exporters name values in the order of a set: by this, the same way each time.
             "PYTHONHASHSEED": "0",
         },
@@ -162,7 +168,10 @@ def _command(python: str | Path | None) -> list[str]:
     folder = str(Path(spec.origin).parent)
     here = os.getcwd()
     paths = [] if python else [p for p in sys.path if p and os.path.abspath(p) != here]
-    return [str(python or sys.executable), "-P", "-c", _BOOT, json.dumps([folder, paths])]
+    program = str(python or sys.executable)
+    if os.path.dirname(program):  # It is started from another directory; a mere name is searched.
+        program = os.path.abspath(program)
+    return [program, "-P", "-c", _BOOT, json.dumps([folder, paths])]
 
 
 def _require_done(answer: bytes, source: str) -> None:

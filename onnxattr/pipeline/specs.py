@@ -13,6 +13,7 @@ from onnxattr.graph.options import InputOptions
 from onnxattr.graph.sidecar import sidecar_path
 from onnxattr.graph.sidecar_text import to_toml
 from onnxattr.limits import Limits
+from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import SERVE, expect, failure_of, place_of
 from onnxattr.pipeline.messages import Stamp, Stamped, source_of
@@ -81,7 +82,7 @@ def require_no_sidecars(models: str | Path | Sequence[str | Path], *, force: boo
     Raises:
         UsageError: There is one.
     """
-    found, _ = find_models([models] if isinstance(models, str | Path) else models)
+    found, _ = find_models([models] if isinstance(models, str | Path) else models, is_source)
     there = [p for p in map(sidecar_path, found.values()) if os.path.lexists(p)]
     if there and not force:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""

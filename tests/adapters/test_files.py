@@ -61,6 +61,16 @@ def test_erfc_within_a_branch_is_mended():
     np.testing.assert_allclose(result, [math.erfc(v) for v in VALUES], atol=1e-6)
 
 
+def test_an_operator_that_is_no_onnx_is_named():
+    proto = model(
+        helper.make_node("StatelessRandomUniformV2", ["x"], ["r"]),
+        helper.make_node("Bogus", ["r"], ["y"]),
+    )
+    with pytest.raises(ExportError) as caught:
+        mend(proto)
+    assert str(caught.value) == "tf2onnx has nothing for `Bogus`, `StatelessRandomUniformV2`"
+
+
 def test_constants_folded_in_another_order_give_the_same_bytes():
     def folded(first, second):
         one = numpy_helper.from_array(np.float32([2]), f"const_fold_opt__{first}")

@@ -183,6 +183,14 @@ def test_wrong_options(run, source, target, options, code, error, hint):
     assert hint in " ".join(outcome.hints)
 
 
+def test_another_python_is_the_users_path_and_has_modules_of_its_own(run, source, target, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    python = os.path.relpath(tmp_path / "bin" / "python")
+    (error,) = run("export", source(""), "-o", target, TRUST, "--python", python).errors
+    assert error.endswith("net.odd: `odd_adapters` is not installed")
+
+
 def test_a_source_of_nobody(run, tmp_path, target):
     outcome = run("export", tmp_path / "net.xyz", "-o", target)
     assert outcome.code == 2
@@ -267,6 +275,43 @@ def test_a_source_is_inspected(run, source, good):
     ]
     assert outcome.json["models"][2]["path"] == str(path)
     assert [error.split(":")[0] for error in outcome.errors] == ["bad.safe"]
+
+
+def test_a_sidecar_beside_a_source_holds(run, source):
+    path = source("", "net.safe")
+    path.with_name("net.safe.toml").write_text("[input]\nrange = [0, 255]\n")
+    outcome = run("inspect", path, "-f", "json")
+
+    spec = outcome.json["models"][0]["spec"]
+    assert spec["range"] == [0.0, 255.0]
+    assert spec["sources"]["range"] == "sidecar"
+
+
+def test_a_sidecar_is_written_beside_a_source_and_not_over_another(run, source):
+    path = source("", "net.safe")
+    assert run("inspect", path, "--write-spec", "-f", "json").code == 0
+    assert "NCHW" in path.with_name("net.safe.toml").read_text()
+    outcome = run("inspect", path, "--write-spec")
+    assert outcome.code == 2
+    assert "there is a sidecar already" in outcome.errors[0]
+
+
+def test_a_sidecar_that_makes_no_sense_costs_its_source(run, source):
+    path = source("", "net.safe")
+    path.with_name("net.safe.toml").write_bytes(b"\xff")
+    outcome = run("inspect", path, source("", "other.safe"), "-f", "json")
+    assert [model["name"] for model in outcome.json["models"]] == ["other.safe"]
+    assert outcome.errors == ["net.safe: its sidecar `net.safe.toml` is not UTF-8"]
+
+
+def test_what_an_adapter_writes_of_the_input_is_read(run, source):
+    proto = small_models.encoder(1)
+    proto.metadata_props.add(key="onnxattr.range", value="0 255")
+    path = source("", "net.safe")
+    path.write_bytes(b"\n" + proto.SerializeToString())
+    (model,) = run("inspect", path, "-f", "json").json["models"]
+    assert model["spec"]["range"] == [0.0, 255.0]
+    assert model["spec"]["sources"]["range"] == "metadata"
 
 
 def test_a_directory_that_is_a_source_is_one_model(run, entries, tmp_path, monkeypatch):

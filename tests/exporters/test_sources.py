@@ -78,6 +78,7 @@ REFUSED = [
         "the state dict cannot be read: Weights only load failed",
     ),
     ("keras", "broken.keras", {}, "Keras cannot read it"),
+    ("keras", "random", {}, "tf2onnx has nothing for `StatelessRandom"),
     ("keras", "broken.tflite", {}, "tflite cannot run it"),
     ("jax", "tiny_jax:make", {"adapter": "jax"}, "--example 1x224x224x3"),
     ("sklearn", "unfitted.skops", {}, "it is not fitted"),
@@ -169,12 +170,11 @@ def test_the_file_computes_what_the_framework_computes(
     assert stamped == {f"onnxattr.{part}": value for part, value in written.items()}
     (inspected,) = onnxattr.inspect(path).models
     assert inspected.sha256
-    if framework != "sklearn":  # tables have no layout
-        image = native["input_0"].ndim == 4
-        assert bool(inspected.problems) is not image
-        if image:
-            expected = "NCHW" if native["input_0"].shape[1] == 3 else "NHWC"
-            assert inspected.spec.layout == expected
+    if native["input_0"].ndim == 4:  # tables have no layout
+        assert inspected.problems == ()
+        assert inspected.spec.layout == ("NCHW" if native["input_0"].shape[1] == 3 else "NHWC")
+        for part, value in written.items():
+            assert inspected.spec.sources[part] in ("metadata", "graph"), (part, value)
 
 
 @pytest.mark.parametrize(("framework", "source", "said", "reason"), REFUSED, ids=label)
@@ -187,6 +187,19 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert reason in caught.value.message
     assert "\n" not in caught.value.message
     assert os.listdir(tmp_path) == []
+
+
+def test_a_network_of_eight_bits_is_exact_to_its_steps(export):
+    folder, path = export("keras", "bytes.tflite", {})
+
+    native = dict(np.load(folder / "bytes.npz"))
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {session.get_inputs()[0].name: native["input_0"]})
+    assert output.dtype == native["output_0"].dtype == np.uint8
+    assert np.abs(output.astype(int) - native["output_0"]).max() <= 2
+    assert len(np.unique(output)) > 3  # an output that says nothing would pass, too
+    stamped = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert stamped == {"onnxattr.layout": "NHWC", "onnxattr.range": "0 255"}
 
 
 def test_what_timm_knows_is_written(export):

@@ -73,6 +73,28 @@ def keras_sources(folder):
     keep(folder, "plain", IMAGES, plain(IMAGES, training=False).numpy())
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"))
     (folder / "plain.tflite").write_bytes(converter.convert())
+    build(layers.RandomFlip()).export(folder / "random", verbose=False)
+    eight_bits(folder, converter)
+
+
+def eight_bits(folder, converter):
+    """A network whose weights, activations, input and output are of 8 bits."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in IMAGES)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    content = converter.convert()
+    (folder / "bytes.tflite").write_bytes(content)
+    interpreter = tf.lite.Interpreter(model_content=content)
+    image, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    given = (IMAGES * 255).astype(np.uint8)
+    interpreter.resize_tensor_input(image["index"], given.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(image["index"], given)
+    interpreter.invoke()
+    keep(folder, "bytes", given, interpreter.get_tensor(result["index"]))
 
 
 def jax_sources(folder):
