@@ -76,7 +76,7 @@ class Block:
     """Maps of some probes, and what was measured while they were made.
 
     Attributes:
-        values: float32, [probe, y, x], raw.
+        values: float32, [probe, …], raw.
         probes: SHA-256 of each probe.
         facts: What was measured, in JSON's types: numbers are finite, nesting is shallow. What else
             they say is not checked here.
@@ -434,7 +434,7 @@ def _parse(payload: bytes) -> tuple[Float32, bytes]:
 
 def _check(values: Float32, text: bytes) -> dict[str, Any]:
     """Returns the record in `text`; raises ValueError if it is none, or not that of `values`."""
-    if values.ndim != 3 or values.dtype != np.float32 or not math.prod(values.shape):
+    if values.ndim < 2 or values.dtype != np.float32 or not math.prod(values.shape):
         raise ValueError("its maps are none")
     if len(text) > _MAX_RECORD + _MAX_PROBE * len(values):
         raise ValueError("its record is too large")

@@ -1,6 +1,7 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,13 +10,14 @@ import onnx
 import torch
 from torch import fx
 
-from onnxattr.arrays import Float32, UInt8
-from onnxattr.convert.feed import Feed, resize
+from onnxattr.arrays import Float32, Probing
+from onnxattr.convert.array_feed import feed_of, feeds
+from onnxattr.convert.inner import dtype_of
 from onnxattr.convert.torch import module_name
 from onnxattr.errors import OnnxattrError, ParityError, SupportError
 from onnxattr.graph.outputs import label
 from onnxattr.graph.passes.quantised import ROUNDING
-from onnxattr.types import Model, Network
+from onnxattr.types import IMAGE, TOKENS, Model, Network
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
@@ -39,7 +41,7 @@ class Gate:
         threads: Of ONNX Runtime; 0 for its own choice.
 
     Attributes:
-        dtype: Of the model's input.
+        dtype: Of the model's input; of token ids, of their embedding.
         quantised: Whether what the network computes is rounded to few bits on the way.
         tolerance: The largest error that is let through.
 
@@ -49,10 +51,12 @@ class Gate:
 
     def __init__(self, network: Network, threads: int = 0) -> None:
         self._network = network
-        self._feed = Feed(network.spec)
+        self._feed = feed_of(network.spec)
+        self._threads = threads
         self._session = Session(network.model, [network.representation.value], threads)
         self._tried = False
-        self.dtype = self._feed.dtype
+        tokens = network.spec.kind == TOKENS
+        self.dtype = dtype_of(network) if tokens else self._feed.dtype
         # What only the file holds does not count, nor weights that were rounded before: whoever
         # writes a model must not get off lightly by an operator that computes nothing.
         self.quantised = any(node.op_type in ROUNDING for node in network.operators.values())
@@ -62,25 +66,64 @@ class Gate:
         """Returns the representation under ONNX Runtime.
 
         Args:
-            probes: Canonical probes, float32 [probe, 3, y, x] at the model's input size; a graph
-                that fixes its batch takes whole batches only.
+            probes: Canonical probes; a graph that fixes its batch takes whole batches only.
 
         Raises:
             SupportError: ONNX Runtime fails on them.
         """
-        (units,) = self._session.run(self._network.spec.input, self._feed.array(probes))
+        (units,) = self._session.run(self._given(probes))
         return units
 
-    def check(self, images: UInt8) -> float:
+    def around(
+        self, probes: torch.Tensor
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], Float32]]:
+        """Returns what can be moved a little, and what computes the representation there.
+
+        That is the canonical probes; of token ids it is their embedding, from which ONNX Runtime
+        goes on in a copy of the graph that takes it as an input.
+
+        Args:
+            probes: Canonical probes.
+
+        Returns:
+            float32 [probe, …], and a function of copies of a row that was moved, and its place.
+
+        Raises:
+            SupportError: ONNX Runtime fails.
+        """
+        spec, model = self._network.spec, self._network.model
+        if spec.kind != TOKENS:
+            return probes, lambda rows, _: self.run(rows)
+        size = spec.batch or len(probes)
+        (found,) = Session(model, [spec.at], self._threads).run(self._given(wrap(probes, size)))
+        whole = torch.from_numpy(found)
+        whole = whole if spec.layout else whole[None]
+        behind = Session(
+            model, [self._network.representation.value], self._threads, given=(spec.at, found.dtype)
+        )
+
+        def run(rows: torch.Tensor, place: int) -> Float32:
+            ids = probes[place : place + 1].expand(len(rows), *probes.shape[1:])
+            inner = (rows if spec.layout else rows[0]).to(whole.dtype).numpy()
+            (units,) = behind.run({**self._given(ids), spec.at: inner})
+            return units
+
+        return whole[: len(probes)].float(), run
+
+    def _given(self, probes: torch.Tensor) -> dict[str, np.ndarray[Any, Any]]:
+        return feeds(self._network.spec, self._feed.array(probes))
+
+    def check(self, images: Probing) -> float:
         """Returns max|Δ| / max|reference| over the representation of some probes.
 
         The first time the probes are also run twice, one of them by itself, and noise beside them.
-        That goes where no photo does: it is uniform in the range of the probes. It is held to the
+        That goes where no photo does: it is uniform in the range of the probes, or the same token
+        ids in another order. It is held to the
         same tolerance, and not counted: what is returned of some probes is the same whenever, and
         after whatever, they are checked.
 
         Args:
-            images: uint8, [probe, y, x, 3].
+            images: Probes, as `types.Probes` has them.
 
         Raises:
             ParityError: The network is too far from ONNX Runtime, or not finite (names the first
@@ -94,7 +137,7 @@ class Gate:
         error = 0.0
         for start in range(0, len(images), batch):
             part = torch.from_numpy(images[start : start + batch].copy())
-            x = resize(part, *spec.map_shape)
+            x = self._feed.canonical(part)
             x = wrap(x, batch) if spec.batch else x
             reference = self.run(x)
             if reference.dtype.kind not in "fiub":
@@ -105,7 +148,9 @@ class Gate:
             if not np.isfinite(reference).all():
                 raise self._refuse(
                     "under ONNX Runtime its representation holds values that are not finite",
-                    "is the input range right? see --range, --mean, --std",
+                    "is the input range right? see --range, --mean, --std"
+                    if spec.kind == IMAGE
+                    else "are the probes in the range that it was made for?",
                 )
             if not self._tried:
                 self._require_repeatable(x, reference)
@@ -113,7 +158,7 @@ class Gate:
             error = max(error, relative_error(ours, reference))
             if not self._tried:
                 self._require_independence(x, ours)
-                self._check_noise()
+                self._check_noise(x)
             self._tried = True
         return error
 
@@ -129,10 +174,8 @@ class Gate:
             )
         return ours
 
-    def _check_noise(self) -> None:
-        spec = self._network.spec
-        generator = torch.Generator().manual_seed(0)
-        x = torch.rand(spec.batch or 1, 3, *spec.map_shape, generator=generator)
+    def _check_noise(self, probes: torch.Tensor) -> None:
+        x = self._feed.noise(probes)
         reference = self.run(x)
         # What noise overflows need not trouble photos.
         if np.isfinite(reference).all():
@@ -226,12 +269,19 @@ class Session:
         model: A model as it was given.
         values: Tensors of its main graph.
         threads: Of ONNX Runtime; 0 for its own choice.
+        given: A tensor of its main graph that is an input, too, and its type.
 
     Raises:
         SupportError: ONNX Runtime refuses the model.
     """
 
-    def __init__(self, model: Model, values: Sequence[str], threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        values: Sequence[str],
+        threads: int = 0,
+        given: tuple[str, np.dtype[Any]] | None = None,
+    ) -> None:
         import onnxruntime as ort
 
         proto = onnx.ModelProto()
@@ -240,6 +290,8 @@ class Session:
         proto.graph.output.extend(
             onnx.helper.make_empty_tensor_value_info(v) for v in values if v not in present
         )
+        if given is not None:
+            _take(proto.graph, *given)
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
@@ -256,16 +308,19 @@ class Session:
         except Exception as error:  # ONNX Runtime has no common base class for its errors.
             raise self._refused(error) from error
 
-    def run(self, name: str, x: np.ndarray[Any, Any]) -> list[Float32]:
-        """Returns the chosen tensors for `x` at the input `name`.
+    def run(self, given: Mapping[str, np.ndarray[Any, Any]]) -> list[Float32]:
+        """Returns the chosen tensors for what is given to each input.
 
         Raises:
             SupportError: ONNX Runtime fails on it.
         """
         try:
-            outputs: list[Float32] = self._session.run(self._values, {name: x})
+            outputs: list[Float32] = self._session.run(self._values, dict(given))
         except Exception as error:
-            hint = "where a graph leaves its input's size free it may still need one: see --size"
+            hint = (
+                "where a graph leaves its input's size free it may still need one: see --size for "
+                "images"
+            )
             raise self._refused(error, hint) from error
         return outputs
 
@@ -274,14 +329,29 @@ class Session:
         return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
 
 
+def _take(graph: onnx.GraphProto, name: str, dtype: np.dtype[Any]) -> None:
+    """Makes a tensor that a node of `graph` computes an input of it."""
+    taken = {value for node in graph.node for value in (*node.input, *node.output)}
+    spare = next(n for i in itertools.count() if (n := f"onnxattr.{i}") not in taken)
+    for node in graph.node:
+        for place, value in enumerate(node.output):
+            if value == name:
+                node.output[place] = spare
+    kept = [value for value in graph.value_info if value.name != name]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+    graph.input.append(onnx.helper.make_tensor_value_info(name, kind, None))
+
+
 def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -> str:
     """Returns in words the first node, in the graph's order, whose output is not ONNX Runtime's."""
     names, graph = network.dialect.names, network.dialect.proto.graph
     kept = {value for node in network.model.proto.graph.node for value in node.output}
     made = [n for n in graph.node if len(n.output) == 1 and names.values.get(n.output[0]) in kept]
     session = Session(network.model, [names.values[n.output[0]] for n in made])
-    feed = Feed(network.spec)
-    references = session.run(network.spec.input, feed.array(probes))
+    feed = feed_of(network.spec)
+    references = session.run(feeds(network.spec, feed.array(probes)))
     ours = _Recorder(network.module).record(feed(probes).to(network.device))
     for node, reference in zip(made, references, strict=True):
         value = ours.get(module_name(node))

@@ -31,6 +31,7 @@ def to_network(
     *,
     at: str = "feature",
     options: InputOptions | None = None,
+    spec: InputSpec | None = None,
     device: str = "cpu",
     fuse: bool = False,
 ) -> Network:
@@ -39,7 +40,8 @@ def to_network(
     Args:
         model: A model as it was given.
         at: What is attributed; see `graph.outputs.representation`.
-        options: What the user says of the input.
+        options: What the user says of the input, which takes an image.
+        spec: How probes are fed to it, where that is decided already.
         device: Where the parameters go, as torch names it.
         fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
 
@@ -48,7 +50,7 @@ def to_network(
         UsageError: `at` names nothing in the model.
         SupportError: Operators have no converter, or onnx2torch fails.
     """
-    spec = image_input(model, options)
+    spec = spec or image_input(model, options)
     chosen = representation(model, at)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)

@@ -10,7 +10,7 @@ from onnx import GraphProto, TensorProto, helper, numpy_helper
 from onnxattr.errors import LimitError, ModelFileError, ModelInputError
 from onnxattr.graph.walk import STANDARD, graphs, messages, short
 from onnxattr.limits import Limits
-from onnxattr.types import InputSpec, Model
+from onnxattr.types import IMAGE, InputSpec, Model
 
 _GIB = 2**30
 
@@ -66,7 +66,7 @@ def _require(graph: GraphProto, spec: InputSpec, limits: Limits, name: str) -> N
             node = next((n for n in graph.node if value.name in n.output), onnx.NodeProto())
             raise ModelInputError(
                 f"{_label(node)} would make a tensor of negative size from an input of "
-                f"{spec.height}×{spec.width} pixels",
+                f"{'×'.join(map(str, spec.map_shape))}{' pixels' if spec.kind == IMAGE else ''}",
                 hint="if the graph leaves its input's size free, --size may be too small for it",
                 model=name,
             )
@@ -81,7 +81,7 @@ def _require(graph: GraphProto, spec: InputSpec, limits: Limits, name: str) -> N
 
 
 def _frozen(proto: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
-    """Returns a copy whose input has the shape of the smallest batch, and no claims on shapes."""
+    """Returns a copy whose inputs have the shapes of the least batch, and no claims on shapes."""
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     # Where a claim and an inferred shape differ, inference goes on without either.
@@ -91,12 +91,12 @@ def _frozen(proto: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
             del graph.value_info[:]
             for value in graph.output:
                 value.ClearField("type")
-    shape = [size or 1 for size in spec.shape]
+    shapes = {spec.input: spec.shape, **{fixed.name: fixed.shape for fixed in spec.fixed}}
     for value in bare.graph.input:
-        if value.name == spec.input:
+        if value.name in shapes:
             dims = value.type.tensor_type.shape.dim
-            for dim, known in zip(dims, shape, strict=True):
-                dim.dim_value = known
+            for dim, known in zip(dims, shapes[value.name], strict=True):
+                dim.dim_value = known or 1
     return bare
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from onnxattr.errors import OnnxattrError
+from onnxattr.graph.array_input import shown_input
 from onnxattr.graph.budget import require_budget
-from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.outputs import representation
+from onnxattr.graph.several import describe, graph_inputs
 from onnxattr.graph.walk import short
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Attributed, printable
@@ -42,7 +43,7 @@ def inspect_model(
     tried: Attributed | None = None
     bomb = False
     try:
-        spec = image_input(model, options)
+        spec = shown_input(model, options)
         require_budget(model, spec, limits)
     except OnnxattrError as error:
         bomb = spec is not None
@@ -51,8 +52,9 @@ def inspect_model(
         chosen = representation(model, at)
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
-            missing, ends = unsupported(dialect), gradientless(dialect)
-            instead = printable(remedy(dialect))
+            inner = spec.at if spec else ""
+            missing, ends = unsupported(dialect), gradientless(dialect, inner)
+            instead = printable(remedy(dialect, inner))
     except OnnxattrError as error:
         problems.append(error.message)
     if missing:
@@ -65,7 +67,7 @@ def inspect_model(
             if trial:
                 tried = trial()
             else:
-                to_network(model, at=at, options=options)
+                to_network(model, at=at, spec=spec)
         except OnnxattrError as error:
             problems.append(error.message)
     graph = model.proto.graph

@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from onnxattr.convert.device import choose_device, set_up, thread_count
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
+from onnxattr.graph.array_input import probe_input, shown_input
 from onnxattr.graph.budget import require_budget
-from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.outputs import representation
 from onnxattr.pipeline.messages import (
+    DTYPES,
     Attribute,
     Attributed,
     Decode,
@@ -35,7 +34,7 @@ from onnxattr.pipeline.messages import (
     refusal_of,
     unpack,
 )
-from onnxattr.types import Failure, GradientCheck, Model
+from onnxattr.types import IMAGE, Failure, GradientCheck, Model
 
 #: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
 _ANY = 2**40
@@ -104,7 +103,7 @@ class Examination:
             origin=model.origin,
             opset=model.opset,
             parameters=model.parameters,
-            spec=image_input(model, request.input),
+            spec=probe_input(model, request.input, request.kind, request.shape),
             representation=representation(model, request.at),
             device=device,
         )
@@ -122,16 +121,18 @@ class Examination:
 
         self._seconds = {}
         network, gate, engine = self._parts or self._prepare()
-        images = unpack(wanted.images, np.uint8, (-1, -1, -1, 3))
+        kind = self._request.kind
+        shape = (-1, -1, 3) if kind == IMAGE else self._request.shape
+        probes = unpack(wanted.images, DTYPES[kind], (-1, *shape))
         gradient: GradientCheck | None = None
         # TF32, which torch allows convolutions by default, is coarser than the tolerance.
         with self._timed("parity"), deterministic():
-            parity = gate.check(images)
+            parity = gate.check(probes)
         with self._timed("attribute"):
-            maps = engine.maps(images)
+            maps = engine.maps(probes)
         if wanted.check:
             with self._timed("check"), deterministic():
-                gradient = check_gradient(network, gate, images)
+                gradient = check_gradient(network, gate, probes)
         return Attributed(
             maps=pack(maps),
             batch=engine.size,
@@ -155,7 +156,7 @@ class Examination:
             network = to_network(
                 self._model,
                 at=request.at,
-                options=request.input,
+                spec=self.described.spec,
                 device=self._device,
                 fuse=request.method not in BY_OPERATOR,
             )
@@ -184,9 +185,10 @@ def _decode(request: Decode) -> Decoded:
     from onnxattr.probes import load_probes
 
     sources = None if request.sources is None else [os.fsdecode(s) for s in request.sources]
-    probes = load_probes(sources, limit=request.limit)
+    probes = load_probes(sources, limit=request.limit, name=request.name)
     return Decoded(
-        images=pack(probes.images),
+        values=pack(probes.values),
+        kind=probes.kind,
         names=tuple(map(printable, probes.names)),
         source=printable(probes.source),
         failures=tuple(
@@ -205,9 +207,11 @@ def _inspect(request: Inspect) -> Inspected:
 
 
 def _trial(model: Model, request: Inspect) -> Attributed:
-    """Runs a model on a few of the built-in probes, with all checks."""
+    """Runs a model on a few of the built-in probes, or of noise, with all checks."""
+    from onnxattr.probe_arrays import trial_array
     from onnxattr.probes import load_probes
 
+    spec = shown_input(model, request.input)
     examine = Examine(
         place=request.place,
         source=request.source,
@@ -215,6 +219,11 @@ def _trial(model: Model, request: Inspect) -> Attributed:
         input=request.input,
         method="saliency",
         batch_size=None,
+        kind=spec.kind,
+        shape=spec.axes,
     )
-    images = load_probes(limit=_PROBES).images
-    return Examination(model, examine, "cpu").attribute(Attribute(pack(images), check=True))
+    if spec.kind == IMAGE:
+        probes = load_probes(limit=_PROBES).values
+    else:
+        probes = trial_array(spec.kind, spec.axes, _PROBES)
+    return Examination(model, examine, "cpu").attribute(Attribute(pack(probes), check=True))

@@ -29,6 +29,7 @@ from onnxattr.pipeline.messages import (
 )
 from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.trust import hash_source
+from onnxattr.probes import hash_values
 from onnxattr.store import Store
 from onnxattr.types import GradientCheck, InputSpec, Origin, Probes, Representation
 
@@ -325,7 +326,7 @@ def test_facts_that_somebody_wrote_into_the_store(facts, tmp_path):
     store = Store(tmp_path)
     examiner = Examiner(probes(20), Options(device="cpu"), store)
     key, about = examiner._key("m", described(), hash_source(Source("m", data=DATA), Limits()))
-    hashes = tuple(job.hash_probe(image) for image in probes(20).images)
+    hashes = tuple(hash_values(image) for image in probes(20).images)
     store.put(key, Block(np.ones((20, SIZE, SIZE), np.float32), hashes, facts), about)
     talk = Talk(described(), attributed, attributed)
     examine(talk, store=store)

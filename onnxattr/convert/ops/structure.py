@@ -57,7 +57,9 @@ def captured(graph: GraphProto) -> list[str]:
 
 
 @operator("RepeatBatch")
-def _repeat_batch(x: torch.Tensor, like: torch.Tensor, *, axis: int = 0) -> torch.Tensor:
+def _repeat_batch(
+    x: torch.Tensor, like: torch.Tensor, *, axis: int = 0, like_axis: int = -1
+) -> torch.Tensor:
     sizes = list(x.shape)
-    sizes[axis] = like.shape[axis]
+    sizes[axis] = like.shape[axis if like_axis < 0 else like_axis]
     return x.expand(sizes)

@@ -1,0 +1,64 @@
+"""Stores what a model's other inputs are fed, so that the probe is its only input."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.types import FixedInput
+
+
+class FixInputs(ir.passes.InPlacePass):
+    """Replaces inputs by stored tensors; where the batch is, one is repeated for each probe.
+
+    Args:
+        fixed: The inputs.
+        probe: The input that takes the probes.
+        batch: Which of its axes counts them, or None.
+    """
+
+    def __init__(self, fixed: Sequence[FixedInput], probe: str, batch: int | None) -> None:
+        super().__init__()
+        self._fixed, self._probe, self._batch = fixed, probe, batch
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Returns the model with the probe as its only input, if all others are fixed."""
+        inputs = {value.name: value for value in model.graph.inputs}
+        present = [fixed for fixed in self._fixed if fixed.name in inputs]
+        for fixed in present:
+            old = inputs[fixed.name]
+            sizes = [1 if size is None else size for size in fixed.shape]
+            array = np.full(sizes, fixed.value, fixed.dtype)
+            model.graph.inputs.remove(old)
+            new: ir.Value = ir.Value(
+                name=fixed.name,
+                shape=ir.Shape(sizes),
+                type=old.type,
+                const_value=ir.tensor(array, name=fixed.name),
+            )
+            model.graph.register_initializer(new)
+            for axis, size in enumerate(fixed.shape):
+                if size is None:
+                    new = self._repeated(model, new, inputs[self._probe], axis)
+            for place, value in enumerate(model.graph.outputs):
+                if value is old:
+                    model.graph.outputs[place] = new
+            old.replace_all_uses_with(new)
+        return ir.passes.PassResult(model, modified=bool(present))
+
+    def _repeated(self, model: ir.Model, value: ir.Value, like: ir.Value, axis: int) -> ir.Value:
+        assert self._batch is not None
+        model.opset_imports[OWN_DOMAIN] = 1
+        places = [ir.AttrInt64("axis", axis), ir.AttrInt64("like_axis", self._batch)]
+        node = ir.Node(OWN_DOMAIN, "RepeatBatch", [value, like], places, num_outputs=1)
+        made = node.outputs[0]
+        made.name = f"{value.name}.batch.{axis}"
+        sizes: list[int | ir.SymbolicDim | None] = list(value.shape or ())
+        sizes[axis] = like.shape[self._batch] if like.shape is not None else None
+        made.shape, made.type = ir.Shape(sizes), value.type
+        if len(model.graph):
+            model.graph.insert_before(model.graph[0], [node])
+        else:
+            model.graph.append(node)
+        return made
