@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
     from onnxattr.types import (
+        Assumption,
         Comparison,
         Failure,
         GradientCheck,
@@ -85,6 +86,7 @@ _HOMES = {
     "probes": ("load_probes",),
     "report.json": ("to_json",),
     "types": (
+        "Assumption",
         "Comparison",
         "Failure",
         "GradientCheck",
@@ -109,6 +111,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Assumption",
     "Comparison",
     "DeviceError",
     "Failure",

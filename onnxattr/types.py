@@ -415,6 +415,25 @@ class Target:
     sources: tuple[Source, ...]
 
 
+@dataclass(frozen=True)
+class Assumption:
+    """What becomes of a ranking if something that was assumed of a model is otherwise.
+
+    Attributes:
+        model: Its name.
+        part: What was assumed, such as `range`.
+        value: What it was taken to be instead.
+        changes: In words, targets whose closest source is another then; none if all stay.
+        failure: Why the model cannot be used that way, or an empty string.
+    """
+
+    model: str
+    part: str
+    value: str
+    changes: tuple[str, ...]
+    failure: str
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """The outcome of `rank`.
@@ -431,6 +450,7 @@ class Ranking:
             where there are any.
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
+        assumptions: What was found when assumptions were checked; empty where they were not.
     """
 
     targets: tuple[Target, ...]
@@ -443,6 +463,7 @@ class Ranking:
     unfinished: tuple[str, ...]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+    assumptions: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,14 @@ Paper = Annotated[
         rich_help_panel=_PROBING,
     ),
 ]
+CheckAssumptions = Annotated[
+    bool,
+    typer.Option(
+        "--check-assumptions",
+        help="Try models whose range is assumed in others: would the ranking change?",
+        rich_help_panel=_PROBING,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap intervals.", rich_help_panel=_PROBING)]
 Device = Annotated[
     str,

@@ -22,6 +22,7 @@ def rank(
     at: options.At = "feature",
     paper: options.Paper = False,
     seed: options.Seed = 0,
+    check_assumptions: options.CheckAssumptions = False,
     device: options.Device = "auto",
     workers: options.Workers = 1,
     batch_size: options.BatchSize = None,
@@ -61,6 +62,7 @@ def rank(
             limit=limit,
             paper=paper,
             seed=seed,
+            check_assumptions=check_assumptions,
             limits=limits_of(limits),
             store=None if no_store else store or "default",
         )

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from onnxattr.errors import ModelInputError
 from onnxattr.graph.layout import track_layout
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
+from onnxattr.graph.range import shown_range
 from onnxattr.graph.several import choose_input, describe, sizes_of, with_fixed
 from onnxattr.graph.stated import Stated, stated
 from onnxattr.graph.walk import short
@@ -72,7 +73,7 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     if max(height or 1, width or 1) > MAX_SIZE:
         raise ModelInputError(f"{text} is larger than {MAX_SIZE} pixels a side", model=model.name)
     batch = fixed_batch(model, sizes["N"] if "N" in layout else 1, text)
-    parts, sources = _parts(said, channels, value, model.name)
+    parts, sources = _parts(said, channels, value, graph, model.name)
     size = said("size")
     free_height, free_width = size[0] if size else (FREE_SIZE, FREE_SIZE)
     sources["size"] = (
@@ -119,15 +120,20 @@ def _takes_image(value: onnx.ValueInfoProto) -> bool:
 
 
 def _parts(
-    said: Stated, channels: int, value: onnx.ValueInfoProto, model: str
+    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto, model: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns colours and range, and what decided each."""
     parts: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    defaults = dict(_DEFAULTS)
+    defaults: dict[str, tuple[Any, str]] = dict(_DEFAULTS)
     if value.type.tensor_type.elem_type == TensorProto.UINT8:
         defaults["range"] = ((0.0, 255.0), f"{GRAPH}: the input takes uint8")
         defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+    elif shown := shown_range(graph, value.name):
+        defaults["range"] = (shown.range, f"{GRAPH}: {shown.rule}")
+        defaults |= {"mean": ((0.0,), GRAPH), "std": ((1.0,), GRAPH)}
+        if shown.color:
+            defaults["color"] = (shown.color, f"{GRAPH}: {shown.rule}")
     for part, (default, source) in defaults.items():
         parts[part], sources[part] = said(part) or (default, source)
     # Whoever states one part of the arithmetic has stated it whole.

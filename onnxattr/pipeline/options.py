@@ -26,6 +26,8 @@ class Options:
         limit: Number of probes; None for 64 of the built-in set, or all of the user's.
         paper: The paper's own arithmetic: maps are not centred.
         seed: Of the bootstrap.
+        check_assumptions: Whether models whose range is assumed are examined in other plausible
+            ranges too, to see if the ranking would change.
         limits: What a model may cost.
         store: Directory of finished maps; `default` for the user's cache, None for none.
 
@@ -42,6 +44,7 @@ class Options:
     limit: int | None = None
     paper: bool = False
     seed: int = 0
+    check_assumptions: bool = False
     limits: Limits = field(default_factory=Limits)
     store: str | Path | None = "default"
 

@@ -12,13 +12,14 @@ import numpy as np
 
 from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
-from onnxattr.pipeline.job import versions
+from onnxattr.pipeline.assumptions import check_assumptions, lines
+from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.space import ranking
-from onnxattr.types import Comparison, Maps, Model, ProbeCosine, Ranking
+from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
 
 if TYPE_CHECKING:
     import onnx
@@ -111,20 +112,27 @@ def rank(
         )
     hashes = [s.sha256 for s in space.summaries]
     wanted = [names.index(name)] if name is not None else list(range(len(names)))
+    targets = tuple(
+        ranking.rank_sources(space.similarity, i, seed=options.seed, hashes=hashes) for i in wanted
+    )
+    checked: tuple[Assumption, ...] = ()
+    if options.check_assumptions and not space.unfinished:
+        store = open_store(options.store)
+        checked = check_assumptions(
+            space, targets, sources, options, store, progress, stop or threading.Event()
+        )
     return Ranking(
-        targets=tuple(
-            ranking.rank_sources(space.similarity, i, seed=options.seed, hashes=hashes)
-            for i in wanted
-        ),
+        targets=targets,
         models=space.summaries,
         failures=tuple(space.failures),
         similarity=space.similarity,
-        warnings=warnings_of(space, options),
+        warnings=(*warnings_of(space, options), *lines(checked)),
         settings={**space.settings, "target": name},
         versions=versions(),
         unfinished=space.unfinished,
         stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
+        assumptions=checked,
     )
 
 

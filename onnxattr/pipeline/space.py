@@ -39,6 +39,7 @@ class ModelSpace:
     """The usable models on one set of probes, and what was left out."""
 
     probes: Probes
+    examined: Sequence[Examined]
     summaries: tuple[Summary, ...]
     similarity: Similarity
     failures: list[Failure]
@@ -111,6 +112,7 @@ def build_space(
             seconds[part] = seconds.get(part, 0.0) + spent
     return ModelSpace(
         probes=probes,
+        examined=usable,
         summaries=tuple(
             dataclasses.replace(each.summary, unusable=count)
             for each, count in zip(usable, compared.unusable, strict=True)

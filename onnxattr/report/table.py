@@ -139,7 +139,7 @@ def _footer(result: Ranking | Comparison) -> str:
     count = settings["probes"]["count"]
     number = "1 probe" if count == 1 else f"{count} probes"
     shared = "; = shares a rank" if isinstance(result, Ranking) else ""
-    doubtful = sum(bool(text.assumptions(m.spec)) for m in result.models)
+    doubtful = sum("range" in text.assumptions(m.spec) for m in result.models)
     everyone = "all models" if doubtful == len(result.models) else f"{doubtful} models"
     starred = isinstance(result, Comparison) or settings["target"] is None
     what = "* is" if starred else "the input range is"
