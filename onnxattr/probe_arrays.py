@@ -120,9 +120,9 @@ def _read(stream: IO[bytes], what: str) -> Probing:
         raise ValueError(f"it has the shape {list(shape)[:MAX_AXES]}…")
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_BYTES:
+        text = f"{size / 2**30:.3g} GiB" if size < 2**50 else "over a million GiB"
         raise ProbeError(
-            f"the probes {what} take {size / 2**30:.3g} GiB, over the limit of "
-            f"{MAX_BYTES / 2**30:g} GiB",
+            f"the probes {what} take {text}, over the limit of {MAX_BYTES / 2**30:g} GiB",
             hint="save fewer of them",
         )
     # A header may promise what is not there, so nothing is allocated for its sake.
