@@ -104,8 +104,8 @@ def shown_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     value, _ = choose_input(model, stated(model, options), lambda value: True, no_image.message)
     sizes = sizes_of(value)[1:]
     kind = next((k for k, types in _TYPES.items() if value.type.tensor_type.elem_type in types), "")
-    # An input of three axes or more that is no image may be one whose layout nobody said.
-    if not kind or (kind == ARRAY and len(sizes) > 1 and "layout" in no_image.message):
+    # One of four axes that is no image may be one whose layout nobody said.
+    if not kind or (kind == ARRAY and len(sizes) > 2 and "layout" in no_image.message):
         raise no_image
     if kind == TOKENS:
         spec = probe_input(model, options, kind, [size or _FREE_LENGTH for size in sizes])
