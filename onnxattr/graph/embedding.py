@@ -3,7 +3,8 @@
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
 
-from onnxattr.graph.walk import short
+from onnxattr.graph.outputs import label
+from onnxattr.types import OnnxNode
 
 FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
@@ -40,7 +41,7 @@ def embedding(proto: onnx.ModelProto, name: str) -> tuple[str, str] | None:
         made, place = node.output[0], _TABLES.get(node.op_type)
         looked_up = place is not None and place < len(taking) and taking[place]
         if kinds.get(made, _default(node)) in FLOATS:
-            rule = f"{node.op_type} `{short(node.name)}` makes it of the ids"
+            rule = f"{label(OnnxNode(node.op_type, node.name))} makes it of the ids"
             if looked_up:
                 return made, rule
             first = first or (made, rule)

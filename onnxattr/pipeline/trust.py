@@ -51,7 +51,7 @@ def require_sense(found: Described, digest: str, name: str, probes: Probes) -> N
     spec = found.spec
     sensible = (
         spec.kind == probes.kind
-        and (_is_image(spec) if spec.kind == IMAGE else spec.axes == probes.values.shape[1:])
+        and (_is_image(spec) if spec.kind == IMAGE else _takes(spec, probes))
         and (spec.batch is None or 1 <= spec.batch <= MAX_BATCH)
         and all(map(math.isfinite, (fixed.value for fixed in spec.fixed)))
         and len(found.sha256) == len(digest)
@@ -75,6 +75,11 @@ def _is_image(spec: InputSpec) -> bool:
         and len(set(spec.layout)) == len(spec.layout)
         and spec.resize in RESIZE_RULES
     )
+
+
+def _takes(spec: InputSpec, probes: Probes) -> bool:
+    """Whether there can be such an input of arrays, or token ids, and it takes the probes."""
+    return spec.axes == probes.values.shape[1:] and spec.layout in ("N", "")
 
 
 def malformed(facts: Mapping[str, Any]) -> bool:

@@ -59,7 +59,7 @@ def export(module, *inputs, free=(), names=("x",)):
         file,
         input_names=list(names),
         output_names=["y"],
-        dynamic_axes=dict.fromkeys(names, dict(enumerate(free))),
+        dynamic_axes={name: dict(enumerate(free)) for name in names},
         dynamo=False,
         opset_version=17,
     )
@@ -317,7 +317,7 @@ def test_a_tensor_before_the_embedding():
 
 def test_ids_beyond_the_table():
     net = network(export(Classifier(2), torch.ones(1, 12, dtype=torch.int64)), ids())
-    with pytest.raises(SupportError, match="out of .* bounds"):
+    with pytest.raises(SupportError, match=r"out of .* bounds"):
         Gate(net).check(ids() + 30)
 
 
