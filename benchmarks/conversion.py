@@ -1,12 +1,16 @@
 """What a conversion takes, against that of onnx2torch as it is.
 
 Each conversion is a fresh interpreter that has converted a small graph before: CPU seconds, and the
-most memory that it held above what it had when the parsed model was there. The graphs are a
-ResNet-50, and chains of Add, with an initializer of its own each, and Relu.
+most memory that it held above what it had when the parsed model was there. The two take turns, and
+a repeat gives one ratio of each, ours to theirs: the median of these is shown with the interval
+that holds it with 95 %, by order statistics. The graphs are a ResNet-50, and chains of Add, with an
+initializer of its own each, and Relu; what a node of the longest costs, against one of the
+shortest, tells whether the cost is linear.
 
     python benchmarks/conversion.py [REPEATS]
 """
 
+import math
 import statistics
 import subprocess
 import sys
@@ -97,29 +101,46 @@ def measure(which: str, path: Path) -> tuple[float, float]:
     return seconds, memory
 
 
+def summary(ratios: list[float]) -> str:
+    """Returns the median of ratios and its interval: of 95 %, or all there are if that is few."""
+    count, tail, outside = len(ratios), 0.0, 0
+    while (tail := tail + math.comb(count, outside) / 2**count) <= 0.025:
+        outside += 1
+    ordered, first = sorted(ratios), max(outside - 1, 0)
+    interval = f"({ordered[first]:.3f} to {ordered[-1 - first]:.3f})"
+    return f"{statistics.median(ratios):.3f} {interval}"
+
+
 def main(repeats: int) -> None:
     """Measures and prints."""
+    sides = ["onnxattr", "onnx2torch"]
     with tempfile.TemporaryDirectory() as folder:
         models = {"resnet50": Path(folder) / "resnet50.onnx"}
         run(EXPORT, str(models["resnet50"]), str(OPSET))
         for length in CHAINS:
             models[f"{length} nodes"] = Path(folder) / f"{length}.onnx"
             onnx.save(chain(length), models[f"{length} nodes"])
-        print(f"median of {repeats}: CPU seconds and MiB (range of the seconds)")
-        print(f"{'':14}{'onnxattr':>30}{'onnx2torch':>30}")
+        print(f"medians of {repeats}, and of the ratios of each time ours and theirs (95 %)")
+        print(f"{'':12}{'':9}{sides[0]:>10}{sides[1]:>12}  ratio")
+        seen: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for name, path in models.items():
-            runs = {"onnxattr": [], "onnx2torch": []}
-            for _ in range(repeats):
-                for which, seen in runs.items():
-                    seen.append(measure(which, path))
-            cells = []
-            for seen in runs.values():
-                seconds, memory = ([run[i] for run in seen] for i in (0, 1))
-                between = f"({min(seconds):.2f} to {max(seconds):.2f})"
-                middle = f"{statistics.median(seconds):.2f} s {statistics.median(memory):5.0f} MiB"
-                cells.append(f"{middle} {between}".rjust(36))
-            print(f"{name:14}" + "".join(cells), flush=True)
+            for i in range(repeats):
+                for which in sides[:: -1 if i % 2 else 1]:
+                    seen.setdefault((which, name), []).append(measure(which, path))
+            for quantity, unit in enumerate(("CPU s", "peak MiB")):
+                ours, theirs = ([one[quantity] for one in seen[which, name]] for which in sides)
+                medians = (statistics.median(side) for side in (ours, theirs))
+                middle = "{:10.2f}{:12.2f}".format(*medians)
+                ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+                print(f"{name:12}{unit:9}{middle}  {summary(ratios)}", flush=True)
+    short, long = CHAINS[0], CHAINS[-1]
+    print(f"\na node of {long} against a node of {short}")
+    for which in sides:
+        pairs = list(zip(seen[which, f"{long} nodes"], seen[which, f"{short} nodes"], strict=True))
+        for quantity, unit in enumerate(("CPU s", "peak MiB")):
+            ratios = [a[quantity] / long / (b[quantity] / short) for a, b in pairs]
+            print(f"{which:12}{unit:9}{summary(ratios)}")
 
 
 if __name__ == "__main__":
-    main(*[int(argument) for argument in sys.argv[1:]] or [5])
+    main(*[int(argument) for argument in sys.argv[1:]] or [20])

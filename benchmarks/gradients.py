@@ -43,6 +43,7 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "resnet18": lambda size: torchvision.models.resnet18(),
     "mobilenet_v2": lambda size: torchvision.models.mobilenet_v2(),
     "vit_tiny": vit_tiny,
+    "swin_t": lambda size: torchvision.models.swin_t(),
     "convnext_tiny": lambda size: torchvision.models.convnext_tiny(),
 }
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
     from onnxattr.pipeline.rank import attribute, compare, rank
+    from onnxattr.pipeline.specs import stamp, write_spec
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
     from onnxattr.types import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         ProbeCosine,
         Probes,
         Ranking,
+        Refused,
         Representation,
         Similarity,
         Source,
@@ -82,7 +84,7 @@ _HOMES = {
     "graph.options": ("InputOptions",),
     "graph.load": ("load",),
     "limits": ("Limits",),
-    "pipeline": ("Options", "attribute", "compare", "inspect", "rank"),
+    "pipeline": ("Options", "attribute", "compare", "inspect", "rank", "stamp", "write_spec"),
     "probes": ("load_probes",),
     "report.json": ("to_json",),
     "types": (
@@ -99,6 +101,7 @@ _HOMES = {
         "ProbeCosine",
         "Probes",
         "Ranking",
+        "Refused",
         "Representation",
         "Similarity",
         "Source",
@@ -136,6 +139,7 @@ __all__ = [
     "Probes",
     "Ranking",
     "RankingError",
+    "Refused",
     "Representation",
     "Similarity",
     "Source",
@@ -154,8 +158,10 @@ __all__ = [
     "load",
     "load_probes",
     "rank",
+    "stamp",
     "to_json",
     "to_torch",
+    "write_spec",
 ]
 
 

@@ -17,6 +17,8 @@ class Limits:
             graph's shapes tell before anything is run, and of all maps of a model.
         nodes: Nodes of a graph with its subgraphs and functions, as they are stored.
         expansion: Nodes once every function is inlined at every call.
+        iterations: Turns of a Loop or a Scan, with those of all inside it, and parts of a sequence
+            that is made at once.
         name: Characters of a name.
         gpu_memory: Fraction of a GPU's memory, 0..1.
     """
@@ -27,5 +29,6 @@ class Limits:
     tensors: int = 16 * _GIB
     nodes: int = 100_000
     expansion: int = 200_000
+    iterations: int = 100_000
     name: int = 4096
     gpu_memory: float = 0.9

@@ -24,9 +24,10 @@ def clean(text: str, limit: int = MAX_NAME) -> str:
         'a\\x1b[31mb\\u202ec'
     """
     text = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(c if _visible(c) else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if visible(c) else c.encode("unicode_escape").decode() for c in text)
 
 
-def _visible(character: str) -> bool:
+def visible(character: str) -> bool:
+    """Returns whether a character can be seen, and moves nothing."""
     category = unicodedata.category(character)
     return category[0] != "C" and category not in ("Zl", "Zp")

@@ -45,6 +45,19 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Sidecar:
+    """The text file beside a model that says how to feed it: `a.toml` for `a.onnx`.
+
+    Attributes:
+        name: Of the file, for messages.
+        text: All of it.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class OnnxNode:
     """A node as the vendor's graph has it: its operator type and its own (possibly empty) name."""
 
@@ -75,6 +88,7 @@ class Model:
         sha256: Hash over the bytes of the file and of its external data.
         external: Whether there is external data.
         proto: The graph, external data read in.
+        sidecar: What is written beside the file, or None.
         apart: Weights by their names, where all together are too many for one message; the graph
             has their shapes only.
         origin: Who wrote the file.
@@ -92,6 +106,7 @@ class Model:
     origin: Origin
     opset: int
     parameters: int
+    sidecar: Sidecar | None = None
     names: Names = field(default_factory=Names)
     stored: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict, repr=False)
     apart: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict, repr=False)
@@ -141,7 +156,8 @@ class InputSpec:
         dtype: Type of the input, as NumPy names it. Integers are rounded to, with the gradient of
             the identity.
         batch: The batch size that the graph fixes, or None where it is free.
-        sources: For each of `PARTS`: what decided it.
+        sources: For each of `PARTS`: what decided it. `input`, where somebody says which it is, and
+            `metadata`, where the file has keys of ours that are none, may stand there, too.
         kind: What probes are; one of `KINDS`.
         axes: Sizes of an array, or the number of tokens; empty for images.
         at: Of tokens, the tensor that the model makes of each, in whose terms maps are: their
@@ -518,6 +534,24 @@ class Unsupported:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """An operator that has a converter, which refuses nodes of the vendor's.
+
+    Attributes:
+        operator: Its type.
+        reason: What is refused: an attribute, a type, a shape, ….
+        nodes: The vendor's nodes.
+        certain: Whether that alone stops the model; not where a branch or a loop may never be run,
+            or a size is a guess.
+    """
+
+    operator: str
+    reason: str
+    nodes: tuple[str, ...]
+    certain: bool = True
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What `inspect` found in one model, which is converted, and run only if asked for.
 
@@ -535,6 +569,11 @@ class Inspection:
         unsupported: Operators without a converter on the way to the representation.
         gradientless: Operators on that way at which a gradient ends.
         remedy: What can be attributed instead where the representation has no gradient, or ''.
+        refused: Operators on that way that are refused for their attributes, types or shapes.
+        unchecked: Operators on that way of which shapes did not tell whether they are refused:
+            values must be read, as behind NonZero.
+        at: What is asked for, by the user or by whom `representation` names.
+        fixed: Values of the inputs that are not the probe, as the sidecar says.
         problems: Why it could not be ranked, a line each; empty when it could.
         parity: Distance from ONNX Runtime on a few probes, or None where it was not run.
         gradient: Distance of the gradient from finite differences through ONNX Runtime, likewise.
@@ -556,6 +595,10 @@ class Inspection:
     gradient: GradientCheck | None = None
     gradientless: tuple[Unsupported, ...] = ()
     remedy: str = ""
+    refused: tuple[Refused, ...] = ()
+    unchecked: tuple[Unsupported, ...] = ()
+    at: str = "feature"
+    fixed: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from onnxattr.cli.console import tell
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
 from onnxattr.cli.rank import rank
+from onnxattr.cli.stamp import stamp
 from onnxattr.cli.store import app as store
 from onnxattr.errors import UsageError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(rank)
 app.command()(compare)
 app.command()(inspect)
+app.command()(stamp)
 app.add_typer(store, name="store")
 
 

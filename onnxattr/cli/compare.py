@@ -20,7 +20,7 @@ def compare(
     probes: options.Probes = None,
     limit: options.Limit = None,
     method: options.Method = "saliency",
-    at: options.At = "feature",
+    at: options.At = None,
     paper: options.Paper = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",

@@ -2,9 +2,7 @@
 
 import io
 import os
-import stat
 import sys
-import tempfile
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from onnxattr.errors import OnnxattrError, UsageError
+from onnxattr.files import write_whole
 from onnxattr.report.rows import Result
 from onnxattr.report.text import in_ascii
 from onnxattr.sanitise import MAX_TEXT, clean
@@ -275,28 +274,10 @@ def _unwritable(path: Path, reason: str) -> UsageError:
 def _replace(path: Path, content: str) -> None:
     """Writes a file whole or not at all; a device, a pipe or a link stays what it is."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
         if path.exists() and not path.is_file():
             with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(content)
             return
-        path = path.resolve()
-        handle, temporary = tempfile.mkstemp(prefix=".onnxattr-", dir=path.parent)
-        try:
-            with os.fdopen(
-                handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
-            ) as file:
-                file.write(content)
-            os.chmod(temporary, mode)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_whole(path.resolve(), content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

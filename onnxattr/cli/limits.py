@@ -84,6 +84,12 @@ _OPTIONS |= {
         "Nodes once functions are inlined (default: 200000).",
         parse_count,
     ),
+    "iterations": (
+        "--max-iterations",
+        "N",
+        "Turns of a Loop in a graph (default: 100000).",
+        parse_count,
+    ),
     "name": ("--max-name", "N", "Characters of a name (default: 4096).", parse_count),
     "gpu_memory": ("--gpu-memory-fraction", "F", "Of its memory (default: 0.9).", parse_fraction),
 }

@@ -42,9 +42,11 @@ Method = Annotated[
     str, typer.Option(help="saliency, grad-input or elrp.", rich_help_panel=_PROBING)
 ]
 At = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="What is attributed: feature, logits, output, or the name of a tensor.",
+        metavar="PLACE|NAME",
+        help="What is attributed: feature (default), logits, output, or the name of a tensor.",
+        show_default=False,
         rich_help_panel=_PROBING,
     ),
 ]
@@ -99,6 +101,16 @@ CheckGradient = Annotated[
         "--check-gradient",
         help="Run models on a few probes, and check their gradients by finite differences.",
     ),
+]
+WriteSpec = Annotated[
+    bool,
+    typer.Option(
+        "--write-spec",
+        help="Write how each model is fed, and why, into a .toml file beside it.",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Let --write-spec write over a file that is there.")
 ]
 BatchSize = Annotated[
     int | None,

@@ -19,7 +19,7 @@ def rank(
     probes: options.Probes = None,
     limit: options.Limit = None,
     method: options.Method = "saliency",
-    at: options.At = "feature",
+    at: options.At = None,
     paper: options.Paper = False,
     seed: options.Seed = 0,
     check_assumptions: options.CheckAssumptions = False,

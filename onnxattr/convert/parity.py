@@ -1,6 +1,7 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,11 +14,12 @@ from torch import fx
 from onnxattr.arrays import Float32, Probing
 from onnxattr.convert.array_feed import feed_of, feeds
 from onnxattr.convert.inner import dtype_of
+from onnxattr.convert.ops.table import reason_of
 from onnxattr.convert.torch import module_name
-from onnxattr.errors import OnnxattrError, ParityError, SupportError
-from onnxattr.graph.outputs import label
+from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
 from onnxattr.graph.passes.quantised import ROUNDING
-from onnxattr.types import IMAGE, TOKENS, Model, Network
+from onnxattr.graph.walk import label, nodes
+from onnxattr.types import IMAGE, TOKENS, Model, Network, OnnxNode
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
@@ -28,6 +30,12 @@ QUANTISED = 1 / 127
 
 #: Probes that are compared at a time, where the graph leaves the batch free.
 BATCH = 8
+
+#: How ONNX Runtime tells that there is not enough memory for a node's output.
+_ASKED = re.compile(
+    r"while running (?P<op>\w+) node\. Name:'(?P<name>.*?)' Status Message: .*"
+    r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)"
+)
 
 #: Two runs of ONNX Runtime may differ by so much of the tolerance: threads add in any order.
 _REPEATABLE = 0.01
@@ -55,6 +63,11 @@ class Gate:
         self._threads = threads
         self._session = Session(network.model, [network.representation.value], threads)
         self._tried = False
+        # Of a Loop that computes how often it runs ours ends at a bound; ONNX Runtime knows none.
+        self._ahead = any(
+            node.op_type.startswith("Loop_") and node.input[0] not in network.dialect.stored
+            for node in nodes(network.dialect.proto.graph)
+        )
         tokens = network.spec.kind == TOKENS
         self.dtype = dtype_of(network) if tokens else self._feed.dtype
         # What only the file holds does not count, nor weights that were rounded before: whoever
@@ -70,7 +83,10 @@ class Gate:
 
         Raises:
             SupportError: ONNX Runtime fails on them.
+            LimitError: A Loop takes more turns than are allowed.
         """
+        if self._ahead:
+            _forward(self._network, self._feed(probes))
         (units,) = self._session.run(self._given(probes))
         return units
 
@@ -196,7 +212,11 @@ class Gate:
         # Units of another form, a scalar among them, are not one row a probe.
         if self._network.spec.batch or len(x) < 2 or ours.shape[:1] != (len(x),):
             return
-        alone = relative_error(_forward(self._network, self._feed(x[:1])), ours[:1])
+        # Two of them: the largest value of a whole batch may be that of either.
+        alone = max(
+            relative_error(_forward(self._network, self._feed(x[i])), ours[i])
+            for i in (slice(None, 1), slice(-1, None))
+        )
         if not alone <= self.tolerance:
             raise self._refuse(
                 "its output for a probe depends on the other probes of the batch "
@@ -227,17 +247,23 @@ def runnable(network: Network) -> Iterator[None]:
 
     Raises:
         SupportError: Torch, or a converter, raised whatever it happened to hit.
+        LimitError: A body runs more often, or makes more, than it may.
     """
     try:
         yield
-    except (OnnxattrError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        # What an operator refuses has no model yet.
+        if is_out_of_memory(error) or (isinstance(error, OnnxattrError) and error.model):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        name = network.model.name
+        if isinstance(error, LimitError):
+            raise LimitError(error.message, hint=error.hint, model=name) from error
         raise SupportError(
-            f"the converted network cannot be run: {reason}", model=network.model.name
+            f"the converted network cannot be run: {reason_of(error)}",
+            hint=f"`onnxattr inspect` lists all that stops `{name}`",
+            model=name,
         ) from error
 
 
@@ -324,8 +350,16 @@ class Session:
             raise self._refused(error, hint) from error
         return outputs
 
-    def _refused(self, error: Exception, hint: str = "") -> SupportError:
+    def _refused(self, error: Exception, hint: str = "") -> OnnxattrError:
         reason = " ".join(str(error).split())
+        if asked := _ASKED.search(reason):
+            node = OnnxNode(asked["op"], asked["name"])
+            return LimitError(
+                f"ONNX Runtime lacks memory for it: its {label(node)} asks for "
+                f"{int(asked['bytes']) / 2**30:.3g} GiB at once",
+                hint="--max-memory allows more",
+                model=self._name,
+            )
         return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 
 import onnx
 from onnx import TensorProto
@@ -31,7 +31,7 @@ def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
     Args:
         dialect: What `graph.normalise` returned.
     """
-    return _grouped(dialect, (n for n in nodes(dialect.proto.graph) if not _has_converter(n)))
+    return grouped(dialect, (n for n in nodes(dialect.proto.graph) if not has_converter(n)))
 
 
 def gradientless(dialect: Model, at: str = "") -> tuple[Unsupported, ...]:
@@ -48,12 +48,12 @@ def gradientless(dialect: Model, at: str = "") -> tuple[Unsupported, ...]:
     ends = (
         node
         for node in dialect.proto.graph.node
-        if _has_converter(node)
+        if has_converter(node)
         and not node.op_type.startswith(_SIZES)
         and any(name in flowing for name in taken(node))
         and not any(name in flowing for name in node.output)
     )
-    return _grouped(dialect, ends)
+    return grouped(dialect, ends)
 
 
 def remedy(dialect: Model, at: str = "") -> str:
@@ -97,18 +97,28 @@ def require_support(dialect: Model) -> None:
         )
 
 
-def _has_converter(node: onnx.NodeProto) -> bool:
+def has_converter(node: onnx.NodeProto) -> bool:
+    """Whether the table has the operator of a normalised model's node."""
     return node.domain == OWN_DOMAIN and node.op_type in OPERATORS
 
 
-def _grouped(dialect: Model, found: Iterator[onnx.NodeProto]) -> tuple[Unsupported, ...]:
+def grouped(dialect: Model, found: Iterable[onnx.NodeProto]) -> tuple[Unsupported, ...]:
+    """Returns nodes of a normalised model by their operators, under the vendor's names."""
     groups: dict[str, list[str]] = {}
     for node in found:
         vendor = dialect.names.nodes[node.name]
         # Of another domain's operator the label has the domain, and no version.
         operator = node.op_type if "." in node.op_type else vendor.op_type
         groups.setdefault(operator.removeprefix("."), []).append(vendor.name)
-    return tuple(Unsupported(op, tuple(names)) for op, names in sorted(groups.items()))
+    return tuple(Unsupported(op, once(names)) for op, names in sorted(groups.items()))
+
+
+def once(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names of nodes, each once: a loop that was written out repeats those in it.
+
+    Nodes without a name may be others, and stay.
+    """
+    return tuple({name or object(): name for name in names}.values())
 
 
 def _flowing(dialect: Model, at: str) -> Collection[str]:

@@ -1,7 +1,7 @@
 """From a model to a differentiable torch module, through onnx2torch."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -11,16 +11,18 @@ from torch import fx, nn
 
 from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
+from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
+from onnxattr.graph.walk import label
 from onnxattr.limits import Limits
-from onnxattr.types import InputSpec, Model, Network
+from onnxattr.types import InputSpec, Model, Network, OnnxNode
 
 #: ONNX Runtime takes 2 GiB at a time, and torch what memory holds.
 _LARGE = Limits(file_size=2**36)
@@ -29,21 +31,23 @@ _LARGE = Limits(file_size=2**36)
 def to_network(
     model: Model,
     *,
-    at: str = "feature",
+    at: str | None = None,
     options: InputOptions | None = None,
     spec: InputSpec | None = None,
     device: str = "cpu",
     fuse: bool = False,
+    limits: Limits | None = None,
 ) -> Network:
     """Returns the differentiable network of `model` up to its representation.
 
     Args:
         model: A model as it was given.
-        at: What is attributed; see `graph.outputs.representation`.
+        at: What is attributed; see `graph.attributed`.
         options: What the user says of the input, which takes an image.
         spec: How probes are fed to it, where that is decided already.
         device: Where the parameters go, as torch names it.
         fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
+        limits: What its Loops and Scans may cost as it runs; by default `Limits()`.
 
     Raises:
         ModelInputError: The model takes no single RGB image.
@@ -51,10 +55,10 @@ def to_network(
         SupportError: Operators have no converter, or onnx2torch fails.
     """
     spec = spec or image_input(model, options)
-    chosen = representation(model, at)
+    chosen, _ = attributed(model, at)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
-        module = _module(dialect).to(device)
+        module = _module(dialect, limits or Limits()).to(device)
     if device == "cpu":
         _lay_out(module, dialect)
     return Network(
@@ -85,7 +89,8 @@ def to_torch(
     graph: a tensor, or a tuple where there are several. It is converted in the calling process,
     after every name in the graph has been replaced. Its values are not compared with those of ONNX
     Runtime, as `rank`, `compare` and `attribute` do: that takes inputs, which the caller has.
-    Inputs that fix a batch of one take any batch, where shapes tell how.
+    Inputs that fix a batch of one take any batch, where it can be followed through the graph, also
+    merged with heads or windows, and no operator could mix its members.
 
     Args:
         source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
@@ -95,7 +100,8 @@ def to_torch(
             normalisation, linear layers and attention, as exporters write them out, and a layer
             with its batch normalisation. Faster, and the same but for rounding. With `False` every
             operator of the graph is a submodule of its own, and attention has second derivatives.
-        limits: What the file may hold; by default `Limits()`, but up to 64 GiB of weights.
+        limits: What the file may hold, and what its Loops and Scans may cost as the module runs (it
+            raises a `LimitError`); by default `Limits()`, but up to 64 GiB of weights.
 
     Raises:
         ModelFileError: The file cannot be used.
@@ -113,8 +119,15 @@ def to_torch(
     name = str(device)
     device = name if name == "meta" else choose_device(name)
     with garbage.kept():
-        model = source if isinstance(source, Model) else load(source, limits=limits or _LARGE)
-        return _module(_dialect(model, fuse=fuse, free_batch=True)).to(device)
+        limits = limits or _LARGE
+        # No name for either model: each is freed as soon as the next one is there.
+        return _module(_dialect(_loaded(source, limits), fuse=fuse, free_batch=True), limits).to(
+            device
+        )
+
+
+def _loaded(source: str | Path | bytes | onnx.ModelProto | Model, limits: Limits) -> Model:
+    return source if isinstance(source, Model) else load(source, limits=limits)
 
 
 def _lay_out(module: nn.Module, dialect: Model) -> None:
@@ -125,10 +138,14 @@ def _lay_out(module: nn.Module, dialect: Model) -> None:
     """
     stored = {n.output[0]: n for n in dialect.proto.graph.node if n.op_type == "Parameter"}
     for node in dialect.proto.graph.node:
-        weight = stored.get(node.input[1]) if node.op_type.startswith("Conv") else None
-        held = _submodule(module, weight) if weight is not None else None
-        if isinstance(held, table.Parameter) and held.value.dim() == 4:
-            held.value.data = held.value.contiguous(memory_format=torch.channels_last)
+        if not node.op_type.startswith("Conv"):
+            continue
+        holder, name = _submodule(module, node), table.held_name(1)
+        if not hasattr(holder, name) and node.input[1] in stored:
+            holder, name = _submodule(module, stored[node.input[1]]), "value"
+        weight = getattr(holder, name, None)
+        if isinstance(weight, torch.Tensor) and weight.dim() == 4:
+            weight.data = weight.contiguous(memory_format=torch.channels_last)
 
 
 def module_name(node: onnx.NodeProto) -> str:
@@ -154,25 +171,56 @@ def _dialect(
     return dialect
 
 
-def _module(dialect: Model) -> nn.Module:
-    # Tensors that are made in inference mode could never take part in a gradient.
-    with (
-        warnings.catch_warnings(),
-        torch.inference_mode(False),
-        table.scope(dialect.stored),
-    ):
-        # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
-        warnings.simplefilter("ignore")
-        try:
-            module: fx.GraphModule = onnx2torch.convert(dialect.proto)
-        except Exception as error:
-            # Converters raise whatever they happen to hit: KeyError, AssertionError, …
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise SupportError(
-                f"onnx2torch cannot convert it: {reason}", model=dialect.name
-            ) from error
+def _module(dialect: Model, limits: Limits) -> nn.Module:
+    name, nodes = dialect.name, dialect.names.nodes
+    module, refused = convert(dialect, limits, hold=True)
+    if refused:
+        raise SupportError(f"onnxattr cannot convert it: {_listing(refused, nodes)}", model=name)
     # What was read at conversion need not be carried along.
     if module.graph.eliminate_dead_code():
         module.delete_all_unused_submodules()
         module.recompile()
     return module.eval().requires_grad_(False)
+
+
+def convert(dialect: Model, limits: Limits, *, hold: bool) -> tuple[fx.GraphModule, dict[str, str]]:
+    """Returns a normalised model as a module, and why nodes are refused, by our names of them.
+
+    If any is, the module cannot be run as a whole.
+
+    Args:
+        dialect: A normalised model.
+        limits: What bodies that run again and again may cost.
+        hold: Whether stored tensors that one node alone takes are held by it, and not by nodes of
+            their own.
+
+    Raises:
+        SupportError: An operator has no converter, or onnx2torch fails.
+    """
+    own = held(dialect.proto.graph) if hold else {}
+    proto = without(dialect.proto, own)
+    name, stored, nodes = dialect.name, dialect.stored, dialect.names.nodes
+    # Where nobody else has it, it is freed before the most memory is taken.
+    del dialect
+    # Tensors that are made in inference mode could never take part in a gradient.
+    with (
+        warnings.catch_warnings(),
+        torch.inference_mode(False),
+        table.scope(stored, limits, nodes, own) as here,
+    ):
+        # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
+        warnings.simplefilter("ignore")
+        try:
+            return onnx2torch.convert(proto), here.refused
+        except Exception as error:
+            raise SupportError(
+                f"onnx2torch cannot convert it: {table.reason_of(error)}", model=name
+            ) from error
+
+
+def _listing(refused: Mapping[str, str], nodes: Mapping[str, OnnxNode]) -> str:
+    """Returns each reason with the nodes that it is of."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        groups.setdefault(reason, []).append(label(nodes[name]))
+    return "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in groups.items())

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from onnxattr.graph.walk import STANDARD
+
 #: Numbers of a value that is computed: shapes and indices are short.
 MAX_NUMBERS = 256
 
@@ -130,6 +132,14 @@ def _divide(a: Any, b: Any) -> Any:
     return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
+def _mod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    """Of integers, with the sign of the divisor."""
+    numbers = [n for a in inputs if a is not None for n in a.reshape(-1)]
+    if _attribute(node, "fmod", 0) or any(isinstance(n, float) for n in numbers):
+        return None
+    return _elementwise(operator.mod)(node, inputs)
+
+
 def _equal(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     a, b = inputs
     if a is None or b is None:
@@ -166,14 +176,19 @@ def _gather(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
 def _slice(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     if "starts" in node.attributes:
         inputs = [inputs[0], *(_array(node.attributes[n].value) for n in ("starts", "ends"))]
-    data, starts, ends, _, steps = [*inputs, None, None][:5]
+    data, starts, ends, axes, steps = [*inputs, None, None][:5]
+    axes = _array([0]) if len(inputs) < 4 else axes
     steps = _array([1]) if len(inputs) < 5 else steps
-    if data is None or starts is None or ends is None or steps is None or data.ndim != 1:
+    if data is None or starts is None or ends is None or steps is None or not data.ndim:
+        return None
+    # A list has one axis, whatever is said of it.
+    if data.ndim > 1 and axes is None:
         return None
     (start,), (end,), (step,) = starts, ends, steps
-    if step < 0 and end < -len(data):
+    axis = 0 if data.ndim == 1 or axes is None else int(axes[0]) % data.ndim
+    if step < 0 and end < -data.shape[axis]:
         end = None
-    return _array(data[start:end:step])
+    return _array(data[(*[slice(None)] * axis, slice(start, end, step))])
 
 
 def _concat(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
@@ -206,6 +221,13 @@ def _reshape(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     if data is None or shape is None or any(n is None or n == 0 for n in shape):
         return None
     return data.reshape([int(n) for n in shape])
+
+
+def _transpose(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    data, perm = inputs[0], _attribute(node, "perm", None)
+    if data is None or (perm is not None and sorted(perm) != list(range(data.ndim))):
+        return None
+    return _array(data.transpose(perm))
 
 
 def _reduce_prod(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
@@ -242,7 +264,14 @@ def _where(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
     return _array(choose(condition, a, b))
 
 
+def _constant(node: ir.Node, _: list[Numbers | None]) -> Numbers | None:
+    # All others are stored before: only a graph that returns one keeps it.
+    tensor = _attribute(node, "value", None)
+    return None if tensor is None else numbers_of(tensor)
+
+
 RULES: dict[str, Rule] = {
+    "Constant": _constant,
     "Shape": _shape,
     "Size": _size,
     "Identity": _same,
@@ -251,6 +280,7 @@ RULES: dict[str, Rule] = {
     "Slice": _slice,
     "Concat": _concat,
     "Squeeze": _squeeze,
+    "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Reshape": _reshape,
     "ReduceProd": _reduce_prod,
@@ -267,6 +297,7 @@ RULES: dict[str, Rule] = {
     "Max": _elementwise(max),
     "Floor": _elementwise(lambda n: float(math.floor(n))),
     "Ceil": _elementwise(lambda n: float(math.ceil(n))),
+    "Mod": _mod,
     "Less": _elementwise(operator.lt),
     "Greater": _elementwise(operator.gt),
     "LessOrEqual": _elementwise(operator.le),
@@ -275,3 +306,45 @@ RULES: dict[str, Rule] = {
     "And": _elementwise(lambda a, b: a and b),
     "Or": _elementwise(lambda a, b: a or b),
 }
+
+
+def numbers_of(tensor: ir.TensorProtocol) -> Numbers | None:
+    """Returns the numbers of a tensor, if they are few, and of a type that counts."""
+    whole = tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL
+    single = tensor.dtype == ir.DataType.DOUBLE and tensor.size == 1
+    if tensor.size > MAX_NUMBERS or not (whole or single):
+        return None
+    # As Python's numbers, which may be mixed with names and never overflow.
+    return np.asarray(tensor.numpy().tolist(), dtype=object)
+
+
+def stored_numbers(value: ir.Value) -> Numbers | None:
+    """Returns the numbers of a value, if it is stored; see `numbers_of`."""
+    return None if value.const_value is None else numbers_of(value.const_value)
+
+
+def computed(node: ir.Node, inputs: list[Numbers | None]) -> Numbers | None:
+    """Returns the numbers of a node's only output, None where they are not known."""
+    if node.domain not in STANDARD or node.op_type not in RULES or len(node.outputs) != 1:
+        return None
+    try:
+        numbers = RULES[node.op_type](node, inputs)
+    except (ArithmeticError, IndexError, TypeError, ValueError):
+        # What a graph asks for and nobody can compute is left to fail where it is run.
+        return None
+    if numbers is None or numbers.size > MAX_NUMBERS:
+        return None
+    return numbers if _fits(numbers, node.outputs[0].dtype) else None
+
+
+def _fits(numbers: Numbers, dtype: ir.DataType | None) -> bool:
+    """Whether numbers are what a graph computes in a type: it rounds and wraps, Python does not."""
+    if dtype is None or dtype == ir.DataType.DOUBLE:
+        return True
+    if dtype.is_floating_point():
+        return False
+    try:
+        _ = np.array([n for n in numbers.reshape(-1) if isinstance(n, int)], dtype.numpy())
+    except OverflowError:
+        return False
+    return True

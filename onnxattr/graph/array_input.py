@@ -10,8 +10,8 @@ from onnxattr.errors import ModelInputError
 from onnxattr.graph.embedding import embedding
 from onnxattr.graph.inputs import fixed_batch, image_input
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.several import choose_input, describe, sizes_of, with_fixed
-from onnxattr.graph.stated import stated
+from onnxattr.graph.several import choose_input, describe, named, sizes_of, with_fixed
+from onnxattr.graph.stated import Stated, stated
 from onnxattr.graph.walk import short
 from onnxattr.types import ARRAY, ASSUMED, GRAPH, IMAGE, TOKENS, InputSpec, Model
 
@@ -48,10 +48,18 @@ def probe_input(
     """
     if kind == IMAGE:
         return image_input(model, options)
+    try:
+        return _array_input(model, stated(model, options), kind, shape)
+    except ModelInputError as error:
+        error.model = model.name
+        raise
+
+
+def _array_input(model: Model, said: Stated, kind: str, shape: Sequence[int]) -> InputSpec:
     probes = f"the probes are {_text(kind, shape)}"
     value, others = choose_input(
         model,
-        stated(model, options),
+        said,
         lambda value: value.type.tensor_type.elem_type in _TYPES[kind],
         f"{probes}, and no input takes such",
         hint=_OTHERWISE[kind],
@@ -79,6 +87,7 @@ def probe_input(
             "layout": f"{GRAPH}: {'the batch is first' if batched else 'one at a time'}",
             "size": GRAPH if None not in inner else "probes: the graph is free",
             **({"at": f"{GRAPH}: {rule}"} if rule else {}),
+            **named(said),
         },
         kind=kind,
         axes=tuple(shape),

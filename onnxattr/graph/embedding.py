@@ -3,7 +3,7 @@
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
 
-from onnxattr.graph.outputs import label
+from onnxattr.graph.walk import label
 from onnxattr.types import OnnxNode
 
 FLOATS = frozenset(

@@ -7,21 +7,19 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnxattr.errors import ModelInputError
+from onnxattr.graph import misfit
 from onnxattr.graph.layout import track_layout
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
 from onnxattr.graph.range import shown_range
-from onnxattr.graph.several import choose_input, describe, sizes_of, with_fixed
+from onnxattr.graph.several import choose_input, describe, named, sizes_of, with_fixed
 from onnxattr.graph.stated import Stated, stated
 from onnxattr.graph.walk import short
-from onnxattr.types import ASSUMED, GRAPH, InputSpec, Model
+from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
 
 #: Height and width where the graph leaves them free and nobody says: the field's habit.
 FREE_SIZE = 224
 
 _IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.UINT8}
-
-#: Channels that a probe can be made to have: grey, colours, colours and opacity.
-_CHANNELS = (1, 3, 4)
 
 #: Operators that quantise by the range of all that they are given, the whole batch.
 _BY_BATCH = {"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"}
@@ -45,11 +43,17 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     graph shows.
 
     Raises:
-        ModelInputError: No input takes an image, another is fed nothing, or what is said of it
-            contradicts its shape.
-        UsageError: What is written beside or in the file makes no sense.
+        ModelInputError: No input takes an image, another is fed nothing, what is said of it
+            contradicts its shape, or its sidecar makes no sense.
     """
-    said = stated(model, options)
+    try:
+        return _image_input(model, stated(model, options))
+    except ModelInputError as error:
+        error.model = model.name
+        raise
+
+
+def _image_input(model: Model, said: Stated) -> InputSpec:
     graph = model.proto.graph
     value, others = choose_input(
         model,
@@ -59,11 +63,11 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
         hint="--probes FILE.npy feeds arrays, or token ids",
     )
     shape = sizes_of(value)
-    layout, layout_source = _layout(graph, value.name, shape, said, model.name)
+    layout, layout_source = _layout(graph, value, shape, said, model.name)
     sizes = dict(zip(layout, shape, strict=True))
     text = f"its input `{short(value.name)}` {describe(value)}"
     channels = sizes.get("C", 1) or 3
-    if channels not in _CHANNELS:
+    if channels not in misfit.CHANNELS:
         raise ModelInputError(
             f"{text} has {channels} channels (layout {layout}), and an image has 1, 3 or 4",
             hint="say another --layout",
@@ -73,12 +77,17 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     if max(height or 1, width or 1) > MAX_SIZE:
         raise ModelInputError(f"{text} is larger than {MAX_SIZE} pixels a side", model=model.name)
     batch = fixed_batch(model, sizes["N"] if "N" in layout else 1, text)
-    parts, sources = _parts(said, channels, value, graph, model.name)
-    size = said("size")
+    parts, sources = _parts(said, channels, value, graph)
+    # An option holds for all models of a run, and is for those that leave their size free.
+    size = said("size", lambda s: misfit.of_size(s, height, width), trusted=OPTION)
     free_height, free_width = size[0] if size else (FREE_SIZE, FREE_SIZE)
-    sources["size"] = (
-        GRAPH if height and width else size[1] if size else f"{ASSUMED}: the graph is free"
-    )
+    sources["size"] = size[1] if size else f"{ASSUMED}: the graph is free"
+    if height and width and (size is None or size[0] != (height, width)):
+        sources["size"] = GRAPH
+    sources = {part: said.noted(part, source) for part, source in sources.items()}
+    sources |= named(said)
+    if unknown := said.ignored("metadata"):
+        sources["metadata"] = f"ignored, {unknown}"
     spec = InputSpec(
         input=value.name,
         layout=layout,
@@ -87,7 +96,7 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
         channels=channels,
         dtype=helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
         batch=batch,
-        sources={"layout": layout_source, **sources},
+        sources={"layout": said.noted("layout", layout_source), **sources},
         **parts,
     )
     return with_fixed(spec, value, others, model.name)
@@ -120,7 +129,7 @@ def _takes_image(value: onnx.ValueInfoProto) -> bool:
 
 
 def _parts(
-    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto, model: str
+    said: Stated, channels: int, value: onnx.ValueInfoProto, graph: onnx.GraphProto
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns colours and range, and what decided each."""
     parts: dict[str, Any] = {}
@@ -135,33 +144,28 @@ def _parts(
         if shown.color:
             defaults["color"] = (shown.color, f"{GRAPH}: {shown.rule}")
     for part, (default, source) in defaults.items():
-        parts[part], sources[part] = said(part) or (default, source)
-    # Whoever states one part of the arithmetic has stated it whole.
+        found = said(part, lambda value: misfit.of_values(value, channels))
+        parts[part], sources[part] = found or (default, source)
+    # Whoever states one part of the arithmetic has stated it whole, but for what the graph shows.
     if who := said.says_any("range", "mean", "std"):
         for part in ("range", "mean", "std"):
-            sources[part] = sources[part] if said(part) else who
+            sources[part] = who if sources[part] == ASSUMED else sources[part]
     if channels == 1:
         sources["color"] = f"{GRAPH}: one channel, grey"
-        if len(parts["mean"]) == 3 or len(parts["std"]) == 3:
-            raise ModelInputError(
-                "a mean or a std of three values was given for an input of one channel",
-                hint="give one value",
-                model=model,
-            )
     return parts, sources
 
 
 def _layout(
-    graph: onnx.GraphProto, name: str, shape: Sequence[int | None], said: Stated, model: str
+    graph: onnx.GraphProto,
+    value: onnx.ValueInfoProto,
+    shape: Sequence[int | None],
+    said: Stated,
+    model: str,
 ) -> tuple[str, str]:
-    if given := said("layout"):
-        layout, who = given
-        if len(layout) != len(shape):
-            raise ModelInputError(
-                f"the layout {layout} ({who}) has {len(layout)} axes, and the input {len(shape)}",
-                model=model,
-            )
-        return layout, who
+    text = f"`{short(value.name)}` {describe(value)}"
+    if given := said("layout", lambda said: misfit.of_layout(said, text, shape)):
+        return given
+    name = value.name
     if tracked := track_layout(graph, name, shape):
         layout, rule = tracked
         return layout, f"{GRAPH}: {rule}"

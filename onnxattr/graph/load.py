@@ -20,6 +20,7 @@ from onnxattr.graph.bounds import (
 from onnxattr.graph.files import external_size, read_external_data, read_file
 from onnxattr.graph.mend import mend
 from onnxattr.graph.origin import origin
+from onnxattr.graph.sidecar import read_sidecar
 from onnxattr.graph.walk import STANDARD
 from onnxattr.limits import Limits
 from onnxattr.types import Model
@@ -92,6 +93,7 @@ def load(
             behind a link; two of its initializers, inputs, outputs or functions share a name; the
             data of a tensor does not fit its shape; weights are not finite.
         LimitError: It is larger than `limits` allow.
+        ModelInputError: The sidecar beside it cannot be read.
         SupportError: Its opset or some of its operators are unknown to the installed onnx.
 
     Example:
@@ -129,6 +131,7 @@ def load(
         path=path,
         sha256=digest.hexdigest(),
         external=external,
+        sidecar=read_sidecar(path, name) if path else None,
         proto=proto,
         apart=apart,
         origin=origin(proto),

@@ -32,7 +32,7 @@ def normalise(
             are fed; by default they stay free.
         fuse: Joins chains of operators that torch computes by one kernel. Rules that go by the
             operator want the vendor's own.
-        free_batch: Whether inputs that fix a batch of one take any, where that follows from shapes.
+        free_batch: Whether inputs that fix a batch of one take any, where operators tell how.
 
     Raises:
         SupportError: A pass cannot handle the graph; names the pass.
@@ -55,6 +55,9 @@ def normalise(
         sequence.append(passes.FixInputs(spec.fixed, spec.input, batch))
     sequence += [
         passes.KnownShapes(),
+        passes.Unroll(),
+        # Of casts it is known only now whether they change the type.
+        passes.DropIdentities(),
         *([passes.FreeBatch()] if free_batch else []),
         passes.ExplicitPads(),
         passes.Carry(),

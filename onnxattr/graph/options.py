@@ -20,6 +20,9 @@ AXES = "NCHW"
 
 COLORS = ("RGB", "BGR")
 
+#: What is attributed where nobody says.
+DEFAULT_AT = "feature"
+
 
 @dataclass(frozen=True)
 class InputOptions:
@@ -75,14 +78,14 @@ class InputOptions:
             )
         for key, values in (("range", self.range), ("mean", self.mean), ("std", self.std)):
             if values is not None and not all(map(math.isfinite, values)):
-                raise UsageError(f"the {key} `{_listed(values)}` is not finite")
+                raise UsageError(f"the {key} `{listed(values)}` is not finite")
         if self.range is not None and not self.range[0] < self.range[1]:
-            raise UsageError(f"the range `{_listed(self.range)}` does not rise from low to high")
+            raise UsageError(f"the range `{listed(self.range)}` does not rise from low to high")
         for key, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, 3):
                 raise UsageError(f"the {key} takes one value or three, not {len(values)}")
         if self.std is not None and min(self.std) <= 0:
-            raise UsageError(f"the std `{_listed(self.std)}` is not positive")
+            raise UsageError(f"the std `{listed(self.std)}` is not positive")
         if self.gamma is not None and not (self.gamma > 0 and math.isfinite(self.gamma)):
             raise UsageError(f"the gamma `{self.gamma:g}` is not a positive number")
         for name, number in self.fixed or ():
@@ -94,5 +97,6 @@ def _is_layout(layout: str) -> bool:
     return set("HW") <= set(layout) <= set(AXES) and len(set(layout)) == len(layout)
 
 
-def _listed(values: Sequence[float]) -> str:
+def listed(values: Sequence[float]) -> str:
+    """Returns numbers as messages show them."""
     return " ".join(f"{v:g}" for v in values)

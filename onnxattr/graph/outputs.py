@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import onnx
 
 from onnxattr.errors import UsageError
-from onnxattr.graph.walk import STANDARD
+from onnxattr.graph.walk import STANDARD, label
 from onnxattr.registry import suggestion
 from onnxattr.types import Model, OnnxNode, Representation
 
@@ -145,8 +145,3 @@ class _Walk:
 
 def _label(node: onnx.NodeProto) -> str:
     return label(OnnxNode(node.op_type, node.name))
-
-
-def label(node: OnnxNode) -> str:
-    """Returns how messages call a vendor's node: its operator, and its name if it has one."""
-    return f"{node.op_type} `{node.name}`" if node.name else node.op_type

@@ -9,9 +9,10 @@ import onnx
 from onnx import helper
 
 from onnxattr.errors import ModelInputError
-from onnxattr.graph.stated import Stated
+from onnxattr.graph import misfit
+from onnxattr.graph.statement import Stated
 from onnxattr.graph.walk import short
-from onnxattr.types import FixedInput, InputSpec, Model
+from onnxattr.types import GRAPH, FixedInput, InputSpec, Model
 
 #: Inputs that a message names.
 _LISTED = 8
@@ -73,18 +74,18 @@ def choose_input(
         hint: What to do then.
 
     Raises:
-        ModelInputError: None fits, or another input has no number.
+        ModelInputError: None fits, another input has no number, or what is said of them is of
+            inputs that there are not.
     """
     values = graph_inputs(model.proto.graph)
     listing = ", ".join(f"`{short(v.name)}` {describe(v)}" for v in values[:_LISTED]) or "none"
     listing += f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
     several = len(values) > 1
-    numbers = dict((said("fixed") or ((),))[0]) if several else {}
-    name = (said("name") or ("",))[0] if several else ""
-    if name and name not in {v.name for v in values}:
-        raise ModelInputError(
-            f"it has no input `{short(name)}`; its inputs: {listing}", model=model.name
-        )
+    names = [v.name for v in values]
+    chosen = said("input", lambda name: misfit.of_name(name, names))
+    name = chosen[0] if chosen else ""
+    misfit.require_inputs(said, [n for n in names if n != name])
+    numbers = said.fixed if several else {}
     free = [v for v in values if v.name == name or (not name and v.name not in numbers)]
     if values and not free:
         raise ModelInputError(
@@ -102,6 +103,14 @@ def choose_input(
             model=model.name,
         )
     return free[0], [(v, float(numbers[v.name])) for v in others]
+
+
+def named(said: Stated) -> dict[str, str]:
+    """Returns the source of `input`, where somebody says which input takes the probe."""
+    chosen = said("input")
+    if not chosen and not said.ignored("input"):
+        return {}
+    return {"input": said.noted("input", chosen[1] if chosen else f"{GRAPH}: the only one")}
 
 
 def with_fixed(

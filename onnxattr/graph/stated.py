@@ -1,41 +1,37 @@
-"""What is said of a model's input, by whom: the user's options, a file beside it, its metadata."""
+"""What is said of a model, by whom: the user's options, a file beside it, its metadata."""
 
-from __future__ import annotations
+from collections.abc import Sequence
 
-from dataclasses import fields
-from typing import Any
-
+from onnxattr.graph.metadata import said_inside
 from onnxattr.graph.options import InputOptions
+from onnxattr.graph.sidecar import said_beside
+from onnxattr.graph.statement import Stated, Statement
 from onnxattr.types import OPTION, Model
 
-
-class Stated:
-    """All that is said of an input, in falling precedence.
-
-    Args:
-        *said: Who says it, and what.
-    """
-
-    def __init__(self, *said: tuple[str, InputOptions]) -> None:
-        self._said = said
-
-    def __call__(self, part: str) -> tuple[Any, str] | None:
-        """Returns the first that is said of a part, and who says it."""
-        for who, options in self._said:
-            value = getattr(options, part)
-            if value is not None:
-                return value, who
-        return None
-
-    def says_any(self, *parts: str) -> str | None:
-        """Returns who says anything of some parts first, or None."""
-        return next((found[1] for part in parts if (found := self(part))), None)
+__all__ = ["Stated", "Statement", "stated"]
 
 
 def stated(model: Model, options: InputOptions | None = None) -> Stated:
-    """Returns what is said of the input of `model`: by options, by its sidecar, by its metadata."""
-    return Stated((OPTION, options or InputOptions()))
+    """Returns what is said of `model`: by options, by its sidecar, by its metadata.
+
+    Raises:
+        ModelInputError: Its sidecar makes no sense.
+    """
+    said = [] if model.sidecar is None else [said_beside(model.sidecar, model.name)]
+    said.insert(0, _option(model, options or InputOptions(), said))
+    named = next((s.input for s in said if s.input is not None), None)
+    return Stated(*said, *said_inside(model.proto, named))
 
 
-#: What can be said.
-PARTS = tuple(f.name for f in fields(InputOptions))
+def _option(model: Model, options: InputOptions, others: Sequence[Statement]) -> Statement:
+    """Returns what the user says, which holds for all models of a run, of those inputs it has.
+
+    A number for the input that takes the probe of this model is meant for another one.
+    """
+    stored = {tensor.name for tensor in model.proto.graph.initializer}
+    names = {v.name for v in model.proto.graph.input if v.name not in stored}
+    if len(names) < 2:
+        return Statement(OPTION, options)
+    names.discard(options.name or next((s.input for s in others if s.input), ""))
+    fixed = {name: number for name, number in options.fixed or () if name in names}
+    return Statement(OPTION, options, input=options.name, fixed=fixed)

@@ -1,10 +1,12 @@
-"""Everything that a model file holds, at any depth. Imports onnx alone; recursion is never used."""
+"""Everything that a model file holds, at any depth. Imports onnx and `types` alone."""
 
 from collections.abc import Iterator
 
 import onnx
 from google.protobuf.message import Message
 from onnx import FunctionProto, GraphProto, NodeProto
+
+from onnxattr.types import OnnxNode
 
 #: Strings that are text, not names: they may be long.
 _TEXT = {"doc_string", "value"}
@@ -49,6 +51,11 @@ def short(name: str) -> str:
     return name if len(name) <= _QUOTED else f"{name[:_QUOTED]}…"
 
 
+def label(node: NodeProto | OnnxNode) -> str:
+    """Returns how messages call a node: its operator, and its name if it has one."""
+    return f"{node.op_type} `{short(node.name)}`" if node.name else node.op_type
+
+
 def graphs(node: NodeProto) -> Iterator[GraphProto]:
     """Yields the subgraphs of `node`."""
     for attribute in node.attribute:
@@ -73,3 +80,14 @@ def taken(node: NodeProto) -> Iterator[str]:
         for inner in nodes(graph):
             yield from inner.input
         yield from (value.name for value in graph.output)
+
+
+def captured(graph: GraphProto) -> list[str]:
+    """Returns the names of the outer values that `graph`, or a graph inside of it, reads."""
+    inside = {value.name for value in graph.input}
+    outer: dict[str, None] = {}
+    for node in graph.node:
+        read = [*node.input, *(name for body in graphs(node) for name in captured(body))]
+        outer.update(dict.fromkeys(name for name in read if name and name not in inside))
+        inside.update(node.output)
+    return list(outer)

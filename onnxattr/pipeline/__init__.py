@@ -3,5 +3,16 @@
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.rank import attribute, compare, rank
+from onnxattr.pipeline.specs import stamp, write_spec
 
-__all__ = ["Options", "Progress", "Silent", "attribute", "compare", "inspect", "rank"]
+__all__ = [
+    "Options",
+    "Progress",
+    "Silent",
+    "attribute",
+    "compare",
+    "inspect",
+    "rank",
+    "stamp",
+    "write_spec",
+]

@@ -20,7 +20,7 @@ from onnxattr.types import Failure, Inspection, Survey
 def inspect(
     models: str | Path | Sequence[str | Path],
     *,
-    at: str = "feature",
+    at: str | None = None,
     input: InputOptions | None = None,
     limits: Limits | None = None,
     check_gradient: bool = False,
@@ -29,7 +29,8 @@ def inspect(
     """Returns what each model is and what would be attributed, and the files that are no models.
 
     Models are converted, in worker processes, and not run unless their gradient is checked. Every
-    operator without a converter is named, with its nodes.
+    operator without a converter is named, with its nodes, and every node that is refused for its
+    attributes, types or shapes. Where values would have to be read to know, that is said.
 
     Args:
         models: One or several files, directories or glob patterns.

@@ -1,14 +1,15 @@
 """What one model is; runs in a worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from onnxattr.errors import OnnxattrError
 from onnxattr.graph.array_input import shown_input
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
 from onnxattr.graph.normalise import normalise
-from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
+from onnxattr.graph.options import DEFAULT_AT, InputOptions
 from onnxattr.graph.several import describe, graph_inputs
+from onnxattr.graph.stated import stated
 from onnxattr.graph.walk import short
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Attributed, printable
@@ -17,7 +18,7 @@ from onnxattr.types import InputSpec, Inspection, Model, Parity, Representation,
 
 def inspect_model(
     model: Model,
-    at: str,
+    at: str | None,
     options: InputOptions,
     limits: Limits,
     trial: Callable[[], Attributed] | None = None,
@@ -31,16 +32,19 @@ def inspect_model(
         limits: What it may cost.
         trial: Runs it on a few probes, with all checks; None does not run it.
     """
+    from onnxattr.convert.refusals import Refusals, refusals
     from onnxattr.convert.support import gradientless, remedy, unsupported
-    from onnxattr.convert.torch import to_network
 
     problems: list[str] = []
     spec: InputSpec | None = None
     chosen: Representation | None = None
     missing: tuple[Unsupported, ...] = ()
     ends: tuple[Unsupported, ...] = ()
+    found = Refusals()
     instead = ""
     tried: Attributed | None = None
+    place = at or DEFAULT_AT
+    fixed: Mapping[str, float] = {}
     bomb = False
     try:
         spec = shown_input(model, options)
@@ -49,25 +53,28 @@ def inspect_model(
         bomb = spec is not None
         problems.append(error.message)
     try:
-        chosen = representation(model, at)
+        chosen, place = attributed(model, at)
+        fixed = stated(model).fixed
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
             inner = spec.at if spec else ""
             missing, ends = unsupported(dialect), gradientless(dialect, inner)
             instead = printable(remedy(dialect, inner))
+            found = refusals(dialect, spec, limits)
     except OnnxattrError as error:
         problems.append(error.message)
     if missing:
         problems.append("no converter for " + ", ".join(f"`{u.operator}`" for u in missing))
     elif instead:
-        problems.append(f"`{short(chosen.value) if chosen else at}` has no gradient")
-    if not problems:
-        # Converters read constants and attributes that the list of operators does not show.
+        problems.append(f"`{short(chosen.value) if chosen else place}` has no gradient")
+    problems += [
+        f"the converted network cannot be run: {refused.operator}: {refused.reason}"
+        for refused in found.refused
+        if refused.certain
+    ]
+    if trial and not problems:
         try:
-            if trial:
-                tried = trial()
-            else:
-                to_network(model, at=at, spec=spec)
+            tried = trial()
         except OnnxattrError as error:
             problems.append(error.message)
     graph = model.proto.graph
@@ -88,4 +95,8 @@ def inspect_model(
         gradient=tried.gradient if tried else None,
         gradientless=ends,
         remedy=instead,
+        refused=found.refused,
+        unchecked=found.unchecked,
+        at=place,
+        fixed=fixed,
     )

@@ -23,6 +23,7 @@ from onnxattr.types import (
     Inspection,
     Origin,
     Representation,
+    Sidecar,
 )
 
 _ERRORS: dict[str, type[OnnxattrError]] = {
@@ -60,11 +61,12 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A model: the path of its file, or its bytes."""
+    """A model: the path of its file, or its bytes and what was written beside them."""
 
     name: str
     path: bytes | None = None
     data: bytes | None = None
+    sidecar: Sidecar | None = None
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -114,7 +116,7 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
 
     place: Place
     source: Source
-    at: str
+    at: str | None
     input: InputOptions
     method: str
     batch_size: int | None
@@ -178,7 +180,7 @@ class Inspect(msgspec.Struct, frozen=True, tag=True):
 
     place: Place
     source: Source
-    at: str
+    at: str | None
     input: InputOptions
     check: bool
 
@@ -189,6 +191,23 @@ class Inspected(msgspec.Struct, frozen=True, tag=True):
     inspection: Inspection
 
 
+class Stamp(msgspec.Struct, frozen=True, tag=True):
+    """Asks for a model file with its spec in its metadata."""
+
+    place: Place
+    source: Source
+    at: str | None
+    input: InputOptions
+
+
+class Stamped(msgspec.Struct, frozen=True, tag=True):
+    """A model file, what its metadata says, and whether there is a second file with weights."""
+
+    data: bytes
+    spec: InputSpec
+    external: bool
+
+
 class Refusal(msgspec.Struct, frozen=True, tag=True):
     """Says why what was asked for cannot be had."""
 
@@ -197,7 +216,7 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
-Request = Hello | Decode | Examine | Attribute | End | Inspect
+Request = Hello | Decode | Examine | Attribute | End | Inspect | Stamp
 
 
 #: Types of probes, by their kind.

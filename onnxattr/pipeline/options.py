@@ -18,7 +18,8 @@ class Options:
 
     Attributes:
         method: `saliency`, `grad-input` or `elrp`.
-        at: The tensor that is attributed; see `graph.outputs.representation`.
+        at: The tensor that is attributed, see `graph.outputs.representation`; None for what a
+            model's sidecar or metadata says, or else `feature`.
         input: What the user says of the models' inputs; it holds for all of them.
         device: `auto`, `cpu`, `cuda[:n]` or `mps`; several, separated by commas, share the models.
         workers: Worker processes a device. On the CPU they share its cores.
@@ -36,7 +37,7 @@ class Options:
     """
 
     method: str = "saliency"
-    at: str = "feature"
+    at: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
     device: str = "auto"
     workers: int = 1

@@ -233,6 +233,7 @@ def _source(model: ModelSource | Model) -> Source:
     if isinstance(model, str | Path):
         return source_of(Path(model).stem, model)
     if isinstance(model, Model):
-        return Source(printable(model.name), data=model.proto.SerializeToString())
+        data = model.proto.SerializeToString()
+        return Source(printable(model.name), data=data, sidecar=model.sidecar)
     data = model if isinstance(model, bytes) else model.SerializeToString(deterministic=True)
     return Source("model", data=data)

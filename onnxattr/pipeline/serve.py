@@ -1,5 +1,7 @@
 """The worker's side: everything that touches a model's bytes or a probe image happens here."""
 
+import dataclasses
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -8,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from onnxattr.convert.device import choose_device, set_up, thread_count
+from onnxattr.errors import ModelFileError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
 from onnxattr.graph.array_input import probe_input, shown_input
+from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
+from onnxattr.graph.files import read_file
+from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
-from onnxattr.graph.outputs import representation
 from onnxattr.pipeline.messages import (
     DTYPES,
     Attribute,
@@ -29,6 +34,8 @@ from onnxattr.pipeline.messages import (
     Ready,
     Request,
     Source,
+    Stamp,
+    Stamped,
     pack,
     printable,
     refusal_of,
@@ -67,6 +74,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Inspect):
         enter(request.place)
         channel.send(_inspect(request))
+    elif isinstance(request, Stamp):
+        enter(request.place)
+        channel.send(_stamp(request))
     elif isinstance(request, Examine):
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
@@ -104,7 +114,7 @@ class Examination:
             opset=model.opset,
             parameters=model.parameters,
             spec=probe_input(model, request.input, request.kind, request.shape),
-            representation=representation(model, request.at),
+            representation=attributed(model, request.at)[0],
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
@@ -159,6 +169,7 @@ class Examination:
                 spec=self.described.spec,
                 device=self._device,
                 fuse=request.method not in BY_OPERATOR,
+                limits=place.limits,
             )
         gate = Gate(network, threads=thread_count())
         engine = Engine(network, method=request.method, batch_size=request.batch_size)
@@ -178,7 +189,8 @@ class Examination:
 def _load(source: Source, place: Place) -> Model:
     given = Path(os.fsdecode(source.path)) if source.path is not None else source.data
     assert given is not None
-    return load(given, name=source.name, limits=place.limits)
+    model = load(given, name=source.name, limits=place.limits)
+    return dataclasses.replace(model, sidecar=model.sidecar or source.sidecar)
 
 
 def _decode(request: Decode) -> Decoded:
@@ -204,6 +216,21 @@ def _inspect(request: Inspect) -> Inspected:
     model = _load(request.source, request.place)
     trial = (lambda: _trial(model, request)) if request.check else None
     return Inspected(inspect_model(model, request.at, request.input, request.place.limits, trial))
+
+
+def _stamp(request: Stamp) -> Stamped:
+    from onnxattr.graph.stamping import stamped
+
+    source, limits = request.source, request.place.limits
+    model = _load(source, request.place)
+    spec = image_input(model, request.input)
+    _, place = attributed(model, request.at)
+    assert source.path is not None
+    # As it is, and not as it was mended on its way in.
+    data = read_file(Path(os.fsdecode(source.path)), limits, source.name)
+    if not model.external and hashlib.sha256(data).hexdigest() != model.sha256:
+        raise ModelFileError("the file changed while it was read", model=source.name)
+    return Stamped(stamped(data, spec, place, source.name), spec, model.external)
 
 
 def _trial(model: Model, request: Inspect) -> Attributed:

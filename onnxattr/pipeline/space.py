@@ -13,6 +13,7 @@ import numpy as np
 from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
+from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
 from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
@@ -269,7 +270,7 @@ def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
     given = {k: v for k, v in dataclasses.asdict(options.input).items() if v is not None}
     return {
         "method": options.method,
-        "at": options.at,
+        "at": options.at or DEFAULT_AT,
         "centred": not options.paper,
         "device": device,
         "seed": options.seed,

@@ -18,10 +18,12 @@ from onnxattr.types import (
     Inspection,
     ProbeCosine,
     Ranking,
+    Refused,
     Source,
     StoredMaps,
     Summary,
     Target,
+    Unsupported,
 )
 
 #: Sources that are shown of each model, where none is the target.
@@ -287,11 +289,16 @@ def _inspection(model: Inspection) -> Table:
     for part, check in (("parity", model.parity), ("gradient", model.gradient)):
         if check is not None:
             _add(table, part, text.checked(check))
-    for title, group in (("unsupported", model.unsupported), ("no gradient", model.gradientless)):
+    for refused in model.refused:
+        title = "refused" if refused.certain else "may be refused"
+        _add(table, title, Text(clean(f"{_nodes(refused)}: {refused.reason}", MAX_TEXT)))
+    for title, group in (
+        ("unsupported", model.unsupported),
+        ("no gradient", model.gradientless),
+        ("not checked", model.unchecked),
+    ):
         for one in group:
-            nodes = ", ".join(n or "(no name)" for n in one.nodes)
-            listing = f"{one.operator} ({len(one.nodes)}): {nodes}"
-            _add(table, title, Text(clean(listing, MAX_TEXT)))
+            _add(table, title, Text(clean(_nodes(one), MAX_TEXT)))
     for problem in model.problems:
         _add(table, "problem", Text(clean(problem, MAX_TEXT), "red"))
     if model.remedy:
@@ -299,6 +306,12 @@ def _inspection(model: Inspection) -> Table:
     verdict = Text("cannot be ranked", "red") if model.problems else Text("can be ranked", "green")
     _add(table, "verdict", verdict)
     return table
+
+
+def _nodes(group: Unsupported | Refused) -> str:
+    """Returns an operator, with how many nodes there are and their names."""
+    names = ", ".join(n or "(no name)" for n in group.nodes)
+    return f"{group.operator} ({len(group.nodes)}): {names}"
 
 
 def spec_lines(model: Inspection) -> dict[str, str]:
@@ -323,6 +336,10 @@ def spec_lines(model: Inspection) -> dict[str, str]:
     }
     lines = {part: f"{value}  ({spec.sources[part]})" for part, value in values.items()}
     lines["batch"] = str(spec.batch) if spec.batch else "free"
+    if "input" in spec.sources:
+        lines = {"probe input": f"{spec.input}  ({spec.sources['input']})", **lines}
+    if "metadata" in spec.sources:
+        lines["metadata"] = spec.sources["metadata"]
     return {**lines, **others}
 
 

@@ -5,11 +5,16 @@ Each case is run with its parameters fed and with its parameters stored. `cases`
 """
 
 import pytest
-from cases import MODES, is_core, reference, suite
+from cases import MODES, arranged, is_core, reference, suite
 from exclusions import GEOMETRY, REFUSED, VALUES, VERSIONS, ZERO
-from outcomes import gradient, has_gradients, matching, values
+from outcomes import gradient, has_gradients, matching, mode_of, values
 from report import PAGE, page
 from versions import earlier, problem
+
+from onnxattr.convert.refusals import refusals
+from onnxattr.convert.support import unsupported
+from onnxattr.graph.load import load
+from onnxattr.graph.normalise import normalise
 
 ALL = [(id, mode) for id in suite() for mode in MODES]
 SMOOTH = [(id, mode) for id, mode in ALL if has_gradients(suite()[id])]
@@ -41,6 +46,17 @@ def test_gradients(id, mode):
 @pytest.mark.parametrize("key", earlier())
 def test_values_in_earlier_opsets(key):
     assert not problem(key) or matching(key, VERSIONS)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_runs_is_not_refused_and_what_is_refused_is_named(mode):
+    """`inspect` says before a case is run whether it can be."""
+    for id, case in suite().items():
+        if case.kind == "real" or mode_of(case, mode) != mode:
+            continue
+        dialect = normalise(load(arranged(case, mode)[0]))
+        stopped = bool(unsupported(dialect) or refusals(dialect).refused)
+        assert stopped == bool(matching(id, REFUSED)), id
 
 
 def test_the_cases_that_count_are_those_of_the_comparison():

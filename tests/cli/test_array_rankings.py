@@ -184,3 +184,21 @@ def test_images_and_models_of_numbers(run, folder, good):
     assert outcome.ranked == ["depth-keras", "edges-torch"]
     assert "no input takes an image" in outcome.errors[-1]
     assert outcome.hints[-1] == "--probes FILE.npy feeds arrays, or token ids"
+
+
+def test_a_sidecar_says_what_other_inputs_are_fed(run, folder):
+    assert (
+        run("inspect", folder / "language2.onnx", "--input", "mask=0.5", "--write-spec").code == 0
+    )
+    sidecar = folder / "language2.toml"
+    assert "mask" in sidecar.read_text()
+    assert "color" not in sidecar.read_text()
+
+    outcome = rank(run, folder / "language*.onnx", folder / "ids.npy")
+    assert outcome.json["models"][1]["spec"]["fixed"][0]["value"] == 0.5
+    outcome = rank(run, folder / "language*.onnx", folder / "ids.npy", "--input", "mask=1")
+    assert outcome.json["models"][1]["spec"]["fixed"][0]["value"] == 1
+
+    sidecar.write_text('[input]\nname = "ids"\n[fixed]\nmusk = 1\n')
+    outcome = rank(run, folder / "language*.onnx", folder / "ids.npy", "--input", "ids=3")
+    assert "`musk`, of which a fixed value is given (sidecar `language2.toml`)" in outcome.err

@@ -19,6 +19,7 @@ from onnxattr.types import (
     Parity,
     ProbeCosine,
     Ranking,
+    Refused,
     Representation,
     Similarity,
     Source,
@@ -110,6 +111,24 @@ def ranking(models=MODELS, *, target=None, centred=True):
     )
 
 
+def stated():
+    """A model of which everybody says something, and some of it makes no sense."""
+    sources = {
+        "layout": "metadata: denotations of its axes", "size": "graph", "color": "sidecar",
+        "range": "metadata: Image.NominalPixelRange; metadata: ignored, `onnxattr.range` is "
+        "`0..255`: those are not numbers",
+        "mean": "metadata: OpenVINO", "std": "option", "gamma": "default",
+        "resize": "metadata: Ultralytics", "input": "sidecar",
+        "metadata": "ignored, there is no key `onnxattr.comment`",
+    }  # fmt: skip
+    spec = InputSpec(
+        "images", "NCHW", 640, 640, range=(0.0, 255.0), resize="letterbox", sources=sources
+    )
+    chosen = Representation("/head/Relu_output_0", "named, by sidecar")
+    (usable, _) = inspection().models
+    return Survey((replace(usable, spec=spec, representation=chosen),), ())
+
+
 def settings(**more):
     probes = {"source": "built-in", "count": 64, "sha256": "0" * 64}
     return {
@@ -147,7 +166,8 @@ def comparison(**more):
 def inspection():
     sources = {
         "layout": GRAPH.format(1), "size": "assumed: the graph is free",
-        "range": "assumed", "mean": "option", "std": "option",
+        "color": "assumed", "range": "assumed", "mean": "option", "std": "option",
+        "gamma": "default", "resize": "default",
     }  # fmt: skip
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     spec = InputSpec("input", "NCHW", 224, 224, mean=mean, std=std, sources=sources)
@@ -182,10 +202,16 @@ def inspection():
                 outputs=("boxes float32[?,4]", "scores float32[?]"),
                 spec=None,
                 unsupported=missing,
+                refused=(
+                    Refused("Resize", "Resize with mode `bilinear`", ("/up/Resize", "")),
+                    Refused("Crop", "a crop beyond the image", ("/crop",), certain=False),
+                ),
+                unchecked=(Unsupported("NonZero", ("/keep/NonZero",)),),
                 problems=(
                     "it takes 2 inputs, and a probe can be fed to one only: `image` "
                     "uint8[1,480,640,3], `scale` float32[2]",
                     "no converter for `GridSample`, `NonMaxSuppression`",
+                    "the converted network cannot be run: Resize: Resize with mode `bilinear`",
                 ),
             ),
         ),
@@ -205,6 +231,7 @@ SCREENS = {
     ),
     "compare-one-probe": comparison(probes=(ProbeCosine("a.png", 0.44),)),
     "inspect": inspection(),
+    "inspect-stated": stated(),
 }  # fmt: skip
 
 

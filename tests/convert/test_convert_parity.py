@@ -10,7 +10,7 @@ from torch import nn
 from onnxattr.convert.ops.table import Call
 from onnxattr.convert.parity import TOLERANCE, Gate, relative_error, wrap
 from onnxattr.convert.torch import to_network
-from onnxattr.errors import ParityError, SupportError
+from onnxattr.errors import LimitError, ParityError, SupportError
 from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
 
@@ -143,6 +143,17 @@ def test_what_onnx_runtime_cannot_run(build, probes, noise):
     with pytest.raises(SupportError, match="ONNX Runtime cannot run it") as caught:
         Gate(network).check(probes(2).images)
     assert "--size" in caught.value.hint
+
+
+def test_what_asks_for_more_memory_than_there_is(build, probes, noise):
+    text = """(float[N,3,8,8] x) => (float[N,3,a,b] y) {
+        c = Conv(x, w) y = com.microsoft.Pad(c, p) }"""
+    pads = np.array([0, 0, 0, 0, 0, 0, 2**24, 2**24])
+    proto = build(text, imports=', "com.microsoft" : 1', w=noise(3, 3, 1, 1), p=pads)
+    proto.graph.node[1].name = "wide"
+    network = to_network(load(proto))
+    with pytest.raises(LimitError, match=r"its Pad `wide` asks for [\d.e+]+ GiB at once"):
+        Gate(network).check(probes(2).images)
 
 
 def test_the_vendors_graph_is_the_judge_not_ours(image_net, probes):

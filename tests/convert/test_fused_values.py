@@ -118,6 +118,40 @@ def test_the_gradient_of_a_query_whose_keys_are_all_as_bad_as_forbidden(low):
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-3 if low == -1e4 else 1e-5)
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (3, 2, 5, 7),
+        (1, 3, 2, 5, 7),
+        (1, 3, 1, 1, 7),
+        (2, 1, 1, 5, 7),
+        (1, 1, 1, 5, 7),
+        (1, 1, 2, 1, 7),
+    ],
+    ids=str,
+)
+def test_masks_of_windows(shape):
+    leading = (2, 3, 2)
+    q, k, v = noise(*leading, 5, 4), noise(*leading, 4, 7, seed=1), noise(*leading, 7, 6, seed=2)
+    mask, keep = noise(*shape, seed=3), noise(*shape, seed=4) > -1
+    keep[..., 0] = True
+    assert_same(lambda *x: attention(*x, mask, empty="nan"), lambda *x: chain(*x, mask), q, k, v)
+    low = torch.where(keep, 0.0, -math.inf)
+    assert_same(lambda *x: attention(*x, None, keep), lambda *x: chain(*x, low), q, k, v)
+    assert_same(lambda *x: attention(*x, empty="nan"), chain, q, k, v, mask)
+
+
+def test_a_first_axis_is_split_and_joined():
+    split, join = (OPERATORS[name].function for name in ("SplitFirst", "JoinFirst"))
+    x = noise(6, 3, 4)
+    for sizes in ((-1, 3), (2, 3), (2, -1, 3)):
+        parts = split(x, sizes=sizes)
+        assert parts.shape[-3:] == (3, 3, 4)
+        torch.testing.assert_close(join(parts, axes=len(sizes)), x)
+    assert split(x[:1], sizes=(-1, 3)).shape == (1, 1, 3, 4)
+    assert split(x[:0], sizes=(-1, 3)).shape == (0, 3, 3, 4)
+
+
 def test_a_mask_may_have_a_gradient():
     q, k, v = noise(2, 3, 5, 4), noise(2, 3, 4, 7, seed=1), noise(2, 3, 7, 6, seed=2)
     mask = noise(1, 3, 5, 7, seed=3)
@@ -228,14 +262,17 @@ def export(module, x, **options):
     return onnx.ModelProto.FromString(file.getvalue())
 
 
-def fused_operators(proto):
-    """Returns what was joined, but for the layers of weights and biases around it."""
+def normalised(proto):
     from onnxattr.graph.load import load
     from onnxattr.graph.normalise import normalise
 
-    nodes = normalise(load(proto), fuse=True).proto.graph.node
-    found = (n.op_type for n in nodes if n.op_type.startswith("Fused"))
-    return sorted(operator for operator in found if operator != "FusedLinear")
+    return sorted(n.op_type for n in normalise(load(proto), fuse=True).proto.graph.node)
+
+
+def fused_operators(proto):
+    """Returns what was joined, but for the layers of weights and biases around it."""
+    found = (name for name in normalised(proto) if name.startswith("Fused"))
+    return [name for name in found if name != "FusedLinear"]
 
 
 def assert_converts(proto, module, x, expected):
@@ -321,3 +358,92 @@ def test_a_fused_module_is_compiled_and_copied(tmp_path):
     torch.save(module, tmp_path / "module.pt")
     again = torch.load(tmp_path / "module.pt", weights_only=False)
     np.testing.assert_array_equal(again(x).numpy(), module(x).numpy())
+
+
+class Masked(nn.Module):
+    """A layer of BERT with the mask of its tokens, in the forms that libraries have written."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.qkv = kind, nn.Linear(8, 24)
+
+    def forward(self, x, mask):
+        b, n, _ = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        given = mask[:, None, None, :]
+        lowest = torch.finfo(x.dtype).min
+        if self.kind == "boolean":
+            y = F.scaled_dot_product_attention(q, k, v, given > 0)
+        elif self.kind == "lowest":
+            y = F.scaled_dot_product_attention(q, k, v, (1.0 - given) * lowest)
+        elif self.kind == "filled":
+            inverted = 1.0 - given.expand(b, 1, n, n)
+            y = F.scaled_dot_product_attention(q, k, v, inverted.masked_fill(inverted > 0, lowest))
+        else:
+            scores = q @ k.transpose(-1, -2) / 2 + (1.0 - given) * float(self.kind)
+            y = F.dropout(scores.softmax(-1), 0.1, self.training) @ v
+        return y.transpose(1, 2).reshape(b, n, 8)
+
+
+@pytest.mark.parametrize("kind", ["-10000", "-1e9", "lowest", "filled", "boolean"])
+@pytest.mark.parametrize("how", ["by tracing", "by default"])
+def test_masks_of_tokens(kind, how):
+    options = {"opset_version": 17, "dynamo": False}
+    if how == "by default":
+        pytest.importorskip("onnxscript")
+        options = {"dynamo": True, "external_data": False, "verbose": False}
+    module, x = Masked(kind), noise(2, 5, 8)
+    mask = torch.ones(2, 5)
+    mask[0, 3:] = 0
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module.eval(), (x, mask), file, **options)
+    proto = onnx.ModelProto.FromString(file.getvalue())
+    assert fused_operators(proto) == ["FusedAttention"]
+    module.requires_grad_(False)
+    for theirs in (onnxattr.to_torch(proto, fuse=False), module):
+        assert_same(
+            lambda x: onnxattr.to_torch(proto)(x, mask),
+            lambda x, theirs=theirs: theirs(x, mask),
+            x,
+            tolerance=3e-6,
+        )
+
+
+@pytest.mark.parametrize("by_cosine", [False, True], ids=["Swin", "Swin 2"])
+@pytest.mark.parametrize("how", ["by tracing", "by default"])
+def test_a_shifted_window_transformer(by_cosine, how):
+    options = {"opset_version": 16, "dynamo": False}
+    if how == "by default":
+        pytest.importorskip("onnxscript")
+        options = {"dynamo": True, "external_data": False, "verbose": False}
+    torch.manual_seed(0)
+    swin = torchvision.models.swin_transformer
+    more = (
+        {"block": swin.SwinTransformerBlockV2, "downsample_layer": swin.PatchMergingV2}
+        if by_cosine
+        else {}
+    )
+    # 40 pixels are 10 patches: windows of 4 need a border.
+    module = swin.SwinTransformer([4, 4], 16, [2], [2], [4, 4], num_classes=5, **more)
+    x = noise(2, 3, 40, 40)
+    proto = export(module, x, **options)
+    assert fused_operators(proto).count("FusedAttention") == 2
+    assert not any(n.startswith("Softmax") for n in normalised(proto))
+    module.requires_grad_(False)
+    for theirs in (onnxattr.to_torch(proto, fuse=False), module):
+        assert_same(onnxattr.to_torch(proto), theirs, x, tolerance=1e-5)
+
+
+def test_a_module_whose_masks_are_computed_is_exported():
+    x, mask = noise(2, 5, 8), torch.ones(2, 5)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Masked("-1e9").eval(), (x, mask), file, opset_version=16, dynamo=False)
+    module = onnxattr.to_torch(onnx.ModelProto.FromString(file.getvalue()))
+    exported = torch.export.export(module, (x, mask)).module()
+    # No token of one, of which it was not exported with any.
+    mask[1] = 0
+    torch.testing.assert_close(exported(x, mask), module(x, mask))

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 import onnxattr
+from onnxattr.errors import SupportError
 
 
 def text(attributes, given, rank=4, op="Resize"):
@@ -177,7 +178,7 @@ def test_positions_outside_have_no_share_where_all_are(build):
 )
 def test_what_onnx_does_not_define_is_refused(build, attributes, reason):
     proto = build(text(attributes, ", , s"), opset=19, s=np.array([1, 1, 2, 2]))
-    with pytest.raises(NotImplementedError, match=reason):
+    with pytest.raises(SupportError, match=reason):
         onnxattr.to_torch(proto)(torch.ones(1, 1, 2, 2))
 
 

@@ -32,12 +32,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning"
 MAKERS = Path(__file__).resolve().parent / "makers"
 TORCH = (
     "resnet18 mobilenet_v3_small efficientnet_b0 shufflenet_v2 densenet convnext vit swin unet "
-    "spatial_transformer encoder bert lstm gru"
+    "spatial_transformer encoder bert einsum lstm gru"
 )
 #: Whose parts others have too: the default exporter takes its time.
 LEGACY = "mobilenet_v2 inception_v3 lraspp deeplab"
-BAKED = "resnet18 vit swin bert lstm"
+BAKED = "resnet18 vit swin convnext encoder bert einsum unet lstm"
 OLD = "mobilenet_v3_small shufflenet_v2 unet bert lstm"
+
+
+#: In which each softmax is that of an attention, and fused.
+ATTENTION = ("vit", "swin", "bert", "encoder", "masked", "masking")
 
 
 @dataclass(frozen=True)
@@ -73,27 +77,28 @@ FRAMEWORKS = {
         "torch_maker",
         ("torch", "torchvision", "onnxscript"),
         f"{variants(TORCH, 'default', 'legacy')} {variants(LEGACY, 'legacy')} "
-        f"{variants(BAKED, 'baked')} "
+        f"{variants(BAKED, 'baked', 'baked_default')} "
         f"{variants(OLD, 'opset11', 'opset13', 'opset17')}",
     ),
     "keras_tensorflow": keras(
         "tensorflow",
-        "cnn decoder mobile vit convolution_in_time lstm gru lstm_both_ways",
+        "cnn decoder mobile vit masked masking convolution_in_time lstm gru lstm_both_ways",
         "tensorflow",
         "tf2onnx",
     ),
     # What is missing its own exporter cannot export.
     "keras_torch": keras(
         "torch",
-        "cnn decoder mobile convolution_in_time lstm gru lstm_both_ways",
+        "cnn decoder mobile masked convolution_in_time lstm gru lstm_both_ways",
         "torch",
         "onnxscript",
     ),
-    # Likewise, and it writes pools of two axes with four.
-    "keras_jax": keras("jax", "mobile vit convolution_in_time lstm gru", "jax", "jax2onnx"),
+    # Likewise. It writes pools of two axes with four, and zero for what may look at nothing.
+    "keras_jax": keras("jax", "mobile vit masked convolution_in_time lstm gru", "jax", "jax2onnx"),
     "tf2onnx": keras(
         "tensorflow",
         "cnn-saved decoder-saved mobile-saved vit-saved gru-saved lstm_both_ways-saved "
+        "cnn-baked mobile-baked vit-baked "
         "cnn-tflite decoder-tflite mobile-tflite convolution_in_time-tflite lstm-tflite gru-tflite",
         "tensorflow",
         "tf2onnx",
@@ -118,6 +123,10 @@ FRAMEWORKS = {
         slope=0.999,
     ),
 }
+#: How networks are exported for a batch of one.
+SINGLE = ("-baked", "-baked_default", "-tflite")
+#: Which ones keep it: of what a loop does with a batch nothing is known.
+LOOPS = ("lstm-tflite", "gru-tflite")
 CASES = [(kind, name) for kind, framework in FRAMEWORKS.items() for name in framework.names.split()]
 LABELS = [f"{kind}-{name}" for kind, name in CASES]
 
@@ -143,7 +152,7 @@ def made(request, tmp_path_factory):
         if python is None:
             pytest.skip(f"not all of {', '.join(framework.needs)} are installed")
         folder = tmp_path_factory.mktemp(kind)
-        names = [case["name"] for case in wanted if case["kind"] == kind]
+        names = dict.fromkeys(case["name"] for case in wanted if case["kind"] == kind)
         command = [python, str(MAKERS / f"{framework.maker}.py"), str(folder), *names]
         (folder / "log").write_bytes(
             subprocess.run(
@@ -170,7 +179,12 @@ def made(request, tmp_path_factory):
 
 
 def is_network(item):
-    return getattr(item, "originalname", None) == test_network.__name__
+    tests = (test_network, test_members_of_a_batch)
+    return getattr(item, "originalname", None) in [test.__name__ for test in tests]
+
+
+def as_tuple(result):
+    return result if isinstance(result, tuple) else (result,)
 
 
 def difference(array, reference):
@@ -206,8 +220,12 @@ def test_network(kind, name, made):
     tensors = [torch.from_numpy(array) for array in inputs]
     for i, tensor in enumerate(tensors):
         tensor.requires_grad_(f"gradient_{i}" in native)
-    result = onnxattr.to_torch(path)(*tensors)
-    result = result if isinstance(result, tuple) else (result,)
+    module = onnxattr.to_torch(path)
+    if name.partition("-")[0] in ATTENTION:
+        calls = [repr(child) for child in module.children()]
+        assert any("fused_attention" in call for call in calls)
+        assert not any("softmax" in call for call in calls)
+    result = as_tuple(module(*tensors))
     outputs = [output for output in result if output.dtype is torch.float32]
 
     for output, reference in zip(outputs, runtime(path, inputs), strict=True):
@@ -226,3 +244,22 @@ def test_network(kind, name, made):
             lengths = np.linalg.norm(gradient), np.linalg.norm(reference)
             assert gradient @ reference > FRAMEWORKS[kind].slope * lengths[0] * lengths[1]
             assert lengths[0] == pytest.approx(lengths[1], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind, name in CASES if name.endswith(SINGLE) and name not in LOOPS],
+)
+def test_members_of_a_batch(kind, name, made):
+    """A file for a batch of one takes any: each member gives what ONNX Runtime gives for it."""
+    path = made(kind, name)
+    native = dict(np.load(path.with_suffix(".npz")))
+    single = [native[f"input_{i}"] for i in range(sum(key.startswith("input_") for key in native))]
+    batch = [np.concatenate([np.roll(x, i, axis=-1) for i in range(4)]) for x in single]
+    module = onnxattr.to_torch(path)
+    outputs = as_tuple(module(*map(torch.from_numpy, batch)))
+    references = [runtime(path, [x[i : i + 1] for x in batch]) for i in range(4)]
+    for output, rows in zip(outputs, zip(*references, strict=True), strict=True):
+        reference = np.concatenate(rows)
+        assert difference(output.numpy(), reference) < 1e-5
+        assert np.abs(reference[1:] - reference[:1]).max() > 1e-3

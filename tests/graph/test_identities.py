@@ -1,6 +1,7 @@
 """Values that are handed on as they are: dropped, but where a graph returns another's value."""
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -27,6 +28,29 @@ CASES = {
         2,
     ),
 }
+
+#: 1 is float32, 11 is double.
+CASTS = {
+    "to its own type": ("a = Neg(x) b = Cast<to = 1>(a) y = Abs(b)", 0),
+    "returned": ("a = Neg(x) y = Cast<to = 1>(a)", 0),
+    "given": ("a = Cast<to = 1>(x) y = Neg(a)", 0),
+    "to another type": ("a = Cast<to = 11>(x) b = Cast<to = 1>(a) y = Abs(b)", 2),
+    "of what is not known": ("a = Vendor.Neg(x) y = Cast<to = 1>(a)", 1),
+}
+
+
+@pytest.mark.parametrize("name", CASTS)
+def test_casts_are_dropped_where_they_change_nothing(build, runtime, name):
+    text, left = CASTS[name]
+    proto = build(f"(float[N] x) => (float[N] y) {{ {text} }}", imports=', "Vendor" : 1')
+    inferred = onnx.shape_inference.infer_shapes(proto)
+    result = DropIdentities()(ir.from_proto(inferred))
+    after = ir.to_proto(result.model)
+    assert [n.op_type for n in after.graph.node].count("Cast") == left
+    assert result.modified == (left == 0)
+    if "Vendor" not in text:
+        x = np.float32([1, -2, 3])
+        np.testing.assert_array_equal(runtime(after, x)[0], runtime(proto, x)[0])
 
 
 @pytest.mark.parametrize("name", CASES)

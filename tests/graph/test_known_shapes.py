@@ -1,5 +1,8 @@
 """Arithmetic of sizes: what is known of them is stored, an If that is decided is taken."""
 
+import itertools
+import re
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -78,6 +81,76 @@ def test_a_computed_target_is_stored(build, noise, reference, body, target):
         np.testing.assert_array_equal(computed(proto, x)[0], reference(proto, x)[0])
 
 
+#: As torch's exporter by tracing writes what a window of 5 lacks of the sizes, last axis first.
+PADDED = """(float[N,12,8] x) => (float[N,a,b] y) {
+    s = Shape(x) one = Constant<value = int64 {1}>() two = Constant<value = int64 {2}>()
+    h = Gather(s, one) w = Gather(s, two) five = Constant<value = int64 {5}>()
+    h1 = Mod(h, five) h2 = Sub(five, h1) h3 = Mod(h2, five)
+    w1 = Mod(w, five) w2 = Sub(five, w1) w3 = Mod(w2, five)
+    zero = Constant<value = int64[1] {0}>() first = Constant<value = int64[1] {0}>()
+    hu = Unsqueeze(h3, zero) wu = Unsqueeze(w3, zero)
+    given = Concat<axis = 0>(zero, wu, zero, hu, zero, zero)
+    pairs = Constant<value = int64[2] {-1, 2}>() back = Constant<value = int64[1] {-1}>()
+    end = Constant<value = int64[1] {-9223372036854775807}>()
+    p = Reshape(given, pairs) r = Slice(p, back, end, first, back) t = Transpose<perm = [1, 0]>(r)
+    pads = Reshape(t, back) y = Pad(x, pads) }"""
+
+
+def test_the_amounts_of_a_pad_are_computed(build, noise, reference, runtime):
+    proto = build(PADDED)
+    dialect = normalise(load(proto))
+    *_, pad, _ = dialect.proto.graph.node
+    assert [n.partition("_")[0] for n in operators(dialect.proto)] == [
+        "Parameter",
+        "Pad",
+        "Outputs",
+    ]
+    assert dialect.stored[pad.input[1]].tolist() == [0, 0, 0, 0, 3, 2]
+    x = noise(2, 12, 8)
+    for y in (reference(proto, x)[0], runtime(proto, x)[0]):
+        np.testing.assert_array_equal(computed(proto, x)[0], y)
+
+
+def padded(given, made):
+    """The nodes that pad `given` to `made`; all other names end like the latter."""
+    body = PADDED[PADDED.index("{") + 1 : PADDED.rindex("}")]
+    names = {name: f"{name}{made}" for name in re.findall(r"(\w+) = [A-Z]", body)}
+    names |= {"x": given, "y": made}
+    return re.sub(r"\b\w+\b", lambda word: names.get(word[0], word[0]), body)
+
+
+def test_each_of_some_pads_decides_the_next(build, noise, runtime):
+    values = ["x", "p1", "p2", "p3", "p4", "y"]
+    text = " ".join(padded(a, b) for a, b in itertools.pairwise(values))
+    proto = build(f"(float[N,12,8] x) => (float[N,a,b] y) {{ {text} }}")
+    kinds = {n.partition("_")[0] for n in operators(normalise(load(proto)).proto)}
+    assert kinds == {"Parameter", "Pad", "Outputs"}
+    x = noise(2, 12, 8)
+    np.testing.assert_array_equal(computed(proto, x)[0], runtime(proto, x)[0])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a = Slice(p, one, two, one) y = Reshape(a, back)",
+        "a = Slice(p, one, two) y = Reshape(a, back)",
+        "m = Mod<fmod = 1>(s, s) y = Mod(s, m)",
+    ],
+    ids=["another axis", "both axes", "another remainder"],
+)
+def test_what_is_not_computed_stays(build, noise, runtime, body):
+    """Or is computed as ONNX Runtime does."""
+    proto = build(f"""(float[2,3,4,5] x) => (int64[a] y) {{
+        s = Shape(x) pairs = Constant<value = int64[2] {{2, 2}}>()
+        one = Constant<value = int64[1] {{1}}>() two = Constant<value = int64[1] {{2}}>()
+        back = Constant<value = int64[1] {{-1}}>() p = Reshape(s, pairs) {body} }}""")
+    if "fmod" in body:
+        assert "Mod_13" in operators(normalise(load(proto)).proto)
+        return
+    x = noise(2, 3, 4, 5)
+    np.testing.assert_array_equal(computed(proto, x)[0], runtime(proto, x)[0])
+
+
 def test_a_free_size_that_is_not_the_inputs_is_left_to_be_computed(build):
     text = """(float[N,M] x, float[K] z) => (float[a,b] y) {
         s = Shape(z) m = Constant<value = int64[1] {-1}>() t = Concat<axis=0>(s, m, s)
@@ -131,7 +204,9 @@ def test_known_shapes_keep_the_contract(build, rewrite):
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=2, max_size=2),
     chain=st.lists(
-        st.sampled_from(["Add", "Sub", "Mul", "Div", "Min", "Max", "Concat", "Gather", "Slice"]),
+        st.sampled_from(
+            ["Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Concat", "Gather", "Slice"]
+        ),
         max_size=6,
     ),
     numbers=st.lists(st.integers(1, 4), min_size=6, max_size=6),
@@ -172,6 +247,78 @@ def test_the_arithmetic_is_onnx_s(sizes, chain, numbers):
     passes.KnownShapes()(folded)
     (cast,) = folded.graph
     assert cast.inputs[0].const_value.numpy().tolist() == expected.astype(int).tolist()
+
+
+@given(
+    numbers=st.lists(st.integers(-9, 9), min_size=12, max_size=12),
+    axis=st.integers(-2, 1),
+    begin=st.integers(-5, 5),
+    end=st.sampled_from([-(2**63) + 1, -2, 0, 2, 2**63 - 1]),
+    stride=st.sampled_from([-2, -1, 1, 2]),
+)
+@settings(max_examples=60, deadline=None)
+def test_tables_of_numbers_are_turned_and_cut_as_onnx_does(numbers, axis, begin, end, stride):
+    """Torch's legacy exporter reads the pads of an axis as rows of a table, and turns it."""
+    chain = [
+        ("Reshape", ["numbers", "table"], {}),
+        ("Slice", ["v0", "begin", "end", "axis", "stride"], {}),
+        ("Transpose", ["v1"], {"perm": [1, 0]}),
+        ("Reshape", ["v2", "row"], {}),
+        ("Mod", ["v3", "three"], {}),
+        ("Cast", ["v4"], {"to": onnx.TensorProto.FLOAT}),
+    ]
+    nodes = [helper.make_node(op, x, [f"v{i}"], **more) for i, (op, x, more) in enumerate(chain)]
+    values = {
+        "numbers": numbers,
+        "table": [4, 3],
+        "begin": [begin],
+        "end": [end],
+        "axis": [axis],
+        "stride": [stride],
+        "row": [-1],
+        "three": [3],
+    }
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [],
+        [helper.make_empty_tensor_value_info("v5")],
+        [onnx.numpy_helper.from_array(np.array(v), k) for k, v in values.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (expected,) = ReferenceEvaluator(proto).run(None, {})
+    folded = ir.from_proto(proto)
+    passes.KnownShapes()(folded)
+    if expected.size:
+        (cast,) = folded.graph
+        assert cast.inputs[0].const_value.numpy().tolist() == expected.astype(int).tolist()
+
+
+def test_the_remainder_of_c_is_left_to_be_computed(build, runtime, noise):
+    text = (
+        "(float[N] x) => (float[N] y, int64[1] f) { m = Mod<fmod=1>(a, b) f = Neg(m) y = Relu(x)}"
+    )
+    proto = build(text, a=np.array([-7]), b=np.array([3]))
+    assert computed(proto, noise(2))[1] == runtime(proto, noise(2))[1] == 1
+
+
+@pytest.mark.parametrize("blocks", [2, 12])
+def test_a_chain_of_pads_is_known_at_once(build, blocks):
+    """Windows of a Swin pad what the block before gave: sizes must not take a round for each."""
+    body = "".join(
+        f"s{i} = Shape(v{i}) n{i} = Gather(s{i}, last) k{i} = Mod(n{i}, five) "
+        f"p{i} = Concat<axis=0>(none, k{i}) v{i + 1} = Pad(v{i}, p{i}) "
+        for i in range(blocks)
+    )
+    text = f"(float[1,3] v0) => (float[1,a] v{blocks}) {{ {body} }}"
+    numbers = {"last": [1], "five": [5], "none": [0, 0, 0]}
+    graph = ir.from_proto(build(text, **{k: np.array(v) for k, v in numbers.items()}))
+    passes.KnownShapes()(graph)
+    sizes = [3]
+    for _ in range(blocks):
+        sizes.append(sizes[-1] + sizes[-1] % 5)
+    assert [node.op_type for node in graph.graph] == ["Pad"] * blocks
+    assert [node.outputs[0].shape[1] for node in graph.graph] == sizes[1:]
 
 
 TWO_NAMES = """(float[N] x, float[M] z) => (float[K] y) {

@@ -139,7 +139,11 @@ def test_an_image_and_a_number(build):
         ("float[N,4] x, float[N,4] m", said(), "it takes 2 inputs, and a probe can be fed to one"),
         ("float[N,4] x, float[N,4] m", said(n=1), "it takes 2 inputs"),
         ("float[N,4] x, float[N,4] m", InputOptions(name="x"), "it takes 2 inputs"),
-        ("float[N,4] x, float[N,4] m", InputOptions(name="z"), "it has no input `z`"),
+        (
+            "float[N,4] x, float[N,4] m",
+            InputOptions(name="z"),
+            "the input `z` (option) is none of its inputs",
+        ),
         ("float[N,4] x, float[N,4] m", said(x=1, m=1), "none is left for the probe"),
         ("float[N,4] x, int64[N] m", said(x=1), "the probes are [4], and no input takes such"),
         ("float[N,4] x, bool[N] m", said(m=2), "`m` bool[N] cannot be fed `2`"),

@@ -13,7 +13,7 @@ PACKAGE = Path(onnxattr.__file__).parent
 
 #: Lowest first; a module may import from its own layer and from those above it in this list.
 LAYERS = (
-    ("arrays", "errors", "limits", "types", "registry", "sanitise", "_version"),
+    ("arrays", "errors", "files", "limits", "types", "registry", "sanitise", "_version"),
     ("graph", "probes", "probe_arrays", "space"),
     ("convert",),
     ("attribution",),

@@ -6,7 +6,7 @@ python tests/robustness/mutants.py FOLDER NAME …    writes them
 import math
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +15,11 @@ sys.path.append(str(Path(__file__).parents[1] / "cli"))
 import onnx
 from edits import edited
 from google.protobuf.message import Message
+from more_seeds import MORE
 from seeds import SEEDS, seed
 
-KINDS = ("byte", "field")
+#: Bytes or fields of models that are in `seeds`, and fields of those that are in `more_seeds`.
+KINDS = ("byte", "field", "more")
 
 #: Mutants by which defects were found, one of each kind.
 FOUND = (
@@ -36,6 +38,8 @@ def mutant(name: str) -> bytes:
     """Returns the bytes of a mutant."""
     kind, _ = name.split("-")
     chance = random.Random(name)
+    if kind == "more":
+        return _mutate_fields(chance, seed(chance.choice(list(MORE))), list(MORE))
     origin = seed(chance.choice(list(SEEDS)))
     if kind == "byte":
         return edited(chance, origin, seed(chance.choice(list(SEEDS))))
@@ -57,12 +61,16 @@ _TEXTS = (
 _DATA = (b"", b"\x00", b"\xff" * 4, b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f", b"\xff" * 8)
 
 
-def _mutate_fields(chance: random.Random, data: bytes) -> bytes:
+def _mutate_fields(
+    chance: random.Random, data: bytes, others: Sequence[str] = tuple(SEEDS)
+) -> bytes:
+    """Returns a model after some changes; parts of it may come from `others`."""
     proto = onnx.ModelProto.FromString(data)
     left, changed = chance.choice((1, 1, 1, 1, 2, 2, 3, 6)), data
     while left > 0 or changed == data:
         try:
-            left -= chance.choice(_CHANGES)(chance, proto)
+            change = chance.choice(_CHANGES)
+            left -= _graft(chance, proto, others) if change is _graft else change(chance, proto)
         except (ValueError, TypeError, IndexError):  # What a field cannot hold, or a graph lacks.
             continue
         changed = proto.SerializeToString(deterministic=True)
@@ -228,9 +236,11 @@ def _add_attribute(chance: random.Random, proto: onnx.ModelProto) -> bool:
     return True
 
 
-def _graft(chance: random.Random, proto: onnx.ModelProto) -> bool:
+def _graft(
+    chance: random.Random, proto: onnx.ModelProto, others: Sequence[str] = tuple(SEEDS)
+) -> bool:
     """Replaces a message by another of its type, from the same or from another model."""
-    other = onnx.ModelProto.FromString(seed(chance.choice(list(SEEDS))))
+    other = onnx.ModelProto.FromString(seed(chance.choice(others)))
     target = _some(chance, proto)
     source = _some(chance, chance.choice((proto, other)), target.DESCRIPTOR.name)
     if source is None or target.DESCRIPTOR.name == "ModelProto":

@@ -14,7 +14,7 @@ _HEADER = '<ir_version: 8, opset_import: ["" : 17{imports}], producer_name: "pyt
 _MAIN = "main_graph (float[N,3,{size},{size}] image) => (float[{shape}] {name}) {{{body}}}\n"
 
 
-def _parsed(
+def parsed(
     body: str,
     *tensors: TensorProto,
     name: str = "features",
@@ -28,13 +28,13 @@ def _parsed(
     return proto
 
 
-def _stored(name: str, values: object, kind: type = np.int64) -> TensorProto:
+def stored(name: str, values: object, kind: type = np.int64) -> TensorProto:
     return numpy_helper.from_array(np.array(values, kind), name)
 
 
-def _vector(name: str, size: int, seed: int, offset: float = 0.0) -> TensorProto:
+def vector(name: str, size: int, seed: int, offset: float = 0.0) -> TensorProto:
     values = np.random.default_rng(seed).normal(size=size) * 0.1 + offset
-    return _stored(name, values, np.float32)
+    return stored(name, values, np.float32)
 
 
 def plain() -> onnx.ModelProto:
@@ -49,7 +49,7 @@ def keras() -> onnx.ModelProto:
 
 def sample() -> onnx.ModelProto:
     """Convolutions with a stride, batch normalisation, and a sum, as in the samples."""
-    return _parsed(
+    return parsed(
         """
         a = Conv <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (image, w0)
         b = BatchNormalization <epsilon = 1e-5> (a, scale, shift, mean, variance)
@@ -60,17 +60,17 @@ def sample() -> onnx.ModelProto:
         """,
         weight("w0", (4, 3, 3, 3), 3),
         weight("w1", (4, 2, 3, 3), 4),
-        _vector("b1", 4, 5),
-        _vector("scale", 4, 6, 1.0),
-        _vector("shift", 4, 7),
-        _vector("mean", 4, 8),
-        _vector("variance", 4, 9, 1.0),
+        vector("b1", 4, 5),
+        vector("scale", 4, 6, 1.0),
+        vector("shift", 4, 7),
+        vector("mean", 4, 8),
+        vector("variance", 4, 9, 1.0),
     )
 
 
 def classifier() -> onnx.ModelProto:
     """A head with a decision behind it."""
-    return _parsed(
+    return parsed(
         """
         a = Conv <kernel_shape = [3, 3], auto_pad = "SAME_UPPER"> (image, w0)
         b = Clip (a, low, high)
@@ -85,9 +85,9 @@ def classifier() -> onnx.ModelProto:
         """,
         weight("w0", (4, 3, 3, 3), 10),
         weight("w1", (5, 4), 11),
-        _vector("b1", 5, 12),
-        _stored("low", -1.0, np.float32),
-        _stored("high", 6.0, np.float32),
+        vector("b1", 5, 12),
+        stored("low", -1.0, np.float32),
+        stored("high", 6.0, np.float32),
         name="classes",
         shape="N,5",
     )
@@ -95,7 +95,7 @@ def classifier() -> onnx.ModelProto:
 
 def attention() -> onnx.ModelProto:
     """Patches that look at each other, and shapes that the graph computes."""
-    return _parsed(
+    return parsed(
         """
         a = Conv <kernel_shape = [3, 3], strides = [3, 3]> (image, w0)
         s = Shape (a)
@@ -120,18 +120,18 @@ def attention() -> onnx.ModelProto:
         weight("w0", (4, 3, 3, 3), 13),
         weight("wq", (4, 4), 14),
         weight("wk", (4, 4), 15),
-        _vector("scale", 4, 16, 1.0),
-        _vector("shift", 4, 17),
-        _stored("first", 0),
-        _stored("zero", [0]),
-        _stored("tokens", [4, 16]),
+        vector("scale", 4, 16, 1.0),
+        vector("shift", 4, 17),
+        stored("first", 0),
+        stored("zero", [0]),
+        stored("tokens", [4, 16]),
         shape="N,4",
     )
 
 
 def decoder() -> onnx.ModelProto:
     """What changes sizes: pads, slices, pools, parts, and both ways to enlarge."""
-    return _parsed(
+    return parsed(
         """
         a = Pad <mode = "reflect"> (image, pads)
         b = Conv <kernel_shape = [3, 3], dilations = [2, 2]> (a, w0)
@@ -145,23 +145,23 @@ def decoder() -> onnx.ModelProto:
         j = DepthToSpace <blocksize = 2, mode = "CRD"> (i)
         features = HardSwish (j)
         """,
-        _stored("pads", [0, 0, 2, 2, 0, 0, 2, 2]),
+        stored("pads", [0, 0, 2, 2, 0, 0, 2, 2]),
         weight("w0", (6, 3, 3, 3), 18),
-        _stored("parts", [3, 3]),
-        _stored("starts", [0, 0]),
-        _stored("ends", [2**31 - 1, 12]),
-        _stored("axes", [2, -1]),
-        _stored("steps", [1, 1]),
-        _stored("scales", [1, 1, 2, 2], np.float32),
+        stored("parts", [3, 3]),
+        stored("starts", [0, 0]),
+        stored("ends", [2**31 - 1, 12]),
+        stored("axes", [2, -1]),
+        stored("steps", [1, 1]),
+        stored("scales", [1, 1, 2, 2], np.float32),
         weight("w1", (3, 2, 2, 2), 19),
-        _vector("scale", 6, 20, 1.0),
-        _vector("shift", 6, 21),
+        vector("scale", 6, 20, 1.0),
+        vector("shift", 6, 21),
     )
 
 
 def functions() -> onnx.ModelProto:
     """Functions, one of which calls the other."""
-    return _parsed(
+    return parsed(
         """
         a = local.block <slope = 0.2> (image, w0)
         features = local.block <slope = 0.1> (a, w1)
@@ -182,7 +182,7 @@ def functions() -> onnx.ModelProto:
 
 def control() -> onnx.ModelProto:
     """A choice and a loop that lead to another output."""
-    proto = _parsed(
+    proto = parsed(
         """
         a = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (image, w0)
         b = Relu (a)
@@ -198,8 +198,8 @@ def control() -> onnx.ModelProto:
         """,
         weight("w0", (4, 3, 3, 3), 24),
         weight("w1", (4, 4, 3, 3), 25),
-        _stored("yes", True, np.bool_),
-        _stored("trips", 2),
+        stored("yes", True, np.bool_),
+        stored("trips", 2),
     )
     proto.graph.output.append(free("other_features"))
     return proto
@@ -208,7 +208,7 @@ def control() -> onnx.ModelProto:
 def quantised() -> onnx.ModelProto:
     """Weights of eight bits, and activations that pass through them."""
     chance = np.random.default_rng(26)
-    return _parsed(
+    return parsed(
         """
         q = QuantizeLinear (image, si, zi)
         i = DequantizeLinear (q, si, zi)
@@ -216,17 +216,17 @@ def quantised() -> onnx.ModelProto:
         a = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (i, w)
         features = Relu (a)
         """,
-        _stored("si", 1 / 255, np.float32),
-        _stored("zi", 0, np.uint8),
-        _stored("w0", chance.integers(-127, 128, (4, 3, 3, 3)), np.int8),
-        _stored("sw", [0.01, 0.02, 0.01, 0.03], np.float32),
-        _stored("zw", [0, 0, 0, 0], np.int8),
+        stored("si", 1 / 255, np.float32),
+        stored("zi", 0, np.uint8),
+        stored("w0", chance.integers(-127, 128, (4, 3, 3, 3)), np.int8),
+        stored("sw", [0.01, 0.02, 0.01, 0.03], np.float32),
+        stored("zw", [0, 0, 0, 0], np.int8),
     )
 
 
 def half() -> onnx.ModelProto:
     """Numbers of sixteen bits, brought to thirty-two before they are used."""
-    return _parsed(
+    return parsed(
         """
         a = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (image, w0)
         s = Cast <to = 1> (scale)
@@ -237,8 +237,8 @@ def half() -> onnx.ModelProto:
         features = Div (c, d)
         """,
         weight("w0", (4, 3, 3, 3), 27),
-        _stored("scale", [[[[1.5]], [[0.5]], [[2.0]], [[1.0]]]], np.float16),
-        _stored("two", 2.0, np.float32),
+        stored("scale", [[[[1.5]], [[0.5]], [[2.0]], [[1.0]]]], np.float16),
+        stored("two", 2.0, np.float32),
     )
 
 
@@ -264,4 +264,6 @@ SEEDS: dict[str, Callable[[], onnx.ModelProto]] = {
 @functools.cache
 def seed(name: str) -> bytes:
     """Returns the bytes of a valid model."""
-    return SEEDS[name]().SerializeToString(deterministic=True)
+    from more_seeds import MORE
+
+    return (SEEDS | MORE)[name]().SerializeToString(deterministic=True)

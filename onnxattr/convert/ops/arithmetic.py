@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from onnxattr.convert.ops.broadcast import aligned
+from onnxattr.convert.ops.broadcast import Aligned
 from onnxattr.convert.ops.numbers import ordered, widened
 from onnxattr.convert.ops.singular import divided, power
 from onnxattr.convert.ops.table import operator
@@ -22,16 +22,7 @@ def _add(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _plus(a, b)
 
 
-@operator("Add", 1, 6)
-def _add_aligned(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    *,
-    axis: int | None = None,
-    broadcast: int = 0,
-    consumed_inputs: object = None,
-) -> torch.Tensor:
-    return _plus(a, aligned(a, b, axis, broadcast))
+operator("Add", 1, 6)(Aligned(_add))
 
 
 @operator("Sub", 7, 13, 14)
@@ -39,16 +30,7 @@ def _sub(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _minus(a, b)
 
 
-@operator("Sub", 1, 6)
-def _sub_aligned(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    *,
-    axis: int | None = None,
-    broadcast: int = 0,
-    consumed_inputs: object = None,
-) -> torch.Tensor:
-    return _minus(a, aligned(a, b, axis, broadcast))
+operator("Sub", 1, 6)(Aligned(_sub))
 
 
 @operator("Mul", 7, 13, 14)
@@ -56,16 +38,7 @@ def _mul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _times(a, b)
 
 
-@operator("Mul", 1, 6)
-def _mul_aligned(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    *,
-    axis: int | None = None,
-    broadcast: int = 0,
-    consumed_inputs: object = None,
-) -> torch.Tensor:
-    return _times(a, aligned(a, b, axis, broadcast))
+operator("Mul", 1, 6)(Aligned(_mul))
 
 
 @operator("Div", 7, 13, 14)
@@ -73,17 +46,7 @@ def _div(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return divided(a, b) if a.is_floating_point() else _quotient(a, b)
 
 
-@operator("Div", 1, 6)
-def _div_aligned(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    *,
-    axis: int | None = None,
-    broadcast: int = 0,
-    consumed_inputs: object = None,
-) -> torch.Tensor:
-    b = aligned(a, b, axis, broadcast)
-    return divided(a, b) if a.is_floating_point() else _quotient(a, b)
+operator("Div", 1, 6)(Aligned(_div))
 
 
 def _quotient(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -159,11 +122,7 @@ def _pow(x: torch.Tensor, exponent: Any) -> torch.Tensor:
     return power(wide, exponent.to(wide.dtype)).to(x.dtype)
 
 
-@operator("Pow", 1)
-def _pow_aligned(
-    x: torch.Tensor, exponent: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
-) -> torch.Tensor:
-    return power(x, aligned(x, exponent, axis, broadcast))
+operator("Pow", 1)(Aligned(power))
 
 
 def _tensor(exponent: Any, x: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import torch
 
 from onnxattr.convert.ops.numbers import widened
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 _both = widened(torch.bitwise_and)
 _either = widened(torch.bitwise_or)
@@ -35,7 +36,7 @@ def _bitwise_not(x: torch.Tensor) -> torch.Tensor:
 def _bit_shift(x: torch.Tensor, by: torch.Tensor, *, direction: str) -> torch.Tensor:
     """Returns shifted bits; those shifted in are zeros, or copies of a sign that moves right."""
     if direction not in ("LEFT", "RIGHT"):
-        raise NotImplementedError(f"shifts of direction `{direction}`")
+        raise SupportError(f"shifts of direction `{direction}`")
     wide, by = x.to(torch.int64), by.to(torch.int64)
     # A shift by a negative number, or by all bits and more, leaves what is shifted in.
     outside = (by < 0) | (by >= 8 * x.itemsize)

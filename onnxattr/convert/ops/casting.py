@@ -12,6 +12,7 @@ from torch import nn
 
 from onnxattr.convert.ops.table import OPERATORS, Entry, builder, call, operator
 from onnxattr.convert.ops.tensors import dtype_of
+from onnxattr.errors import SupportError
 
 #: Integers of less than a byte, which take up a whole one here: their bits and their home.
 _SMALL: dict[int, tuple[int, torch.dtype]] = {
@@ -33,7 +34,16 @@ _FLOAT8 = (
 _HOUSED = {*_SMALL, TensorProto.FLOAT4E2M1}
 
 
-@operator("Cast", 1, 6, 9, 13, 19, 21, 23, 24, 25, 28)
+@operator("Cast", 1)
+def _cast_by_name(x: torch.Tensor, *, to: str) -> torch.Tensor:
+    kinds = dict(TensorProto.DataType.items())
+    if to not in kinds:
+        raise SupportError(f"tensors of type `{to}`")
+    cast: torch.Tensor = _cast(x, to=kinds[to])
+    return cast
+
+
+@operator("Cast", 6, 9, 13, 19, 21, 23, 24, 25, 28)
 def _cast(x: torch.Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> torch.Tensor:
     if to in _SMALL:
         return _small(x, to)
@@ -90,7 +100,7 @@ def _power_of_two(x: torch.Tensor, saturate: int, round_mode: str) -> torch.Tens
     elif round_mode == "down":
         up = torch.zeros_like(fraction, dtype=torch.bool)
     else:
-        raise NotImplementedError(f"the `round_mode` `{round_mode}`")
+        raise SupportError(f"the `round_mode` `{round_mode}`")
     # 255 says that it is no number.
     up = up & (exponent < (0xFE if saturate else 0xFF))
     return (exponent + up).to(torch.uint8).view(torch.float8_e8m0fnu)
@@ -112,7 +122,8 @@ def _cast_like(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[st
     kind = info.type.tensor_type.elem_type
     if kind not in _HOUSED:
         return call(node, _AS)
-    proto = helper.make_node("Cast", [value], node.output_values, to=kind)
+    name = node.proto.name
+    proto = helper.make_node("Cast", [value], node.output_values, name=name, to=kind)
     return call(OnnxNode(proto, node.unique_name), OPERATORS["Cast_25"])
 
 
@@ -123,5 +134,5 @@ def _bit_cast(x: torch.Tensor, *, to: int) -> torch.Tensor:
         return _small(x, to)
     dtype = dtype_of(to)
     if to == TensorProto.FLOAT4E2M1 or dtype.itemsize != x.itemsize:
-        raise NotImplementedError(f"bits of {x.dtype} as {TensorProto.DataType.Name(to)}")
+        raise SupportError(f"bits of {x.dtype} as {TensorProto.DataType.Name(to)}")
     return x.view(dtype)

@@ -9,6 +9,7 @@ import torch
 from onnxattr.convert.ops.numbers import Stored, integers, number
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.tensors import dtype_of, to_torch
+from onnxattr.errors import SupportError
 
 #: Numbers of the longest range: a file of a few bytes may ask for any.
 _LONGEST = 1 << 28
@@ -79,11 +80,11 @@ def _range(
 
 def _count(start: Any, limit: Any, delta: Any) -> int:
     if not delta:
-        raise NotImplementedError("a range of steps of zero")
+        raise SupportError("a range of steps of zero")
     # Whole numbers exactly: a quotient of floats is not.
     count = (limit - start) / delta if isinstance(start, float) else -((start - limit) // delta)
     if count > _LONGEST:
-        raise NotImplementedError(f"a range of {count:,} numbers")
+        raise SupportError(f"a range of {count:,} numbers")
     return int(max(0, math.ceil(count)))
 
 

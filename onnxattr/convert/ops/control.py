@@ -24,6 +24,8 @@ from onnxattr.convert.ops.bodies import (
     stacked,
 )
 from onnxattr.convert.ops.table import builder, current, device_of, moved
+from onnxattr.convert.ops.turns import Turns, turns_of
+from onnxattr.errors import SupportError
 
 _VERSIONS = (1, 11, 13, 16, 19, 21, 23, 24, 25)
 
@@ -93,6 +95,7 @@ class Loop(nn.Module):
         staying: Positions, among the states and what is read from outside, of what lives on the
             host and does not leave it.
         starting: Positions of states that live there at first alone.
+        turns: Bounds what it may cost.
     """
 
     def __init__(
@@ -106,15 +109,20 @@ class Loop(nn.Module):
         count: int,
         staying: frozenset[int],
         starting: frozenset[int],
+        turns: Turns,
     ) -> None:
         super().__init__()
         self.body, self.limit, self.start, self.computed = body.module, limit, start, computed
         self.states, self.scans, self.count = states, tuple(scans), count
-        self.staying, self.starting = staying, starting
+        self.staying, self.starting, self.turns = staying, starting, turns
         #: Positions of states that the body makes on the host, and that have to leave it.
         self.leaving = frozenset(range(states)) & {i - 1 for i in body.host} - staying
 
     def forward(self, *values: Any) -> Any:
+        with self.turns.counted():
+            return self._run(values)
+
+    def _run(self, values: Sequence[Any]) -> Any:
         given = iter(values)
         limit = int(next(given)) if self.computed[0] else self.limit
         going = bool(next(given)) if self.computed[1] else self.start is not False
@@ -130,6 +138,7 @@ class Loop(nn.Module):
             number, condition = torch.tensor(i, device="cpu"), torch.tensor(True, device="cpu")
             value = self.body(number, condition, *states, *outer)
             after, *new = results(value, 1 + self.states + len(self.scans))
+            self.turns.take(new)
             going = bool(after)
             states = [
                 moved(v, device) if j in self.leaving else v
@@ -146,7 +155,7 @@ def _loop(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
     here, names, inner = current(), list(node.input_values), graph_of(node, "body")
     limit, start, *initial = [*names, ""] if len(names) == 1 else names
     if "" in initial:
-        raise NotImplementedError("Loop with a blank initial value")
+        raise SupportError("Loop with a blank initial value")
     taken = [value.name for value in inner.input]
     carried = {name: 1 + i for i, name in enumerate(taken[2:]) if initial[i] in here.host}
     body = convert_body(inner, taken[:2], carried)
@@ -168,6 +177,7 @@ def _loop(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
         len(node.output_values),
         on_host - starting,
         starting,
+        turns_of(node),
     )
     counts = [name for name, given in zip((limit, start), computed, strict=True) if given]
     return module, [*counts, *initial, *body.outer]

@@ -12,6 +12,7 @@ from onnxattr.convert.ops.numbers import UNSIGNED, Stored, integers
 from onnxattr.convert.ops.sampling import corners
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import halves, ones, padded, pads_of, reaches
+from onnxattr.errors import SupportError
 
 Product = Callable[..., torch.Tensor]
 
@@ -94,7 +95,7 @@ def _of_axes(functions: dict[int, Product], axes: int, what: str) -> Product:
     try:
         return functions[axes]
     except KeyError:
-        raise NotImplementedError(f"{what} over {axes} axes") from None
+        raise SupportError(f"{what} over {axes} axes") from None
 
 
 @operator("DeformConv", 19, 22)

@@ -5,6 +5,7 @@ import torch
 
 from onnxattr.convert.ops.numbers import Stored, number
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 Dropped = tuple[torch.Tensor, torch.Tensor]
 
@@ -37,7 +38,7 @@ def _dropout(
     if (seed is None or not isinstance(share, torch.Tensor)) and not number(share):
         return x, _kept(x, torch.bool)
     if seed is None:
-        raise NotImplementedError("dropping at random: `training_mode` is true, without a `seed`")
+        raise SupportError("dropping at random: `training_mode` is true, without a `seed`")
     assert share is not None
     # As ONNX's reference draws them; other runtimes draw other numbers from the same seed.
     drawn = np.random.RandomState(seed).uniform(0, 1, tuple(x.shape))

@@ -50,6 +50,18 @@ def _fused_layer_normalization(
     return result if bias is None else result + bias
 
 
+@operator("SplitFirst")
+def _split_first(x: torch.Tensor, *, sizes: Sequence[int]) -> torch.Tensor:
+    """Returns x with its first axis split into several; one of size 1 broadcasts, and they too."""
+    sizes = (1,) * len(sizes) if x.shape[0] == 1 else tuple(sizes)
+    return torch.unflatten(x, 0, sizes)
+
+
+@operator("JoinFirst")
+def _join_first(x: torch.Tensor, *, axes: int) -> torch.Tensor:
+    return x.flatten(0, axes - 1)
+
+
 @operator("FusedAttention")
 def _fused_attention(
     q: torch.Tensor,
@@ -72,11 +84,7 @@ def _fused_attention(
     alone = alike = None
     if mask is not None and empty != "none":
         mask, alone, alike = _level(mask)
-    operands = q, k.transpose(-1, -2), v
-    if q.ndim == 3:  # The kernels want an axis of heads.
-        operands = operands[0][None], operands[1][None], operands[2][None]
-    result = F.scaled_dot_product_attention(*operands, mask, scale=scale)
-    result = result[0] if q.ndim == 3 else result
+    result = _of_four_axes(q, k.transpose(-1, -2), v, mask, scale)
     if alike is not None:
         result = torch.where(alike, v.mean(-2, keepdim=True), result)
     if alone is None or (empty == "zero" and alike is None):
@@ -86,9 +94,37 @@ def _fused_attention(
     )
 
 
+def _of_four_axes(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+) -> torch.Tensor:
+    """Returns torch's attention, whose kernels want an axis of the batch and one of heads.
+
+    Of more axes the first ones that a mask does not tell apart are that of the batch.
+    """
+    batch = q.shape[:-2]
+    count = max(len(batch) - 1, 0)
+    if mask is not None:
+        mask = mask[(None,) * (q.ndim - mask.ndim)]
+        count = next((i for i, size in enumerate(mask.shape[:-2]) if size > 1), count)
+        if len(batch) > 2:
+            rows = mask.shape[-2:]
+            mask = mask.expand(*(1,) * count, *batch[count:], *rows).flatten(0, -3)[None]
+        elif len(batch) < 2:
+            mask = mask[None]
+    if len(batch) != 2:
+        sizes = math.prod(batch[:count]), math.prod(batch[count:])
+        q, k, v = (t.reshape(*sizes, *t.shape[-2:]) for t in (q, k, v))
+    result = F.scaled_dot_product_attention(q, k, v, mask, scale=scale)
+    return result.reshape(*batch, *result.shape[-2:]) if len(batch) != 2 else result
+
+
 def _level(
     mask: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Returns a mask whose rows all leave something, and those of the given one that do not.
 
     These are the rows that allow nothing, and of a mask that is added those in which rounding loses
@@ -99,7 +135,15 @@ def _level(
         return mask, ~mask.any(-1, keepdim=True), None
     top = mask.detach().amax(-1, keepdim=True)
     lost = top <= -8 / torch.finfo(mask.dtype).eps
+    if _may_be_asked(lost) and not lost.any():
+        return mask - top, None, None
     return torch.where(lost, 0.0, mask - top), top == -math.inf, lost
+
+
+def _may_be_asked(value: torch.Tensor) -> bool:
+    """Returns whether a number may be read: no device is waited for, and nothing is recorded."""
+    recorded = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return value.device.type == "cpu" and not recorded
 
 
 def _is_plain(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
+from onnxattr.errors import SupportError
+
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -76,7 +78,7 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> A
     try:
         function, defaults = _ACTIVATIONS[name.lower()]
     except KeyError:
-        raise NotImplementedError(f"the activation `{name}`") from None
+        raise SupportError(f"the activation `{name}`") from None
     if not defaults:
         return function
     values = zip(("alpha", "beta"), defaults, (alphas, betas), strict=False)

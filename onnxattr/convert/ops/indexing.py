@@ -8,6 +8,7 @@ import torch
 from onnxattr.convert.ops.numbers import Stored, integers
 from onnxattr.convert.ops.ordering import ordered, unordered
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 #: Integers of as many bytes, for types of which torch moves numbers only as such.
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -122,7 +123,7 @@ def _scatter_reduce(
     x: torch.Tensor, axis: int, places: torch.Tensor, updates: torch.Tensor, reduction: str
 ) -> torch.Tensor:
     if reduction not in _REDUCTIONS:
-        raise NotImplementedError(f"a scatter with the reduction `{reduction}`")
+        raise SupportError(f"a scatter with the reduction `{reduction}`")
     # Of truth values, a sum is "or" and a product "and"; torch has neither.
     own, given = (v.to(torch.uint8) if v.dtype is torch.bool else ordered(v) for v in (x, updates))
     if x.dtype is torch.bool:

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.attention import split_heads
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 
 @operator("RotaryEmbedding", 23)
@@ -54,7 +55,7 @@ def _causal_convolution(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns a convolution of each channel with what came before, and the end of the input."""
     if activation not in ("none", "silu", "swish"):
-        raise NotImplementedError(f"the activation `{activation}`")
+        raise SupportError(f"the activation `{activation}`")
     before = weight.shape[2] - 1
     x = F.pad(x, (before, 0)) if past is None else torch.cat((past, x), 2)
     y = F.conv1d(x, weight, bias, groups=weight.shape[0])
@@ -81,7 +82,7 @@ def _linear_attention(
     At each time it fades, and takes in the value, or the value's difference to what it holds.
     """
     if update_rule not in ("linear", "gated", "delta", "gated_delta"):
-        raise NotImplementedError(f"the update rule `{update_rule}`")
+        raise SupportError(f"the update rule `{update_rule}`")
     fades, corrects = update_rule.startswith("gated"), update_rule.endswith("delta")
     wide = torch.promote_types(q.dtype, torch.float32)
     shared = q_num_heads // kv_num_heads

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from onnxattr.convert.ops.broadcast import aligned
+from onnxattr.convert.ops.broadcast import Aligned
 from onnxattr.convert.ops.numbers import ordered, widened
 from onnxattr.convert.ops.table import operator
 
@@ -20,11 +20,7 @@ def _and(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.logical_and(a, b)
 
 
-@operator("And", 1, gradient=False)
-def _and_aligned(
-    a: torch.Tensor, b: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
-) -> torch.Tensor:
-    return torch.logical_and(a, aligned(a, b, axis, broadcast))
+operator("And", 1, gradient=False)(Aligned(_and))
 
 
 @operator("Or", 7, gradient=False)
@@ -32,11 +28,7 @@ def _or(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.logical_or(a, b)
 
 
-@operator("Or", 1, gradient=False)
-def _or_aligned(
-    a: torch.Tensor, b: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
-) -> torch.Tensor:
-    return torch.logical_or(a, aligned(a, b, axis, broadcast))
+operator("Or", 1, gradient=False)(Aligned(_or))
 
 
 @operator("Xor", 7, gradient=False)
@@ -44,11 +36,7 @@ def _xor(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.logical_xor(a, b)
 
 
-@operator("Xor", 1, gradient=False)
-def _xor_aligned(
-    a: torch.Tensor, b: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
-) -> torch.Tensor:
-    return torch.logical_xor(a, aligned(a, b, axis, broadcast))
+operator("Xor", 1, gradient=False)(Aligned(_xor))
 
 
 @operator("Equal", 7, 11, 13, 19, gradient=False)
@@ -56,11 +44,7 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _same(a, b)
 
 
-@operator("Equal", 1, gradient=False)
-def _equal_aligned(
-    a: torch.Tensor, b: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
-) -> torch.Tensor:
-    return _same(a, aligned(a, b, axis, broadcast))
+operator("Equal", 1, gradient=False)(Aligned(_equal))
 
 
 @operator("Greater", 7, 9, 13, gradient=False)
@@ -68,11 +52,7 @@ def _greater(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _more(a, b)
 
 
-@operator("Greater", 1, gradient=False)
-def _greater_aligned(
-    a: torch.Tensor, b: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
-) -> torch.Tensor:
-    return _more(a, aligned(a, b, axis, broadcast))
+operator("Greater", 1, gradient=False)(Aligned(_greater))
 
 
 @operator("Less", 7, 9, 13, gradient=False)
@@ -80,11 +60,7 @@ def _less(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _less_than(a, b)
 
 
-@operator("Less", 1, gradient=False)
-def _less_aligned(
-    a: torch.Tensor, b: torch.Tensor, *, axis: int | None = None, broadcast: int = 0
-) -> torch.Tensor:
-    return _less_than(a, aligned(a, b, axis, broadcast))
+operator("Less", 1, gradient=False)(Aligned(_less))
 
 
 @operator("GreaterOrEqual", 12, 16, gradient=False)

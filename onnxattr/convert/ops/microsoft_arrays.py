@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.numbers import Stored, integers, number
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 _PAD_MODES = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}
 
@@ -57,7 +58,7 @@ def _pad(
     sizes = integers(pads) or []
     pairs = [p for i in reversed(range(x.ndim)) for p in (sizes[i], sizes[x.ndim + i])]
     if mode not in _PAD_MODES:
-        raise NotImplementedError(f"padding by `{mode}`")
+        raise SupportError(f"padding by `{mode}`")
     if mode != "constant":
         while len(pairs) > 2 and not any(pairs[-2:]):
             pairs = pairs[:-2]
@@ -74,7 +75,8 @@ def _pad(
 
 
 # Numbers that the graph stores have no type here, so all of them are taken as tensors.
-@operator("com.microsoft.Range", gradient=False)
+# Not at conversion: three numbers may make as many as they like.
+@operator("com.microsoft.Range", gradient=False, fold=False)
 def _range(
     start: torch.Tensor, limit: torch.Tensor, delta: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -89,7 +91,7 @@ def _cdist(a: torch.Tensor, b: torch.Tensor, *, metric: str = "sqeuclidean") -> 
     if metric == "sqeuclidean":
         return squared
     if metric != "euclidean":
-        raise NotImplementedError(f"the distance `{metric}`")
+        raise SupportError(f"the distance `{metric}`")
     apart = squared > 0
     # The derivative of a root at 0 is infinite; there is none between equal rows.
     return torch.where(apart, torch.where(apart, squared, 1).sqrt(), 0)

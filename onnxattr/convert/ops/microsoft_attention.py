@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.quantised_products import matmul
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -38,7 +39,7 @@ def _attention(
     unidirectional: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if do_rotary or past_present_share_buffer:
-        raise NotImplementedError("a rotary Attention, or one that shares a buffer with its past")
+        raise SupportError("a rotary Attention, or one that shares a buffer with its past")
     projected = F.linear(x, weights.T, bias)
     sizes = list(qkv_hidden_sizes) or [projected.shape[-1] // 3] * 3
     q, k, v = (_heads(t, num_heads) for t in torch.split(projected, sizes, -1))
@@ -67,7 +68,7 @@ def _qattention(
     unidirectional: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if do_rotary or past_present_share_buffer:
-        raise NotImplementedError("a rotary QAttention, or one that shares a buffer with its past")
+        raise SupportError("a rotary QAttention, or one that shares a buffer with its past")
     total = matmul(x, x_zero, weights, w_zero).to(x_scale.dtype)
     projected = total * (x_scale * w_scale) + bias
     q, k, v = (_heads(t, num_heads) for t in projected.chunk(3, dim=-1))
@@ -93,7 +94,7 @@ def _multi_head_attention(
     unidirectional: int = 0,
 ) -> Three:
     if past_length is not None or beams is not None:
-        raise NotImplementedError("a MultiHeadAttention with a shared buffer or beams")
+        raise SupportError("a MultiHeadAttention with a shared buffer or beams")
     q, k, v = _given_heads(query, key, value, num_heads, bias)
     before = 0
     if past_key is not None and past_value is not None:
@@ -125,7 +126,7 @@ def _decoder_masked_multi_head_attention(
     scale: float = 0.0,
 ) -> Three:
     if past_present_share_buffer or beams is not None or output_qk:
-        raise NotImplementedError("a DecoderMaskedMultiHeadAttention with a shared buffer or beams")
+        raise SupportError("a DecoderMaskedMultiHeadAttention with a shared buffer or beams")
     y: Three = _multi_head_attention(
         query,
         key,
@@ -175,7 +176,7 @@ def _group_query_attention(
 ) -> Three:
     """Attends to as many keys as are there: the past must hold what is valid, and nothing more."""
     if sliding_window_cache or qk_output or {k_quant_type, v_quant_type} != {"NONE"}:
-        raise NotImplementedError("a GroupQueryAttention with a windowed or quantised cache")
+        raise SupportError("a GroupQueryAttention with a windowed or quantised cache")
     if key is None or value is None:
         size = query.shape[-1] // (num_heads + 2 * kv_num_heads)
         sizes = [num_heads * size, kv_num_heads * size, kv_num_heads * size]
@@ -228,7 +229,7 @@ def _rotary_embedding(
     scale: float = 1.0,
 ) -> torch.Tensor:
     if is_packed_batching:
-        raise NotImplementedError("a RotaryEmbedding of batches that are packed")
+        raise SupportError("a RotaryEmbedding of batches that are packed")
     if x.ndim == 4:
         return _rotated(x, _positions(position_ids, x.shape[2]), cos_cache, sin_cache, interleaved)
     heads = num_heads or x.shape[-1] // (2 * cos_cache.shape[-1])
@@ -376,7 +377,7 @@ def _hidden(mask: torch.Tensor, batch: int, queries: int, keys: int) -> torch.Te
     if mask.ndim == 2:
         return mask[:, None, None] == 0
     if mask.shape[0] not in (batch, 2 * batch):
-        raise NotImplementedError("an attention mask of cumulated lengths")
+        raise SupportError("an attention mask of cumulated lengths")
     # Where each sequence ends and, after all the ends, where each begins.
     hidden = columns >= mask[:batch].reshape(-1, 1, 1, 1)
     if mask.shape[0] == batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -12,92 +13,57 @@ from onnxattr.convert.ops.numbers import Stored, integers
 from onnxattr.convert.ops.quantised_products import convolve
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import ones, padded, pads_of, reaches
+from onnxattr.errors import SupportError
 
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
-@operator("com.microsoft.FusedConv")
-def _fused_conv(
-    x: torch.Tensor,
-    w: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    added: torch.Tensor | None = None,
-    *,
-    activation: str = "",
-    activation_params: Sequence[float] = (),
-    auto_pad: str = "NOTSET",
-    dilations: Sequence[int] | None = None,
-    group: int = 1,
-    kernel_shape: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> torch.Tensor:
-    y = convolve(
-        x,
-        w,
-        bias,
-        group=group,
-        pads=pads,
-        strides=strides,
-        dilations=dilations,
-        auto_pad=auto_pad,
-    )
-    return activated(y if added is None else y + added, activation, *activation_params)
+@dataclass(frozen=True)
+class FusedConv:
+    """A convolution that has its activation, and a summand, fused into it.
+
+    Attributes:
+        channels_last: Whether images are, and the summand.
+    """
+
+    channels_last: bool
+
+    def __call__(
+        self,
+        x: torch.Tensor,
+        w: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        added: torch.Tensor | None = None,
+        *,
+        activation: str = "",
+        activation_params: Sequence[float] = (),
+        auto_pad: str = "NOTSET",
+        dilations: Sequence[int] | None = None,
+        group: int = 1,
+        kernel_shape: Sequence[int] | None = None,
+        pads: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+    ) -> torch.Tensor:
+        """Returns what ONNX Runtime's operator does."""
+        y = convolve(
+            x.movedim(-1, 1) if self.channels_last else x,
+            w,
+            bias,
+            group=group,
+            pads=pads,
+            strides=strides,
+            dilations=dilations,
+            auto_pad=auto_pad,
+        )
+        y = y.movedim(1, -1) if self.channels_last else y
+        return activated(y if added is None else y + added, activation, *activation_params)
 
 
-@operator("com.microsoft.NhwcFusedConv")
-def _nhwc_fused_conv(
-    x: torch.Tensor,
-    w: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    added: torch.Tensor | None = None,
-    *,
-    activation: str = "",
-    activation_params: Sequence[float] = (),
-    auto_pad: str = "NOTSET",
-    dilations: Sequence[int] | None = None,
-    group: int = 1,
-    kernel_shape: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> torch.Tensor:
-    y = convolve(
-        x.movedim(-1, 1),
-        w,
-        bias,
-        group=group,
-        pads=pads,
-        strides=strides,
-        dilations=dilations,
-        auto_pad=auto_pad,
-    ).movedim(1, -1)
-    return activated(y if added is None else y + added, activation, *activation_params)
-
-
-@operator("com.microsoft.NhwcConv")
-def _nhwc_conv(
-    x: torch.Tensor,
-    w: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    *,
-    auto_pad: str = "NOTSET",
-    dilations: Sequence[int] | None = None,
-    group: int = 1,
-    kernel_shape: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> torch.Tensor:
-    return convolve(
-        x.movedim(-1, 1),
-        w,
-        bias,
-        group=group,
-        pads=pads,
-        strides=strides,
-        dilations=dilations,
-        auto_pad=auto_pad,
-    ).movedim(1, -1)
+operator("com.microsoft.FusedConv")(FusedConv(channels_last=False))
+# The second is one without an activation.
+for _name in ("com.microsoft.NhwcFusedConv", "com.microsoft.NhwcConv"):
+    operator(_name)(FusedConv(channels_last=True))
 
 
 @operator("com.microsoft.NhwcMaxPool")
@@ -137,7 +103,7 @@ def _conv_transpose_with_dynamic_pads(
     strides: Sequence[int] | None = None,
 ) -> torch.Tensor:
     if auto_pad != "NOTSET":
-        raise NotImplementedError(f"`auto_pad` {auto_pad} of a ConvTransposeWithDynamicPads")
+        raise SupportError(f"`auto_pad` {auto_pad} of a ConvTransposeWithDynamicPads")
     rank = w.ndim - 2
     cut = integers(pads) or [0] * 2 * rank
     extra = ones(output_padding, rank) if output_padding else [0] * rank

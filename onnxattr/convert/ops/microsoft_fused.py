@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 #: Activations that are fused into a product, of which no parameter is given.
 _PLAIN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -152,14 +153,14 @@ def activated(
     """Returns an activation that was fused into the operator that made its input.
 
     Raises:
-        NotImplementedError: It is not known, or lacks a parameter.
+        SupportError: It is not known, or lacks a parameter.
     """
     if name in ("", "Identity"):
         return x
     if name in _PLAIN:
         return _PLAIN[name](x)
     if alpha is None:
-        raise NotImplementedError(f"the fused activation `{name}`")
+        raise SupportError(f"the fused activation `{name}`")
     if name == "LeakyRelu":
         return F.leaky_relu(x, alpha)
     if name == "Elu":
@@ -171,7 +172,7 @@ def activated(
     if name == "Selu" and gamma is not None:
         return gamma * F.elu(x, alpha)
     if beta is None:
-        raise NotImplementedError(f"the fused activation `{name}`")
+        raise SupportError(f"the fused activation `{name}`")
     if name == "Clip":
         return x.clamp(alpha, beta)
     if name == "HardSigmoid":
@@ -180,7 +181,7 @@ def activated(
         return alpha * torch.tanh(beta * x)
     if name == "ParametricSoftplus":
         return alpha * F.softplus(beta * x)
-    raise NotImplementedError(f"the fused activation `{name}`")
+    raise SupportError(f"the fused activation `{name}`")
 
 
 def _turned(x: torch.Tensor, transpose: int, batch: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from onnxattr.convert.ops.quantised_products import (
     wide,
 )
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 
 @operator("com.microsoft.QLinearConv")
@@ -135,7 +136,7 @@ def _matmul_nbits(
 ) -> torch.Tensor:
     # `accuracy_level` lets an engine round the other factor, too; ONNX Runtime's default does not.
     if weight_prepacked:
-        raise NotImplementedError("weights that are packed for one engine")
+        raise SupportError("weights that are packed for one engine")
     blocks = -(-K // block_size)
     steps = _unpacked(b.reshape(N, blocks, -1), bits)[..., :block_size].to(scales.dtype)
     zero: torch.Tensor | float
@@ -158,7 +159,7 @@ def _matmul_nbits(
 def _unpacked(x: torch.Tensor, bits: int) -> torch.Tensor:
     """Returns the numbers in the bytes of the last axis, those in the lowest bits first."""
     if bits not in (2, 4, 8):
-        raise NotImplementedError(f"weights of {bits} bits")
+        raise SupportError(f"weights of {bits} bits")
     shifts = torch.arange(0, 8, bits, device=x.device, dtype=torch.int32)
     numbers = (x.to(torch.int32).unsqueeze(-1) >> shifts) & ((1 << bits) - 1)
     return numbers.flatten(-2)

@@ -9,6 +9,7 @@ from onnxattr.convert.ops.numbers import Stored
 from onnxattr.convert.ops.quantised import from_steps, quantised_dynamically
 from onnxattr.convert.ops.recurrent import States, lstm
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 
 @operator("com.microsoft.DynamicQuantizeLSTM", stored=(4,))
@@ -35,7 +36,7 @@ def _dynamic_quantize_lstm(
     input_forget: int = 0,
 ) -> States:
     if w_scale is None or r_scale is None:
-        raise NotImplementedError("weights without a scale")
+        raise SupportError("weights without a scale")
     names = activations or ["Sigmoid", "Tanh", "Tanh"] * len(w)
     functions = gates.activations(names, activation_alpha, activation_beta)
     w, r = _weights(w, w_scale, w_zero_point), _weights(r, r_scale, r_zero_point)

@@ -16,6 +16,7 @@ from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
 from onnxattr.convert.ops.table import Function, attributes_of, builder, operator
+from onnxattr.errors import SupportError
 
 
 class Learned(nn.Module):
@@ -62,7 +63,7 @@ def learned(name: str) -> Callable[[Function], Function]:
             if attributes.get("classlabels_strings") and node.output_values[0]:
                 first = node.output_values[0]
                 if any(first in other.input_values for other in graph.nodes.values()):
-                    raise NotImplementedError("class labels that are strings")
+                    raise SupportError("class labels that are strings")
             floats = {a.name for a in node.proto.attribute if a.type == AttributeProto.FLOATS}
             tensors = {key: torch.tensor(attributes.pop(key)) for key in sorted(floats)}
             module = Learned(function, tensors, attributes, len(node.output_values))
@@ -151,7 +152,7 @@ def _one_hot_encoder(
     zeros: int = 1,
 ) -> torch.Tensor:
     if cats_strings:
-        raise NotImplementedError("categories that are strings")
+        raise SupportError("categories that are strings")
     # A number of no category would be an error where `zeros` is 0: it is all zeros then, too.
     categories = torch.tensor(cats_int64s, device=x.device)
     return (x.to(torch.int64).unsqueeze(-1) == categories).to(torch.float32)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from onnxattr.convert.ops.ml import learned
+from onnxattr.errors import SupportError
 
 #: How close libsvm, and so ONNX Runtime, comes to the probabilities, times the number of classes.
 _CLOSE = 0.005
@@ -126,7 +127,7 @@ def _kernel(
     if kind == "LINEAR":
         return x @ vectors.T
     if parameters is None:
-        raise NotImplementedError(f"a kernel {kind} without parameters")
+        raise SupportError(f"a kernel {kind} without parameters")
     gamma, offset, degree = parameters.unbind()
     if kind == "RBF":
         # (a - b)² = a² - 2ab + b² is fast, and loses digits only where the kernel is 1.
@@ -137,7 +138,7 @@ def _kernel(
         return product**degree
     if kind == "SIGMOID":
         return torch.tanh(product)
-    raise NotImplementedError(f"the kernel `{kind}`")
+    raise SupportError(f"the kernel `{kind}`")
 
 
 def _duels(
@@ -219,7 +220,7 @@ def _two(scores: torch.Tensor, transform: str, other: torch.Tensor) -> torch.Ten
     It computes the logistic of both, and leaves them as they are for the other transforms.
     """
     if transform == "PROBIT":
-        raise NotImplementedError("the transform `PROBIT` of a single score")
+        raise SupportError("the transform `PROBIT` of a single score")
     if transform == "LOGISTIC":
         return torch.sigmoid(torch.cat([-scores, scores], 1))
     return torch.cat([other, scores], 1)
@@ -241,7 +242,7 @@ def _transformed(scores: torch.Tensor, transform: str) -> torch.Tensor:
         return torch.where(total == 0, 0.5, weights / torch.where(total == 0, 1, total))
     if transform == "PROBIT":
         return _probit(scores)
-    raise NotImplementedError(f"the transform `{transform}`")
+    raise SupportError(f"the transform `{transform}`")
 
 
 def _probit(p: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 
 @operator("TfIdfVectorizer", 9, gradient=False)
@@ -22,7 +23,7 @@ def _tf_idf(
     weights: Sequence[float] = (),
 ) -> torch.Tensor:
     if pool_strings:
-        raise NotImplementedError("strings")
+        raise SupportError("strings")
     rows = x.to(torch.int64).reshape(-1, x.shape[-1])
     counts = x.new_zeros(len(rows), len(ngram_indexes), dtype=torch.float32)
     first = 0

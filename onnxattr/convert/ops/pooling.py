@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from onnxattr.convert.ops.numbers import Stored, integers
 from onnxattr.convert.ops.table import operator
 from onnxattr.convert.ops.windows import Pads, hang, ones, padded, pads_of, reaches
+from onnxattr.errors import SupportError
 
 _SUMS: dict[int, Callable[..., torch.Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _MEANS: dict[int, Callable[..., torch.Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -108,7 +109,7 @@ def _maxima(
     return_indices: bool,
 ) -> torch.Tensor:
     if return_indices:
-        raise NotImplementedError(f"the places of maxima over {len(kernel)} axes")
+        raise SupportError(f"the places of maxima over {len(kernel)} axes")
     return _axis_by_axis(_maxima_of_lines, x, kernel, strides, dilations)
 
 

@@ -26,6 +26,7 @@ from onnxattr.convert.ops.table import (
     operator,
 )
 from onnxattr.convert.ops.tensors import DTYPES, dtype_of
+from onnxattr.errors import SupportError
 
 #: What each integer type can hold.
 RANGES: dict[int, tuple[int, int]] = {
@@ -83,8 +84,8 @@ def _quantize_linear(
     return to_steps((x / scale).to(wide), zero, kind, carry, saturate=saturate)
 
 
-@builder("com.microsoft.DequantizeLinear")
-@builder("DequantizeLinear", 10, 13, 19, 21, 23, 24, 25, 28)
+@builder("com.microsoft.DequantizeLinear", holds=True)
+@builder("DequantizeLinear", 10, 13, 19, 21, 23, 24, 25, 28, holds=True)
 def _dequantize(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
     """Computes weights at conversion, however many there are: they are wanted at every run."""
     stored = current().known
@@ -219,7 +220,7 @@ def _to_float(number: torch.Tensor, kind: int, carry: int, saturate: int) -> tor
         spacing = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0)).to(number.dtype)
         return straight(number, (number / spacing).round() * spacing)
     if kind not in _FLOAT8:
-        raise NotImplementedError(f"quantising to {TensorProto.DataType.Name(kind)}")
+        raise SupportError(f"quantising to {TensorProto.DataType.Name(kind)}")
     dtype = dtype_of(kind)
     if saturate:
         largest = torch.finfo(dtype).max

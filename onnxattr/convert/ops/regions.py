@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 
 @operator("RoiAlign", 10)
@@ -54,7 +55,7 @@ def _roi_align(
     """
     mode, transformation = mode.lower(), coordinate_transformation_mode.lower()
     if mode not in ("avg", "max") or transformation not in ("half_pixel", "output_half_pixel"):
-        raise NotImplementedError(f"RoiAlign with {mode} and {transformation}")
+        raise SupportError(f"RoiAlign with {mode} and {transformation}")
     dtype = torch.promote_types(x.dtype, torch.float32)
     half_pixel = transformation == "half_pixel"
     corners = rois.to(dtype) * spatial_scale - (0.5 if half_pixel else 0.0)

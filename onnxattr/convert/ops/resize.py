@@ -18,6 +18,7 @@ import torch
 
 from onnxattr.convert.ops.numbers import Stored
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 #: Where a region of interest begins or ends: a number, or a tensor if the graph computes it.
 Bound = float | torch.Tensor
@@ -107,7 +108,7 @@ class Rule:
             ("nearest_mode", _NEAREST),
         ):
             if getattr(self, name) not in known:
-                raise NotImplementedError(f"Resize with {name} `{getattr(self, name)}`")
+                raise SupportError(f"Resize with {name} `{getattr(self, name)}`")
 
     def positions(self, axis: Axis, dtype: torch.dtype) -> torch.Tensor:
         """Returns the place in the input of every value of the output, [axis.target].
@@ -244,7 +245,7 @@ def _axes(
         targets = [int(s) for s in sizes]
         scales = [t / n if n else 1.0 for t, n in zip(targets, lengths, strict=True)]
         if policy not in ("stretch", "not_larger", "not_smaller"):
-            raise NotImplementedError(f"Resize with keep_aspect_ratio_policy `{policy}`")
+            raise SupportError(f"Resize with keep_aspect_ratio_policy `{policy}`")
         if policy != "stretch":
             chosen = min(scales) if policy == "not_larger" else max(scales)
             scales = [chosen] * len(dims)

@@ -5,6 +5,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.numbers import integers
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 
 @operator(".Affine")
@@ -52,7 +53,7 @@ def _crop(
     if scale:
         below, beyond = top + scale[0], left + scale[1]
     if below > height or beyond > width:
-        raise NotImplementedError("a crop that is larger than the image")
+        raise SupportError("a crop that is larger than the image")
     return x[:, :, top:below, left:beyond]
 
 

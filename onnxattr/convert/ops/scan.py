@@ -21,6 +21,7 @@ from onnxattr.convert.ops.bodies import (
 )
 from onnxattr.convert.ops.numbers import integers
 from onnxattr.convert.ops.table import attributes_of, builder, current, device_of, moved
+from onnxattr.convert.ops.turns import Turns, turns_of
 
 
 class Scan(nn.Module):
@@ -34,6 +35,7 @@ class Scan(nn.Module):
         reverse: Whether each of the former, and each of the latter, goes backwards.
         count: How many outputs the node lists.
         followers: Positions of inputs that live on the host.
+        turns: Bounds what it may cost.
     """
 
     def __init__(
@@ -45,13 +47,18 @@ class Scan(nn.Module):
         reverse: tuple[Sequence[int], Sequence[int]],
         count: int,
         followers: frozenset[int],
+        turns: Turns,
     ) -> None:
         super().__init__()
         self.body, self.taken, self.scans, self.count = body.module, taken, tuple(scans), count
         self.axes, self.reverse, self.followers = axes, reverse, followers
-        self.outer = len(body.outer)
+        self.outer, self.turns = len(body.outer), turns
 
     def forward(self, *values: Any) -> Any:
+        with self.turns.counted():
+            return self._all(values)
+
+    def _all(self, values: Sequence[Any]) -> Any:
         states, inputs, outer = self._parts(values)
         parts = [x.unbind(axis) for x, axis in zip(inputs, self.axes[0], strict=True)]
         states, scans = self._run(states, parts, outer)
@@ -79,6 +86,7 @@ class Scan(nn.Module):
         ordered = [x[::-1] if back else x for x, back in zip(inputs, self.reverse[0], strict=True)]
         for parts in zip(*ordered, strict=True):
             new = results(self.body(*states, *parts, *outer), len(states) + len(scans))
+            self.turns.take(new)
             for scan, part in zip(scans, new[len(states) :], strict=True):
                 scan.append(part)
             states = list(new[: len(states)])
@@ -99,7 +107,7 @@ class BatchedScan(Scan):
         super().__init__(*options)
         self.lengths, self.computed = lengths, computed
 
-    def forward(self, *values: Any) -> Any:
+    def _all(self, values: Sequence[Any]) -> Any:
         lengths = integers(values[0]) if self.computed else self.lengths
         states, inputs, outer = self._parts(values[1:] if self.computed else values)
         batch, most = inputs[0].shape[:2]
@@ -150,6 +158,7 @@ def _scan(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
         ),
         len(node.output_values),
         followers,
+        turns_of(node),
     )
     return module, [*names, *body.outer]
 
@@ -172,6 +181,7 @@ def _batched_scan(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence
         (attributes.get("directions", [0] * taken), [0] * len(scans)),
         len(node.output_values),
         followers,
+        turns_of(node),
     )
     return module, [*([lengths] if computed else []), *names, *body.outer]
 
@@ -184,13 +194,21 @@ class MapSequence(nn.Module):
         taken: How many inputs there are.
         count: How many outputs, which are sequences.
         followers: Positions of inputs that live on the host.
+        turns: Bounds what it may cost.
     """
 
-    def __init__(self, body: Body, taken: int, count: int, followers: frozenset[int]) -> None:
+    def __init__(
+        self, body: Body, taken: int, count: int, followers: frozenset[int], turns: Turns
+    ) -> None:
         super().__init__()
+        self.turns = turns
         self.body, self.taken, self.count, self.followers = body.module, taken, count, followers
 
     def forward(self, *values: Any) -> Any:
+        with self.turns.counted():
+            return self._all(values)
+
+    def _all(self, values: Sequence[Any]) -> Any:
         inside, outer = list(values[: self.taken]), values[self.taken :]
         if self.followers:
             device = device_of(v for i, v in enumerate(inside) if i not in self.followers)
@@ -199,6 +217,7 @@ class MapSequence(nn.Module):
         for i in range(len(inside[0])):
             parts = [v[i] if isinstance(v, list) else v for v in inside]
             new = results(self.body(*parts, *outer), self.count)
+            self.turns.take(new)
             for sequence, part in zip(sequences, new, strict=True):
                 sequence.append(part)
         return outputs(sequences, self.count)
@@ -208,7 +227,7 @@ class MapSequence(nn.Module):
 def _sequence_map(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
     names = list(node.input_values)
     body, followers = _converted(node, names)
-    module = MapSequence(body, len(names), len(node.output_values), followers)
+    module = MapSequence(body, len(names), len(node.output_values), followers, turns_of(node))
     return module, [*names, *body.outer]
 
 

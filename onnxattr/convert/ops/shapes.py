@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.numbers import Stored, integers, number
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 #: Up to here a double, which is what `F.pad` fills with, holds every integer.
 _EXACT = 1 << 53
@@ -181,5 +182,5 @@ def _pad_axis(x: torch.Tensor, axis: int, before: int, after: int, mode: str) ->
         place = place.abs().remainder(max(2 * size - 2, 1))
         place = torch.minimum(place, 2 * size - 2 - place)
     else:
-        raise NotImplementedError(f"Pad with the mode `{mode}`")
+        raise SupportError(f"Pad with the mode `{mode}`")
     return x.index_select(axis, place)

@@ -8,7 +8,7 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import Entry, builder, call, operator
+from onnxattr.convert.ops.table import Entry, builder, call, operator, takers
 
 
 @builder("Softmax", 13)
@@ -23,15 +23,15 @@ def _softmax_of(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[s
 
 def _is_replaced(node: OnnxNode, graph: OnnxGraph) -> bool:
     """Whether Where takes some of the node's result, which may have been cast in between."""
-    names = set(node.output_values)
-    for later in graph.nodes.values():
-        if names.isdisjoint(later.input_values):
-            continue
-        kind = later.operation_type.partition("_")[0]
-        if kind in ("Where", "IsNaN"):
-            return True
-        if kind in ("Cast", "CastLike") and later.input_values[0] in names:
-            names.update(later.output_values)
+    waiting = list(node.output_values)
+    while waiting:
+        name = waiting.pop()
+        for later in takers(graph).get(name, ()):
+            kind = later.operation_type.partition("_")[0]
+            if kind in ("Where", "IsNaN"):
+                return True
+            if kind in ("Cast", "CastLike") and later.input_values[0] == name:
+                waiting.extend(later.output_values)
     return False
 
 

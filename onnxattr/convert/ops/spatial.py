@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from onnxattr.convert.ops.numbers import Stored, integers
 from onnxattr.convert.ops.table import operator
+from onnxattr.errors import SupportError
 
 #: torch's names of interpolations; those of GridSample 16, and those of later versions.
 _MODES = {
@@ -31,7 +32,7 @@ def _grid_sample(
     padding_mode: str = "zeros",
 ) -> torch.Tensor:
     if mode not in _MODES or padding_mode not in ("zeros", "border", "reflection"):
-        raise NotImplementedError(f"GridSample with mode `{mode}` and padding `{padding_mode}`")
+        raise SupportError(f"GridSample with mode `{mode}` and padding `{padding_mode}`")
     if x.is_complex():
         parts = (
             _grid_sample(
@@ -134,7 +135,7 @@ def _depth_to_space(x: torch.Tensor, *, blocksize: int, mode: str = "DCR") -> to
         blocks = x.reshape(batch, channels, blocksize, blocksize, height, width)
         blocks = blocks.permute(0, 1, 4, 2, 5, 3)
     else:
-        raise NotImplementedError(f"DepthToSpace with mode `{mode}`")
+        raise SupportError(f"DepthToSpace with mode `{mode}`")
     return blocks.reshape(batch, channels, height * blocksize, width * blocksize)
 
 
@@ -144,7 +145,7 @@ def _space_to_depth(x: torch.Tensor, *, blocksize: int, mode: str = "DCR") -> to
     height, width = height // blocksize, width // blocksize
     blocks = x.reshape(batch, channels, height, blocksize, width, blocksize)
     if mode not in ("DCR", "CRD"):
-        raise NotImplementedError(f"SpaceToDepth with mode `{mode}`")
+        raise SupportError(f"SpaceToDepth with mode `{mode}`")
     order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
     return blocks.permute(order).reshape(batch, channels * blocksize**2, height, width)
 

@@ -13,7 +13,7 @@ from torch import nn
 from onnxattr.convert.ops.table import builder, current, known, operator
 from onnxattr.convert.ops.tensors import from_numpy
 from onnxattr.graph.load import OWN_DOMAIN
-from onnxattr.graph.walk import graphs
+from onnxattr.graph.walk import captured
 
 
 class Outputs(nn.Module):
@@ -45,21 +45,12 @@ def subgraph(graph: GraphProto) -> tuple[nn.Module, list[str]]:
     return module, outer
 
 
-def captured(graph: GraphProto) -> list[str]:
-    """Returns the names of the outer values that `graph`, or a graph inside of it, reads."""
-    inside = {value.name for value in graph.input}
-    outer: dict[str, None] = {}
-    for node in graph.node:
-        read = [*node.input, *(name for body in graphs(node) for name in captured(body))]
-        outer.update(dict.fromkeys(name for name in read if name and name not in inside))
-        inside.update(node.output)
-    return list(outer)
-
-
 @operator("RepeatBatch")
 def _repeat_batch(
-    x: torch.Tensor, like: torch.Tensor, *, axis: int = 0, like_axis: int = -1
+    x: torch.Tensor, like: torch.Tensor, *, axis: int = 0, inner: int = 1
 ) -> torch.Tensor:
-    sizes = list(x.shape)
-    sizes[axis] = like.shape[axis if like_axis < 0 else like_axis]
-    return x.expand(sizes)
+    """Returns `x` with one axis repeated for every member of `like`, before the last `inner`."""
+    before, size, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    members = x.reshape(*before, size // inner, 1, inner, *behind)
+    repeated = members.expand(*before, size // inner, len(like), inner, *behind)
+    return repeated.reshape(*before, size * len(like), *behind)

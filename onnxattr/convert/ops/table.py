@@ -13,7 +13,7 @@ import contextvars
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,14 +27,21 @@ from onnx2torch.onnx_node import OnnxNode
 from onnx2torch.utils.common import OnnxMapping, OperationConverterResult
 from torch import nn
 
-from onnxattr.convert.ops.tensors import to_torch
+from onnxattr.convert.ops.tensors import from_numpy, to_torch
+from onnxattr.errors import SupportError
 from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.graph.walk import label
+from onnxattr.limits import Limits
+from onnxattr.types import OnnxNode as VendorNode
 
 #: Numbers of a result that is computed at conversion, where all its inputs are stored.
 MAX_FOLDED = 1 << 20
 
 #: Integers that stay on the host, whatever the device: shapes, axes and the like.
 MAX_HOST = 256
+
+#: Characters of a reason: attributes may be long.
+_REASON = 400
 
 Function = Callable[..., Any]
 Build = Callable[[OnnxNode, OnnxGraph], tuple[nn.Module, Sequence[str]]]
@@ -51,6 +58,7 @@ class Entry:
         gradient: Whether any output has a gradient with respect to any input.
         fold: Whether it may be computed at conversion: it gives the same every time.
         host: Whether the result is made on the host, whatever the device of the inputs.
+        holds: Whether its module may hold stored tensors that it takes: `call` makes it.
     """
 
     function: Function | None
@@ -59,6 +67,7 @@ class Entry:
     gradient: bool = True
     fold: bool = True
     host: bool = False
+    holds: bool = True
 
 
 #: Operators with their since-version, `Gelu_20`, or their domain, `com.microsoft.Gelu`.
@@ -100,15 +109,19 @@ def operator(
     return decorate
 
 
-def builder(name: str, *versions: int, gradient: bool = True) -> Callable[[Build], Build]:
+def builder(
+    name: str, *versions: int, gradient: bool = True, holds: bool = False
+) -> Callable[[Build], Build]:
     """Returns a decorator that puts an operator into the table whose module a function makes.
 
     The module returns a tuple exactly when the node lists more than one output; the function also
-    returns the names of the inputs that the module takes.
+    returns the names of the inputs that the module takes. One that leaves the inputs to `call`
+    `holds` stored tensors.
     """
 
     def decorate(build: Build) -> Build:
-        _register(name, versions, Entry(None, gradient=gradient, fold=False), build)
+        entry = Entry(None, gradient=gradient, fold=False, holds=holds)
+        _register(name, versions, entry, build)
         return build
 
     return decorate
@@ -116,13 +129,20 @@ def builder(name: str, *versions: int, gradient: bool = True) -> Callable[[Build
 
 def _register(name: str, versions: Sequence[int], entry: Entry, build: Build) -> None:
     def convert(node: Any, graph: OnnxGraph) -> OperationConverterResult:
-        module, inputs = build(node, graph)
+        try:
+            module, inputs = build(node, graph)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            # The others are converted all the same, so that all refusals are told at once.
+            current().refused[node.proto.name] = reason_of(error)
+            module, inputs = refusal(node)
         mapping = OnnxMapping(tuple(inputs), tuple(node.output_values))
         return OperationConverterResult(torch_module=module, onnx_mapping=mapping)
 
-    for label in [f"{name}_{version}" for version in versions] or [name]:
-        add_converter(operation_type=label, version=1, domain=OWN_DOMAIN)(convert)
-        OPERATORS[label] = entry
+    for key in [f"{name}_{version}" for version in versions] or [name]:
+        add_converter(operation_type=key, version=1, domain=OWN_DOMAIN)(convert)
+        OPERATORS[key] = entry
 
 
 @dataclass
@@ -131,23 +151,40 @@ class Scope:
 
     Attributes:
         arrays: What the graph stores, by value; a `Parameter` node reads it.
+        limits: What bodies that run again and again may cost.
+        vendor: The vendor's nodes, by the name of ours.
+        held: Values of which there is no `Parameter` node: the node that takes one holds it.
+        refused: Why nodes cannot be converted, by name.
         known: Values that are stored, or were computed from stored ones.
         host: Values that stay on the host, whatever the device.
+        takers: Of the graphs that a converter looked ahead in: who takes each value.
     """
 
     arrays: Mapping[str, Any]
+    limits: Limits
+    vendor: Mapping[str, VendorNode]
+    held: Collection[str] = ()
+    refused: dict[str, str] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
     host: set[str] = field(default_factory=set)
+    takers: dict[OnnxGraph, dict[str, list[OnnxNode]]] = field(default_factory=dict)
 
 
 _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("scope")
 
 
 @contextmanager
-def scope(arrays: Mapping[str, Any]) -> Iterator[Scope]:
-    """Holds what the graph stores for as long as it is converted."""
-    token = _SCOPE.set(Scope(arrays))
+def scope(
+    arrays: Mapping[str, Any],
+    limits: Limits,
+    vendor: Mapping[str, VendorNode],
+    held: Collection[str] = (),
+) -> Iterator[Scope]:
+    """Holds what the graph stores, and what is known of it, for as long as it is converted."""
+    token = _SCOPE.set(Scope(arrays, limits, vendor, held))
     try:
+        for name in held:
+            note(name, from_numpy(arrays[name]))
         yield _SCOPE.get()
     finally:
         _SCOPE.reset(token)
@@ -156,6 +193,17 @@ def scope(arrays: Mapping[str, Any]) -> Iterator[Scope]:
 def current() -> Scope:
     """Returns the scope of the conversion that is under way."""
     return _SCOPE.get()
+
+
+def takers(graph: OnnxGraph) -> Mapping[str, Sequence[OnnxNode]]:
+    """Returns the nodes of a graph that take each value, in the order of the graph."""
+    if graph not in current().takers:
+        found: dict[str, list[OnnxNode]] = {}
+        for node in graph.nodes.values():
+            for name in dict.fromkeys(node.input_values):
+                found.setdefault(name, []).append(node)
+        current().takers[graph] = found
+    return current().takers[graph]
 
 
 class Parameter(nn.Module):
@@ -167,13 +215,37 @@ class Parameter(nn.Module):
         super().__init__()
         if host:
             self.value = value
-        elif value.is_floating_point() and value.itemsize > 1:
-            self.register_parameter("value", nn.Parameter(value, requires_grad=False))
         else:
-            self.register_buffer("value", value)
+            _hold(self, "value", value)
 
     def forward(self) -> torch.Tensor:
         return self.value
+
+
+@functools.cache
+def held_name(slot: int) -> str:
+    """Returns the name under which a module holds the stored tensor of an input."""
+    return f"input{slot}"
+
+
+def _hold(module: nn.Module, name: str, value: torch.Tensor) -> None:
+    if value.is_floating_point() and value.itemsize > 1:
+        module.register_parameter(name, nn.Parameter(value, requires_grad=False))
+    else:
+        # A few numbers are attributes of the operator rather than a state.
+        module.register_buffer(name, value, persistent=not _is_of_host(value))
+
+
+class Refusal(nn.Module):
+    """Stands for a node that cannot be converted, in a graph that is never run."""
+
+    def forward(self, *values: Any) -> Any:
+        raise SupportError("a node that is not converted")
+
+
+def refusal(node: OnnxNode) -> tuple[nn.Module, Sequence[str]]:
+    """Returns what stands for a node that cannot be converted, and takes all of its inputs."""
+    return Refusal(), [n for n in node.input_values if n and n not in current().held]
 
 
 class Call(nn.Module):
@@ -181,22 +253,27 @@ class Call(nn.Module):
 
     Args:
         function: From the table.
-        arguments: One an input: what is stored, None where it is blank or is given.
+        arguments: One an input: what is stored on the host, None where it is blank, held or given.
         slots: Positions of the inputs that are given.
-        moved: Positions of those that live on the host and must follow the others to their device.
-        held: What the graph stores on the host and must follow them, by position: it moves with
+        held: Stored tensors by their positions: parameters or buffers `input1`, …, which move with
             the module.
+        moved: Positions of those that live on the host and must follow the others to their device.
         attributes: By name.
         outputs: How many the node lists.
+        label: What the vendor calls it, for messages.
+
+    Raises:
+        SupportError: When called: the function refuses what it is given.
     """
 
     function: Function
     arguments: tuple[Any, ...]
     slots: tuple[int, ...]
-    moved: tuple[int, ...]
     held: tuple[int, ...]
+    moved: tuple[int, ...]
     attributes: dict[str, Any]
     outputs: int
+    label: str
     plain: bool
 
     def __init__(
@@ -204,22 +281,26 @@ class Call(nn.Module):
         function: Function,
         arguments: Sequence[Any],
         slots: Sequence[int],
-        moved: Sequence[int],
         held: Mapping[int, torch.Tensor],
+        moved: Sequence[int],
         attributes: Mapping[str, Any],
         outputs: int,
+        label: str,
     ) -> None:
         super().__init__()
         given = tuple(slots)
+        for slot, value in held.items():
+            _hold(self, held_name(slot), value)
         # Past the module's own __setattr__, which looks for parameters among them at every node.
         vars(self).update(
             function=function,
             attributes=dict(attributes),
             outputs=outputs,
+            label=label,
             arguments=tuple(arguments),
             slots=given,
-            moved=tuple(moved),
             held=tuple(held),
+            moved=tuple(moved),
             # The usual case: everything is given, in order.
             plain=given == tuple(range(len(arguments))) and not moved,
         )
@@ -227,7 +308,10 @@ class Call(nn.Module):
             self.register_buffer(f"input_{position}", value, persistent=False)
 
     def forward(self, *values: Any) -> Any:
-        result = self.function(*self._arguments(values), **self.attributes)
+        try:
+            result = self.function(*self._arguments(values), **self.attributes)
+        except SupportError as error:
+            raise SupportError(f"{self.label}: {error.message}") from error
         if not isinstance(result, tuple):
             return result
         if self.outputs == 1:
@@ -240,11 +324,11 @@ class Call(nn.Module):
         arguments = list(self.arguments)
         for slot, value in zip(self.slots, values, strict=True):
             arguments[slot] = value
-        for position in self.held:
-            arguments[position] = getattr(self, f"input_{position}")
+        for slot in self.held:
+            arguments[slot] = getattr(self, held_name(slot))
         if self.moved:
-            others = (v for i, v in zip(self.slots, values, strict=True) if i not in self.moved)
-            device = device_of(others)
+            tensors = (i for i in (*self.slots, *self.held) if i not in self.moved)
+            device = device_of(arguments[i] for i in tensors)
             for slot in self.moved:
                 arguments[slot] = moved(arguments[slot], device)
         return arguments
@@ -252,7 +336,8 @@ class Call(nn.Module):
     def extra_repr(self) -> str:
         """Returns the operator's function and attributes."""
         given = ", ".join(f"{k}={v}" for k, v in self.attributes.items())
-        return f"{self.function.__name__.strip('_')}({given})"
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return f"{name.strip('_')}({given})"
 
 
 def device_of(values: Iterable[Any]) -> torch.device | None:
@@ -297,12 +382,23 @@ def call(node: OnnxNode, entry: Entry) -> tuple[nn.Module, Sequence[str]]:
         here.host.update(node.output_values)
     if not set(slots) - on_host - entry.stored:
         followers = []
-    held = {i: here.known[names[i]] for i in followers if names[i] in here.known}
-    slots = [i for i in slots if i not in held]
-    following = [i for i in followers if i not in held]
-    outputs = len(node.output_values)
-    module = Call(entry.function, arguments, slots, following, held, attributes, outputs)
-    return module, [names[i] for i in slots]
+    following = {i: here.known[names[i]] for i in followers if names[i] in here.known}
+    given = [i for i in slots if names[i] not in here.held and i not in following]
+    held = {i: here.known[names[i]] for i in slots if i not in given}
+    for i in on_host & (held.keys() - following.keys()):
+        arguments[i] = held.pop(i)
+    moving = [i for i in followers if i not in following]
+    count, called = len(node.output_values), label(here.vendor[node.proto.name])
+    module = Call(entry.function, arguments, given, held, moving, attributes, count, called)
+    return module, [names[i] for i in given]
+
+
+def reason_of(error: Exception) -> str:
+    """Returns what an error says, on a short line: converters raise whatever they happen to hit."""
+    # What follows are the addresses of torch's own functions.
+    said = " ".join(str(error).partition("Exception raised from")[0].split())
+    said = said if len(said) <= _REASON else f"{said[:_REASON]}…"
+    return said or type(error).__name__
 
 
 def _folded(node: OnnxNode, entry: Entry, attributes: Mapping[str, Any]) -> nn.Module | None:
@@ -330,12 +426,21 @@ def _folded(node: OnnxNode, entry: Entry, attributes: Mapping[str, Any]) -> nn.M
 
 def known(name: str, value: torch.Tensor) -> Parameter:
     """Returns the module of a value that is stored, or was computed from stored ones."""
+    return Parameter(value, note(name, value))
+
+
+def note(name: str, value: torch.Tensor) -> bool:
+    """Notes a value that is stored, or was computed; returns whether it stays on the host."""
     here = current()
     here.known[name] = value
-    host = not value.is_floating_point() and value.numel() <= MAX_HOST
+    host = _is_of_host(value)
     if host:
         here.host.add(name)
-    return Parameter(value, host)
+    return host
+
+
+def _is_of_host(value: torch.Tensor) -> bool:
+    return not value.is_floating_point() and value.numel() <= MAX_HOST
 
 
 def _is_number(value: torch.Tensor, position: int, entry: Entry) -> bool:
@@ -367,11 +472,11 @@ def _require_arguments(function: Function, count: int, attributes: Mapping[str, 
         later = [p for p in parameters[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
         taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} | {p.name for p in later}
         if unknown := sorted(set(attributes) - taken):
-            raise NotImplementedError(f"the attribute `{unknown[0]}`")
+            raise SupportError(f"the attribute `{unknown[0]}`")
     if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         most = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
         if count > most:
-            raise NotImplementedError(f"{count} inputs, where {most} are known")
+            raise SupportError(f"{count} inputs, where {most} are known")
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:

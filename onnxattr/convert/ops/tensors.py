@@ -9,6 +9,8 @@ import onnx
 import torch
 from onnx import TensorProto, numpy_helper
 
+from onnxattr.errors import SupportError
+
 #: torch's type of each of ONNX's; those of four bits and less live in one byte a number.
 DTYPES: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
@@ -61,19 +63,19 @@ def dtype_of(kind: int) -> torch.dtype:
     """Returns torch's type of one of ONNX's.
 
     Raises:
-        NotImplementedError: It has none: strings.
+        SupportError: It has none: strings.
     """
     try:
         return DTYPES[kind]
     except KeyError:
-        raise NotImplementedError(f"tensors of type {TensorProto.DataType.Name(kind)}") from None
+        raise SupportError(f"tensors of type {TensorProto.DataType.Name(kind)}") from None
 
 
 def to_torch(tensor: onnx.TensorProto) -> torch.Tensor:
     """Returns a stored tensor.
 
     Raises:
-        NotImplementedError: torch has no such type.
+        SupportError: torch has no such type.
     """
     return from_numpy(numpy_helper.to_array(tensor))
 
@@ -82,7 +84,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> torch.Tensor:
     """Returns a numpy array as a tensor, without a copy where the types agree.
 
     Raises:
-        NotImplementedError: torch has no such type.
+        SupportError: torch has no such type.
     """
     array = np.asarray(array)
     if array.dtype in _PACKED:
@@ -97,4 +99,4 @@ def from_numpy(array: np.ndarray[Any, Any]) -> torch.Tensor:
                 return torch.from_numpy(flat).view(dtype)
             return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
         except TypeError:
-            raise NotImplementedError(f"tensors of type {array.dtype}") from None
+            raise SupportError(f"tensors of type {array.dtype}") from None

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
+from onnxattr.errors import SupportError
+
 Pads = tuple[list[int], list[int]]
 
 
@@ -47,7 +49,7 @@ def pads_of(
         ]
         return halves(totals, more_at_end=auto_pad == "SAME_UPPER")
     if auto_pad not in ("NOTSET", "VALID", ""):
-        raise NotImplementedError(f"auto_pad `{auto_pad}`")
+        raise SupportError(f"auto_pad `{auto_pad}`")
     if auto_pad == "VALID" or not pads:
         return [0] * axes, [0] * axes
     return list(pads[:axes]), list(pads[axes:])

@@ -24,6 +24,7 @@ from onnxattr.graph.passes.provenance import Remember, vendor_name, vendor_node
 from onnxattr.graph.passes.quantised import Carry
 from onnxattr.graph.passes.rename import Rename
 from onnxattr.graph.passes.shapes import FoldShapes, KnownShapes
+from onnxattr.graph.passes.unroll import Unroll
 
 __all__ = [
     "Carry",
@@ -45,6 +46,7 @@ __all__ = [
     "Remember",
     "Rename",
     "TakeOutStored",
+    "Unroll",
     "UseOwnOperators",
     "vendor_name",
     "vendor_node",

@@ -2,128 +2,150 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import onnx_ir as ir
 
-from onnxattr.graph.arithmetic import sizes_of
+from onnxattr.graph.arithmetic import Product, sizes_of
+from onnxattr.graph.batch.layouts import FIRST, Layout, Size, Step
+from onnxattr.graph.batch.search import search
 from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.graph.passes.infer import InferShapes
 from onnxattr.graph.passes.provenance import inherit, vendor_name
-from onnxattr.graph.passes.shapes import KnownShapes, store
-from onnxattr.graph.walk import STANDARD
+from onnxattr.graph.passes.shapes import store
 
 #: What the free size is called.
 _BATCH = "onnxattr.batch"
 
-#: Inputs of recurrent operators that hold a state for every member of the batch.
-_STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
+#: A batch that shapes are inferred for: no other size of a graph is likely to be a multiple of it.
+_TRIED = 8191
 
 
 class FreeBatch(ir.passes.InPlacePass):
-    """Lets inputs whose first size is one take any batch, where shapes tell that this is right.
+    """Lets inputs whose first size is one take any batch, where operators tell how.
 
-    Exporters that trace write the batch that they saw into Reshape, and expand class tokens and
-    initial states to it. A Reshape that keeps the batch first keeps it free here, and what is
-    stored for one member is repeated. It is all or nothing: if some output does not end up with the
-    batch as its first size, and all its other sizes as they were, the graph stays as it is.
+    Exporters that trace write the batch that they saw into Reshape, often merged with heads or
+    windows, and expand class tokens and initial states to it. From the inputs on it is told of
+    every value where the batch lies in it. Then a Reshape leaves that size open, and what is stored
+    for one member is repeated for all. It is all or nothing: where some node could mix members, or
+    is not known, or an output does not end up with the batch first, the graph stays as it is.
     """
-
-    #: Tokens and states that are repeated one behind the other; there is one of them, as a rule.
-    ROUNDS = 4
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with a free batch, or as it was."""
-        if not _batched(model.graph):
-            return ir.passes.PassResult(model, modified=False)
+        kept = ir.passes.PassResult(model, modified=False)
+        if not _single(model.graph):
+            return kept
         trial = model.clone()
-        trial.opset_imports[OWN_DOMAIN] = 1
-        for node in trial.graph:
-            _copy_ones(node)
-        for value in _batched(trial.graph):
-            assert value.shape is not None
-            value.shape = ir.Shape([_BATCH, *list(value.shape)[1:]])
-        for _ in range(self.ROUNDS):
-            for node in trial.graph:
-                for value in node.outputs if node.domain != OWN_DOMAIN else ():
-                    value.shape = None
-            KnownShapes()(trial)
-            if not any(list(map(_repeat_stored, list(trial.graph)))):
-                break
-        if not all(map(_same_but_batch, model.graph.outputs, trial.graph.outputs)):
-            return ir.passes.PassResult(model, modified=False)
+        inputs = _single(trial.graph)
+        choices = search(trial.graph, inputs)
+        if choices is None:
+            return kept
+        layouts = dict.fromkeys(inputs, FIRST)
+        for choice in choices.values():
+            layouts |= choice.layouts
+        values = [*inputs, *(v for node in trial.graph for v in node.outputs)]
+        sizes = {v: sizes_of(v) for v in values}
+        rewriter = _Rewriter(inputs[0])
+        for node, choice in choices.items():
+            rewriter.rewrite(node, choice.step)
+        for (value, layout), copy in rewriter.repeated.items():
+            sizes[copy], layouts[copy] = sizes_of(value), layout
+        if not _confirmed(trial, sizes, layouts, {*inputs, *rewriter.repeated.values()}):
+            return kept
+        for value, known in sizes.items():
+            value.shape = _shape(known, layouts.get(value), _BATCH)
         model.graph = trial.graph
         model.opset_imports[OWN_DOMAIN] = 1
         return ir.passes.PassResult(model, modified=True)
 
 
-def _batched(graph: ir.Graph) -> list[ir.Value]:
+def _single(graph: ir.Graph) -> list[ir.Value]:
     return [v for v in graph.inputs if v.shape is not None and len(v.shape) > 1 and v.shape[0] == 1]
 
 
-def _same_but_batch(before: ir.Value, after: ir.Value) -> bool:
-    old, new = sizes_of(before), sizes_of(after)
-    return bool(old and new and old[0] == 1 and new == [_BATCH, *old[1:]])
+def _shape(sizes: list[Size] | None, layout: Layout | None, batch: int | str) -> ir.Shape | None:
+    """Returns the shape with a batch, of which `sizes` is the one without."""
+    if sizes is None or layout is None:
+        return None if sizes is None else ir.Shape(sizes)
+    if isinstance(batch, int):
+        whole: int | str = layout.size * batch
+    else:
+        whole = batch if layout.size == 1 else Product(layout.size, batch)
+    return ir.Shape([whole if i == layout.axis else size for i, size in enumerate(sizes)])
 
 
-def _repeat_stored(node: ir.Node) -> bool:
-    if node.domain not in STANDARD:
-        return False
-    if node.op_type == "Concat":
-        like = next((v for v in node.inputs if _has_batch(v, 0)), None)
-        places = [i for i, v in enumerate(node.inputs) if (sizes_of(v) or [0])[0] == 1]
-        if like is None or node.attributes["axis"].as_int() == 0:
-            return False
-        for i in places:
-            _repeat(node, i, like, 0)
-        return bool(places)
-    if node.op_type in _STATES and _has_batch(node.inputs[0], 1):
-        places = [i for i in _STATES[node.op_type] if i < len(node.inputs)]
-        single = [i for i in places if (sizes_of(node.inputs[i]) or [0, 0])[1] == 1]
-        for i in single:
-            _repeat(node, i, node.inputs[0], 1)
-        return bool(single)
-    return False
+class _Rewriter:
+    """Rewrites nodes; what is stored anew, or repeated, is so once for all that need it.
 
+    Args:
+        batch: An input that has the batch.
 
-def _has_batch(value: ir.Value | None, axis: int) -> bool:
-    sizes = sizes_of(value) or []
-    return len(sizes) > axis and sizes[axis] == _BATCH
-
-
-def _copy_ones(node: ir.Node) -> None:
-    """Lets a Reshape copy the ones that it keeps in their places, in front: one may be the batch.
-
-    For a batch of one this is the same, and so it is for any other if the batch is among them.
+    Attributes:
+        repeated: What was repeated, by the value and where the batch lies.
     """
-    if node.domain not in STANDARD or node.op_type != "Reshape" or len(node.inputs) != 2:
-        return
-    data, target = node.inputs
-    sizes, tensor = sizes_of(data), None if target is None else target.const_value
-    if sizes is None or tensor is None or target is None:
-        return
-    wanted = tensor.numpy().reshape(-1).tolist()
-    if 0 in wanted:
-        return
-    kept = list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(sizes, wanted)))  # noqa: B905 - the shorter counts
-    copied = [0 if size == 1 else size for size, _ in kept] + wanted[len(kept) :]
-    if copied == wanted:
-        return
-    node.attributes.pop("allowzero", None)
-    numbers = np.asarray(copied, dtype=object)
-    node.replace_input_with(1, store(node, numbers, ir.DataType.INT64, vendor_name(target)))
+
+    def __init__(self, batch: ir.Value) -> None:
+        self._batch = batch
+        self._stored: dict[tuple[int, ...], ir.Value] = {}
+        self.repeated: dict[tuple[ir.Value, Layout], ir.Value] = {}
+
+    def rewrite(self, node: ir.Node, step: Step) -> None:
+        """Makes `node` do what `step` says."""
+        for place, layout in step.repeats.items():
+            value = node.inputs[place]
+            assert value is not None, "an input that is not given is not repeated"
+            if (value, layout) not in self.repeated:
+                self.repeated[value, layout] = self._repeat(node, value, layout)
+            node.replace_input_with(place, self.repeated[value, layout])
+        stored = dict(step.stored)
+        if step.target:
+            stored[1], node.op_type = step.target, "Reshape"
+            node.attributes.clear()
+            node.resize_inputs(2)
+        for place, numbers in stored.items():
+            self._store(node, place, tuple(numbers))
+
+    def _store(self, node: ir.Node, place: int, numbers: tuple[int, ...]) -> None:
+        if numbers not in self._stored:
+            before = node.inputs[place]
+            name = vendor_name(before) if before is not None else ""
+            array = np.asarray(numbers, dtype=object)
+            self._stored[numbers] = store(node, array, ir.DataType.INT64, name)
+        node.replace_input_with(place, self._stored[numbers])
+
+    def _repeat(self, node: ir.Node, value: ir.Value, layout: Layout) -> ir.Value:
+        """Returns `value` for every member, made before `node`, which is the first to need it."""
+        graph = node.graph
+        assert isinstance(graph, ir.Graph)
+        numbers = [ir.AttrInt64("axis", layout.axis), ir.AttrInt64("inner", layout.inner)]
+        new = ir.Node(OWN_DOMAIN, "RepeatBatch", [value, self._batch], numbers, num_outputs=1)
+        (made,) = new.outputs
+        made.name = f"{value.name}.batch.{layout.axis}.{layout.inner}"
+        made.type = value.type
+        inherit(new, node)
+        graph.insert_before(node, [new])
+        return made
 
 
-def _repeat(node: ir.Node, place: int, like: ir.Value | None, axis: int) -> None:
-    value, graph = node.inputs[place], node.graph
-    assert isinstance(graph, ir.Graph)
-    new = ir.Node(
-        OWN_DOMAIN, "RepeatBatch", [value, like], [ir.AttrInt64("axis", axis)], num_outputs=1
-    )
-    sizes: list[int | str | None] = list(sizes_of(value) or [])
-    sizes[axis] = _BATCH
-    new.outputs[0].name = f"{node.outputs[0].name}.batch.{place}"
-    new.outputs[0].shape, new.outputs[0].type = ir.Shape(sizes), value.type if value else None
-    inherit(new, node)
-    graph.insert_before(node, [new])
-    node.replace_input_with(place, new.outputs[0])
+def _confirmed(
+    trial: ir.Model,
+    sizes: dict[ir.Value, list[Size] | None],
+    layouts: dict[ir.Value, Layout],
+    given: set[ir.Value],
+) -> bool:
+    """Whether onnx infers, for a batch of some size, the shapes that follow from the layouts."""
+    wanted = {v: _shape(s, layouts.get(v), _TRIED) for v, s in sizes.items()}
+    for value, shape in wanted.items():
+        value.shape = shape if value in given else None
+    trial.opset_imports[OWN_DOMAIN] = 1
+    InferShapes()(trial)
+    return all(_agree(shape, value.shape) for value, shape in wanted.items())
+
+
+def _agree(wanted: ir.Shape | None, found: ir.Shape | None) -> bool:
+    """Whether what is known of a shape was found again."""
+    if wanted is None:
+        return True
+    if found is None or len(found) != len(wanted):
+        return False
+    return all(w == f for w, f in zip(wanted, found, strict=True) if isinstance(w, int))

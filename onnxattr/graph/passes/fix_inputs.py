@@ -40,25 +40,36 @@ class FixInputs(ir.passes.InPlacePass):
             model.graph.register_initializer(new)
             for axis, size in enumerate(fixed.shape):
                 if size is None:
-                    new = self._repeated(model, new, inputs[self._probe], axis)
+                    new = self._repeated(model, new, axis)
             for place, value in enumerate(model.graph.outputs):
                 if value is old:
                     model.graph.outputs[place] = new
             old.replace_all_uses_with(new)
         return ir.passes.PassResult(model, modified=bool(present))
 
-    def _repeated(self, model: ir.Model, value: ir.Value, like: ir.Value, axis: int) -> ir.Value:
-        assert self._batch is not None
+    def _repeated(self, model: ir.Model, value: ir.Value, axis: int) -> ir.Value:
+        """Returns `value` with one axis repeated for each probe."""
+        (like,) = (v for v in model.graph.inputs if v.name == self._probe)
+        members = like.shape[self._batch or 0] if like.shape is not None else None
+        made = []
+        if self._batch:
+            # RepeatBatch counts the members of what is batched along its first axis.
+            rank = len(like.shape or ())
+            order = [self._batch, *(i for i in range(rank) if i != self._batch)]
+            turned = [ir.AttrInt64s("perm", order)]
+            made.append(ir.Node("", "Transpose", [like], turned, num_outputs=1))
+            made[0].outputs[0].name = f"{value.name}.like.{axis}"
+            like = made[0].outputs[0]
+        place = [ir.AttrInt64("axis", axis)]
+        made.append(ir.Node(OWN_DOMAIN, "RepeatBatch", [value, like], place, num_outputs=1))
+        (new,) = made[-1].outputs
+        new.name, new.type = f"{value.name}.batch.{axis}", value.type
+        sizes = [members if i == axis else size for i, size in enumerate(value.shape or ())]
+        new.shape = ir.Shape(sizes)
         model.opset_imports[OWN_DOMAIN] = 1
-        places = [ir.AttrInt64("axis", axis), ir.AttrInt64("like_axis", self._batch)]
-        node = ir.Node(OWN_DOMAIN, "RepeatBatch", [value, like], places, num_outputs=1)
-        made = node.outputs[0]
-        made.name = f"{value.name}.batch.{axis}"
-        sizes: list[int | ir.SymbolicDim | None] = list(value.shape or ())
-        sizes[axis] = like.shape[self._batch] if like.shape is not None else None
-        made.shape, made.type = ir.Shape(sizes), value.type
-        if len(model.graph):
-            model.graph.insert_before(model.graph[0], [node])
+        first = next(iter(model.graph), None)
+        if first is None:
+            model.graph.extend(made)
         else:
-            model.graph.append(node)
-        return made
+            model.graph.insert_before(first, made)
+        return new

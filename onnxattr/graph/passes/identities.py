@@ -4,7 +4,7 @@ import onnx_ir as ir
 
 
 class DropIdentities(ir.passes.InPlacePass):
-    """Puts the value itself in the place of what `Identity` makes of it.
+    """Puts the value itself in the place of what `Identity` makes of it, or `Cast` to its own type.
 
     Where a graph returns the result, the value takes over its name. That is not possible for what a
     graph is given or stores, nor for the value of an outer graph, which a branch may return too:
@@ -18,10 +18,20 @@ class DropIdentities(ir.passes.InPlacePass):
             node
             for graph in graphs
             for node in ir.traversal.RecursiveGraphIterator(graph)
-            if node.op_type == "Identity" and node.domain == ""
+            if _is_identity(node)
         ]
         dropped = [_drop(node) for node in found]
         return ir.passes.PassResult(model, modified=any(dropped))
+
+
+def _is_identity(node: ir.Node) -> bool:
+    if node.domain != "" or not node.inputs or node.inputs[0] is None:
+        return False
+    if node.op_type != "Cast":
+        return node.op_type == "Identity"
+    to, own = node.attributes.get("to"), node.inputs[0].dtype
+    # Before opset 6 the type is a word.
+    return to is not None and to.type == ir.AttributeType.INT and to.value == own
 
 
 def _drop(node: ir.Node) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import onnx
 import onnx_ir as ir
 
+from onnxattr.graph.growth import numbers_stay_few
+from onnxattr.graph.walk import STANDARD
+
 #: Bytes of a stored tensor that inference sees the numbers of: a shape is short.
 _SEEN = 1000
 
@@ -20,9 +23,11 @@ class InferShapes(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with shapes; where inference fails, as it was."""
+        proto = _without_weights(model)
+        carry = numbers_stay_few(proto.graph)
         try:
             inferred = onnx.shape_inference.infer_shapes(
-                _without_weights(model), check_type=False, strict_mode=False, data_prop=True
+                proto, check_type=False, strict_mode=False, data_prop=carry
             )
         except Exception:  # Whatever a hostile graph makes it raise: nothing is known then.
             return ir.passes.PassResult(model, modified=False)
@@ -37,6 +42,45 @@ class InferShapes(ir.passes.InPlacePass):
             for info in (*proto.value_info, *proto.output):
                 modified |= info.name in values and _tell(values[info.name], info)
         return ir.passes.PassResult(model, modified=modified)
+
+
+def infer_again(node: ir.Node, opset: int) -> list[ir.Value]:
+    """Tells one node's outputs the sizes that follow from its inputs; returns those that are new.
+
+    What a pass has found in one node tells the nodes behind it, without all of a graph once more.
+    """
+    inputs = [v for v in node.inputs if v is not None]
+    if node.graph is None or node.domain not in STANDARD or not any(map(_open, node.outputs)):
+        return []
+    stored = {
+        str(v.name): ir.serde.serialize_tensor(v.const_value)
+        for v in inputs
+        if v.const_value is not None and v.const_value.nbytes <= _SEEN
+    }
+    try:
+        inferred = onnx.shape_inference.infer_node_outputs(
+            onnx.defs.get_schema(node.op_type, node.version or opset, ""),
+            ir.serde.serialize_node(node),
+            {str(v.name): ir.serde.serialize_value(v).type for v in inputs},
+            stored,
+        )
+    except Exception:  # As above.
+        return []
+    return [v for v in node.outputs if v.name in inferred and _settle(v, inferred[v.name])]
+
+
+def _open(value: ir.Value) -> bool:
+    return value.shape is None or not value.shape.is_static()
+
+
+def _settle(value: ir.Value, kind: onnx.TypeProto) -> bool:
+    """Gives a value the sizes that are numbers now; names of the others stay."""
+    new, old = ir.serde.deserialize_type_proto_for_shape(kind), value.shape
+    if new is None or (old is not None and len(old) != len(new)):
+        return False
+    sizes = [n if isinstance(n, int) or old is None else old[i] for i, n in enumerate(new)]
+    value.shape = ir.Shape(sizes)
+    return value.shape != old
 
 
 def _without_weights(model: ir.Model) -> onnx.ModelProto:

@@ -1,13 +1,15 @@
-"""The two products of attention, as MatMul or as Einsum writes them."""
+"""The two products of attention, as MatMul or as Einsum writes them, and what they take."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import onnx_ir as ir
 
-from onnxattr.graph.passes.chains import made_by
+from onnxattr.graph.load import OWN_DOMAIN
+from onnxattr.graph.passes.chains import made_by, rank_of
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,11 @@ class Taken:
 
     value: ir.Value
     order: tuple[int, ...] = ()
+
+    @property
+    def rank(self) -> int | None:
+        """The number of its axes, if it is known."""
+        return rank_of(self.value)
 
     def make(self, made: list[ir.Node]) -> ir.Value:
         """Returns the value with its axes in order; a node that orders them is appended."""
@@ -33,8 +40,59 @@ class Taken:
         return made[-1].outputs[0]
 
 
+@dataclass(frozen=True)
+class Changed:
+    """What a node will make of an operand, once the chain is replaced.
+
+    Attributes:
+        operand: Its first input.
+        operator: Of ONNX, or of ours if its domain says so.
+        rank: Dimensions of what it makes, if they are known.
+        others: Its further inputs.
+    """
+
+    operand: Operand
+    operator: str
+    rank: int | None
+    others: tuple[Operand, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = ""
+
+    @property
+    def value(self) -> ir.Value:
+        """What there is of it before the chain is replaced."""
+        return self.operand.value
+
+    def make(self, made: list[ir.Node]) -> ir.Value:
+        """Returns what the node makes; it is appended, behind those that it needs."""
+        inputs = [operand.make(made) for operand in (self.operand, *self.others)]
+        made.append(ir.node(self.operator, inputs, self.attributes, domain=self.domain))
+        return made[-1].outputs[0]
+
+
+Operand = Taken | Changed
+
+
+def split(operand: Operand, rank: int, sizes: tuple[int, ...]) -> Operand | None:
+    """Returns an operand of `rank` axes with its first axis split into several of these sizes.
+
+    An operand of fewer axes stays as it is: it broadcasts. None where its rank is not known.
+    """
+    if operand.rank is None or operand.rank > rank:
+        return None
+    if operand.rank < rank:
+        return operand
+    more = rank + len(sizes) - 1
+    return Changed(operand, "SplitFirst", more, (), {"sizes": list(sizes)}, OWN_DOMAIN)
+
+
 def scores(node: ir.Node) -> tuple[Taken, Taken] | None:
-    """Returns q as […, query, unit] and k as […, unit, key] of a product [..., query, key]."""
+    """Returns q as […, query, unit] and k as […, unit, key] of a product [..., query, key].
+
+    The product may be a Transpose that turns one of k and q.
+    """
+    if node.op_type == "Transpose":
+        return _turned(node)
     first, second = node.inputs if len(node.inputs) == 2 else (None, None)
     if first is None or second is None:
         return None
@@ -54,6 +112,22 @@ def scores(node: ir.Node) -> tuple[Taken, Taken] | None:
         Taken(first, _order(left, [*batch, query, unit])),
         Taken(second, _order(right, [*batch, unit, key])),
     )
+
+
+def _turned(node: ir.Node) -> tuple[Taken, Taken] | None:
+    """Returns the operands of (k·qᵀ)ᵀ, which is q·kᵀ."""
+    product = made_by(node.inputs[0], "MatMul")
+    rank = rank_of(node.inputs[0])
+    if product is None or rank is None or rank < 2 or "perm" not in node.attributes:
+        return None
+    turn = (*range(rank - 2), rank - 1, rank - 2)
+    if tuple(node.attributes["perm"].as_ints()) != turn:
+        return None
+    k, q = product.inputs
+    # Of fewer axes, they would be turned otherwise.
+    if k is None or q is None or not rank_of(k) == rank_of(q) == rank:
+        return None
+    return Taken(q, turn), Taken(k, turn)
 
 
 def mixture(node: ir.Node, weights: ir.Value) -> tuple[Taken, tuple[int, ...]] | None:

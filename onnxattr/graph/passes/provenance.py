@@ -42,6 +42,11 @@ def note_value(value: ir.Value, name: str) -> None:
     value.meta[_KEY] = name
 
 
+def note_node(node: ir.Node, origin: ir.Node) -> None:
+    """Notes on a node that a pass made, of an operator of its own, for which node it did so."""
+    node.meta[_KEY] = OnnxNode(node.op_type, vendor_node(origin).name)
+
+
 def inherit(node: ir.Node, origin: ir.Node) -> ir.Node:
     """Returns `node` with the notes of the `origin` that it replaces."""
     node.meta[_KEY] = vendor_node(origin)

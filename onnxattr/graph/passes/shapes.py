@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from onnxattr.graph.arithmetic import MAX_NUMBERS, RULES, Numbers, product, sizes_of
-from onnxattr.graph.passes.infer import InferShapes
+from onnxattr.graph.arithmetic import Numbers, computed, product, sizes_of, stored_numbers
+from onnxattr.graph.passes.infer import InferShapes, infer_again
 from onnxattr.graph.passes.provenance import note_value, vendor_name
 from onnxattr.graph.walk import STANDARD
 
@@ -22,8 +22,9 @@ class KnownShapes(ir.passes.InPlacePass):
     What was stored tells the shapes behind it, such as those of a branch that is taken.
     """
 
-    #: A chain of conditions that decide each other is no longer than this.
-    ROUNDS = 4
+    #: A chain of sizes and conditions that decide each other is no longer than this: each of the
+    #: three times that Swin halves an image, what it is padded by decides the sizes behind.
+    ROUNDS = 8
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with shapes, and known numbers stored."""
@@ -44,68 +45,49 @@ class FoldShapes(ir.passes.InPlacePass):
     Exporters that trace a program write shapes as they were computed: Shape, Gather, Concat, Cast,
     Equal, and so on up to a Reshape or an If. What is known of these is stored. A Reshape to a
     shape of which one size is free keeps that size by a 0 or a -1, and an Expand by a 1. An `If`
-    whose condition is known is replaced by the branch that it takes.
+    whose condition is known is replaced by the branch that it takes. What was stored tells sizes
+    behind it, and these go on at once: a chain of windows that pad what others gave is one pass.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Returns the model with known numbers stored."""
         known: dict[ir.Value, Numbers] = {}
         modified = False
+        opset = model.opset_imports.get("", 0)
         for graph in list(model.graphs()):
             for value in graph.initializers.values():
-                _read(value, known)
+                if (numbers := stored_numbers(value)) is not None:
+                    known[value] = numbers
+            told: set[ir.Value] = set()
             for node in list(graph):
-                modified |= _fold(node, known)
+                if any(v in told for v in node.inputs):
+                    told.update(infer_again(node, opset))
+                if _fold(node, known, told):
+                    told.update(infer_again(node, opset))
+                    modified = True
         return ir.passes.PassResult(model, modified=modified)
 
 
-def _read(value: ir.Value, known: dict[ir.Value, Numbers]) -> None:
-    tensor = value.const_value
-    whole = tensor is not None and (tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL)
-    scalar = tensor is not None and tensor.dtype == ir.DataType.DOUBLE and tensor.size == 1
-    if tensor is not None and (whole or scalar) and tensor.size <= MAX_NUMBERS:
-        # As Python's numbers, which may be mixed with names and never overflow.
-        known[value] = np.asarray(tensor.numpy().tolist(), dtype=object)
-
-
-def _fold(node: ir.Node, known: dict[ir.Value, Numbers]) -> bool:
+def _fold(node: ir.Node, known: dict[ir.Value, Numbers], told: set[ir.Value]) -> bool:
+    """Stores what a node gives, or its target; what is behind it is told of what was stored."""
     if node.domain not in STANDARD:
         return False
     if node.op_type == "If":
         return _take_branch(node, known)
-    if node.op_type in ("Reshape", "Expand") and len(node.inputs) == 2:
+    targeted = node.op_type in ("Reshape", "Expand") and len(node.inputs) == 2
+    if targeted and _of(node.inputs[0], known) is None:
         return _keep_free(node, known)
-    if node.op_type not in RULES or len(node.outputs) != 1:
-        return False
-    try:
-        numbers = RULES[node.op_type](node, [_of(v, known) for v in node.inputs])
-    except (ArithmeticError, IndexError, TypeError, ValueError):
-        # What a graph asks for and nobody can compute is left to fail where it is run.
-        return False
-    if numbers is None or numbers.size > MAX_NUMBERS:
+    numbers = computed(node, [_of(v, known) for v in node.inputs])
+    if numbers is None:
         return False
     (value,) = node.outputs
-    if not _fits(numbers, value.dtype):
-        return False
     known[value] = numbers
     if _names(numbers.reshape(-1).tolist()) or value.dtype is None or value.is_graph_output():
         return False
     stored = store(node, numbers, value.dtype, vendor_name(value))
     known[stored] = numbers
+    told.add(stored)
     ir.convenience.replace_all_uses_with(value, stored)
-    return True
-
-
-def _fits(numbers: Numbers, dtype: ir.DataType | None) -> bool:
-    """Whether numbers are what a graph computes in a type: it rounds and wraps, Python does not."""
-    if dtype is None or dtype == ir.DataType.DOUBLE:
-        return True
-    if dtype.is_floating_point():
-        return False
-    try:
-        _ = np.array([n for n in numbers.reshape(-1) if isinstance(n, int)], dtype.numpy())
-    except OverflowError:
-        return False
     return True
 
 

@@ -103,6 +103,25 @@ def vit():
     return keras.Model(image, layers.Dense(5)(value))
 
 
+def masked():
+    """Masks that are given, in both ways that the layer applies one, and that of causality."""
+    steps, keep = keras.Input((9, 6)), keras.Input((9, 9), dtype="bool")
+    value = layers.Dense(24)(steps)
+    for dropout in (0.0, 0.1):
+        attention = layers.MultiHeadAttention(3, 8, dropout=dropout)
+        value = layers.Add()([value, attention(value, value, attention_mask=keep)])
+    value = layers.MultiHeadAttention(3, 8)(value, value, use_causal_mask=True)
+    return keras.Model([steps, keep], layers.Dense(5)(layers.GlobalAveragePooling1D()(value)))
+
+
+def masking():
+    """Steps that are all zero are no steps."""
+    steps = keras.Input((9, 6))
+    value = layers.Dense(24)(layers.Masking()(steps))
+    value = layers.MultiHeadAttention(3, 8)(value, value)
+    return keras.Model(steps, layers.Dense(5)(value))
+
+
 def convolution_in_time():
     steps = keras.Input((20, 4))
     value = layers.Conv1D(8, 3, padding="causal", activation="softplus")(steps)
@@ -127,6 +146,8 @@ NETWORKS = {
     "decoder": decoder,
     "mobile": mobile,
     "vit": vit,
+    "masked": masked,
+    "masking": masking,
     "convolution_in_time": convolution_in_time,
     "lstm": lambda: recurrent(layers.LSTM),
     "gru": lambda: recurrent(layers.GRU),
@@ -150,9 +171,23 @@ def build(make):
     return model
 
 
-def native(model, array):
-    """Return the output, and the gradient of Σ output · noise."""
-    output = keras.ops.convert_to_numpy(model(array, training=False))
+def given(model, batch):
+    """Return an array for each input: noise, of which some steps are zero, or booleans."""
+    arrays = [record.noise(batch, *value.shape[1:]) for value in model.inputs]
+    if arrays[0].ndim == 3:
+        arrays[0][-1, -2:] = 0
+    kinds = [keras.backend.standardize_dtype(value.dtype) for value in model.inputs]
+    return [a > -0.5 if k == "bool" else a for a, k in zip(arrays, kinds, strict=True)]
+
+
+def native(model, array, *others):
+    """Return the output, and the gradient of Σ output · noise by the first input."""
+
+    def run(value):
+        rest = [keras.ops.convert_to_tensor(other) for other in others]
+        return model([value, *rest] if rest else value, training=False)
+
+    output = keras.ops.convert_to_numpy(run(keras.ops.convert_to_tensor(array)))
     (noise,) = record.weights([output])
     if BACKEND == "tensorflow":
         import tensorflow as tf
@@ -160,26 +195,26 @@ def native(model, array):
         with tf.GradientTape() as tape:
             given = tf.constant(array)
             tape.watch(given)
-            total = tf.reduce_sum(model(given, training=False) * noise)
+            total = tf.reduce_sum(run(given) * noise)
         gradient = tape.gradient(total, given).numpy()
     elif BACKEND == "torch":
         import torch
 
         given = torch.tensor(array, requires_grad=True)
-        (model(given, training=False) * torch.from_numpy(noise)).sum().backward()
+        (run(given) * torch.from_numpy(noise)).sum().backward()
         gradient = given.grad.numpy()
     else:
         import jax
 
-        gradient = jax.grad(lambda given: (model(given, training=False) * noise).sum())(array)
+        gradient = jax.grad(lambda given: (run(given) * noise).sum())(jax.numpy.asarray(array))
     return output, np.asarray(gradient)
 
 
 def export(path, make, how="keras"):
     model = build(make)
-    array = record.noise(1 if how == "tflite" else 3, *model.inputs[0].shape[1:])
+    arrays = given(model, 3 if how in ("keras", "saved") else 1)
     # A functional model that was never called is exported without its weights.
-    output, gradient = native(model, array)
+    output, gradient = native(model, *arrays)
     if how == "keras":
         model.export(str(path), format="onnx", verbose=False)
     elif how == "saved":
@@ -187,9 +222,20 @@ def export(path, make, how="keras"):
         model.export(folder, verbose=False)
         command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder]
         subprocess.run([*command, "--output", str(path)], check=True, capture_output=True)
+    elif how == "baked":
+        baked(path, model, *arrays)
     else:
-        tflite(path, model, array)
-    record.save(path, [array], [output], [gradient])
+        tflite(path, model, *arrays)
+    record.save(path, arrays, [output], [gradient])
+
+
+def baked(path, model, array):
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec(array.shape, tf.float32)]
+    function = tf.function(lambda given: model(given, training=False), input_signature=signature)
+    tf2onnx.convert.from_function(function, signature, output_path=str(path))
 
 
 def tflite(path, model, array):
@@ -210,7 +256,7 @@ def table():
     rows = {
         f"{name}-{how}": functools.partial(export, make=make, how=how)
         for name, make in NETWORKS.items()
-        for how in ("saved", "tflite")
+        for how in ("saved", "tflite", "baked")
     }
     return rows | {name: functools.partial(export, make=make) for name, make in NETWORKS.items()}
 

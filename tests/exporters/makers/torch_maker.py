@@ -122,6 +122,27 @@ class Bert(nn.Module):
         return self.head(value.mean(1)), value
 
 
+class Einsum(nn.Module):
+    """Attention as it is written with einsum, with a position for every pair, on patches."""
+
+    def __init__(self, width=24, heads=3):
+        super().__init__()
+        self.heads, self.patches = heads, nn.Conv2d(3, width, 8, 8)
+        self.pairs = nn.Linear(width, 3 * width)
+        self.near = nn.Parameter(torch.randn(heads, 16, 16))
+        self.out, self.head = nn.Linear(width, width), nn.Linear(width, 5)
+
+    def forward(self, image):
+        value = self.patches(image).flatten(2).transpose(1, 2)
+        batch, length, width = value.shape
+        parts = self.pairs(value).reshape(batch, length, 3, self.heads, width // self.heads)
+        query, key, content = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = torch.einsum("bhqd,bhkd->bhqk", query, key) + self.near
+        mixed = torch.einsum("bhqk,bhkd->bqhd", scores.softmax(-1), content)
+        value = value + self.out(mixed.reshape(batch, length, width))
+        return self.head(torch.einsum("bnd,n->bd", value, self.near[0, 0]))
+
+
 class Recurrent(nn.Module):
     def __init__(self, kind):
         super().__init__()
@@ -200,12 +221,13 @@ NETWORKS = {
     "spatial_transformer": (SpatialTransformer, image(32)),
     "encoder": (Encoder, sentences),
     "bert": (Bert, masked),
+    "einsum": (Einsum, image(32)),
     "lstm": (lambda: Recurrent(nn.LSTM), steps),
     "gru": (lambda: Recurrent(nn.GRU), steps),
 }
 
-#: Also with a batch of one, which the legacy exporter writes into shapes.
-BAKED = ("resnet18", "vit", "swin", "bert", "lstm")
+#: Also with a batch of one, which both exporters write into shapes.
+BAKED = ("resnet18", "vit", "swin", "convnext", "encoder", "bert", "einsum", "unet", "lstm")
 #: Also as the legacy exporter wrote them years ago.
 OLD = ("mobilenet_v3_small", "shufflenet_v2", "unet", "bert", "lstm")
 
@@ -232,18 +254,18 @@ def build(make):
 
 def export(path, make, inputs, how="default", opset=None):
     network = build(make)
-    if how == "default":
-        example = inputs(2)
-        batch = tuple({0: "batch"} for _ in example)
+    single = how.startswith("baked")
+    example = inputs(1 if single else 2)
+    if how.endswith("default"):
+        batch = None if single else tuple({0: "batch"} for _ in example)
         with torch.no_grad():
             program = torch.onnx.export(
                 network, example, dynamo=True, dynamic_shapes=batch, verbose=False
             )
         program.save(str(path))
     else:
-        example = inputs(1 if how == "baked" else 2)
         names = [f"x{i}" for i in range(len(example))]
-        free = None if how == "baked" else {name: {0: "batch"} for name in names}
+        free = None if single else {name: {0: "batch"} for name in names}
         torch.onnx.export(
             network,
             example,
@@ -253,7 +275,7 @@ def export(path, make, inputs, how="default", opset=None):
             dynamic_axes=free,
             opset_version=opset,
         )
-    native(path, network, inputs(1 if how == "baked" else 3))
+    native(path, network, inputs(1 if single else 3))
 
 
 def native(path, network, inputs):
@@ -270,7 +292,8 @@ def native(path, network, inputs):
 def table():
     rows = {}
     for name, (make, inputs) in NETWORKS.items():
-        for how in ("default", "legacy", *(("baked",) if name in BAKED else ())):
+        baked = ("baked", "baked_default") if name in BAKED else ()
+        for how in ("default", "legacy", *baked):
             rows[f"{name}-{how}"] = functools.partial(export, make=make, inputs=inputs, how=how)
         for opset in (11, 13, 17) if name in OLD else ():
             rows[f"{name}-opset{opset}"] = functools.partial(

@@ -164,7 +164,6 @@ TAILS = {
     "relu-of-text": "t = Cast<to = 8>(encoded) features = Relu(t)",
     "loop-of-text-times": loop('string {"many"}'),
     "loop-of-float-times": loop("float {9.0}"),
-    "loop-of-negative-times": loop(f"int64 {{{MIN}}}"),
 }
 
 #: Operators of a vendor that are called like one of ONNX, and have less.
@@ -180,6 +179,10 @@ NAMESAKES = {
     "{ t = Relu(encoded) }>()",
     "transpose-by-text": 'features = com.vendor.Transpose<perm = "nchw">(encoded)',
     "batch-norm-of-nothing": "features = com.vendor.BatchNormalization()",
+}
+
+HARMLESS = {
+    "loop-of-negative-times": (None, tail(loop(f"int64 {{{MIN}}}"))),
 }
 
 CASES: list[Case] = [
@@ -226,4 +229,6 @@ CASES: list[Case] = [
             ),
         },
     ),
+    # A number of turns below zero is none.
+    *table("structure", HARMLESS, alike=True),
 ]
