@@ -5,7 +5,7 @@ OnnxattrError
 ├── InputError          what was given cannot be used
 │   ├── ModelFileError  a model file: missing, empty, truncated, not ONNX, external data gone
 │   ├── ModelInputError the model has no input that a probe fits
-│   └── ProbeError      a probe image: missing, unreadable, too large
+│   └── ProbeError      a probe: missing, unreadable, too large
 ├── SupportError        operators or types that have no converter or no gradient
 ├── ParityError         the converted network and ONNX Runtime disagree
 ├── LimitError          a model needs more than a limit allows: bytes, seconds, nodes, …
@@ -53,11 +53,11 @@ class ModelFileError(InputError):
 
 
 class ModelInputError(InputError):
-    """A model has no input that an image probe fits."""
+    """A model has no input that the probes fit."""
 
 
 class ProbeError(InputError):
-    """A probe image is missing, unreadable or too large."""
+    """A probe is missing, unreadable or too large."""
 
 
 class SupportError(OnnxattrError):

@@ -92,7 +92,7 @@ class Gate:
 
     def around(
         self, probes: torch.Tensor
-    ) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], Float32]]:
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], Float32]] | None:
         """Returns what can be moved a little, and what computes the representation there.
 
         That is the canonical probes; of token ids it is their embedding, from which ONNX Runtime
@@ -102,7 +102,8 @@ class Gate:
             probes: Canonical probes.
 
         Returns:
-            float32 [probe, …], and a function of copies of a row that was moved, and its place.
+            float32 [probe, …], and a function of copies of a row that was moved, and its place;
+            None where ONNX Runtime cannot go on from the embedding.
 
         Raises:
             SupportError: ONNX Runtime fails.
@@ -114,15 +115,17 @@ class Gate:
         (found,) = Session(model, [spec.at], self._threads).run(self._given(wrap(probes, size)))
         whole = torch.from_numpy(found)
         whole = whole if spec.layout else whole[None]
-        behind = Session(
-            model, [self._network.representation.value], self._threads, given=(spec.at, found.dtype)
-        )
+        units, given = [self._network.representation.value], (spec.at, found.dtype)
+        try:
+            behind = Session(model, units, self._threads, given=given)
+        except SupportError:
+            return None
 
         def run(rows: torch.Tensor, place: int) -> Float32:
             ids = probes[place : place + 1].expand(len(rows), *probes.shape[1:])
             inner = (rows if spec.layout else rows[0]).to(whole.dtype).numpy()
-            (units,) = behind.run({**self._given(ids), spec.at: inner})
-            return units
+            (moved,) = behind.run({**self._given(ids), spec.at: inner})
+            return moved
 
         return whole[: len(probes)].float(), run
 

@@ -22,7 +22,7 @@ from onnxattr.probes import hash_values
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity
 from onnxattr.store import Store
-from onnxattr.types import ASSUMED, IMAGE, Failure, Maps, Probes, Similarity, Summary
+from onnxattr.types import ASSUMED, IMAGE, TOKENS, Failure, Maps, Probes, Similarity, Summary
 
 #: One or several image files and directories, one file of arrays, a loaded set, or None for the
 #: built-in one.
@@ -304,6 +304,11 @@ def warnings_of(space: ModelSpace, options: Options) -> tuple[str, ...]:
         f"{summary.name}: {free}, in the inputs that are fed a number"
         for summary in summaries
         if (free := summary.spec.sources.get("inputs", "").partition("; ")[2])
+    ]
+    lines += [
+        f"{summary.name}: its gradient could not be checked by finite differences"
+        for summary in summaries
+        if summary.spec.kind == TOKENS and summary.gradient is None
     ]
     if (count := len(space.probes.values)) < FEW_PROBES:
         noun = "1 probe is" if count == 1 else f"{count} probes are"
