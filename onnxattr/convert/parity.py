@@ -347,8 +347,8 @@ class Session:
             outputs: list[Float32] = self._session.run(self._values, dict(given))
         except Exception as error:
             hint = (
-                "where a graph leaves its input's size free it may still need one: see --size for "
-                "images"
+                "where a graph leaves its input's size free it may still need one: see --size, or "
+                "give probes of another"
             )
             raise self._refused(error, hint) from error
         return outputs
