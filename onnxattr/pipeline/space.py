@@ -19,6 +19,7 @@ from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
 from onnxattr.pipeline.options import Options, Progress
 from onnxattr.probes import hash_values
+from onnxattr.registry import closest
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity
 from onnxattr.store import Store
@@ -210,6 +211,7 @@ def prepare(
             channel.send(Hello(place_of(options, device)))
             devices.append(job.expect(channel, Ready, "").device)
         if isinstance(given, Probes):
+            _require_type(given)
             return devices, _first(given, options.limit)
         sources = [given] if isinstance(given, str | Path) else given
         paths = None if sources is None else tuple(os.fsencode(s) for s in sources)
@@ -255,6 +257,19 @@ def _store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
     if examiner.store_error is not None:
         notes.append(f"{examiner.store_error.message}: new maps are not kept")
     return tuple(notes)
+
+
+def _require_type(given: Probes) -> None:
+    wanted = DTYPES.get(given.kind)
+    if wanted is None:
+        raise UsageError(
+            f"there are no probes of the kind `{given.kind}`", hint=closest(given.kind, DTYPES)
+        )
+    if given.values.dtype != wanted:
+        raise UsageError(
+            f"probes of the kind `{given.kind}` are {np.dtype(wanted).name}, and not "
+            f"{given.values.dtype}"
+        )
 
 
 def _first(given: Probes, limit: int | None) -> Probes:

@@ -7,6 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
+import onnxattr
+
 
 def save(path, text, **weights):
     proto = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> g {text}')
@@ -202,3 +204,17 @@ def test_a_sidecar_says_what_other_inputs_are_fed(run, folder):
     sidecar.write_text('[input]\nname = "ids"\n[fixed]\nmusk = 1\n')
     outcome = rank(run, folder / "language*.onnx", folder / "ids.npy", "--input", "ids=3")
     assert "`musk`, of which a fixed value is given (sidecar `language2.toml`)" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        (np.zeros((3, 6)), "array", "probes of the kind `array` are float32, and not float64"),
+        (np.zeros((3, 6), np.float32), "tokens", "are int64, and not float32"),
+        (np.zeros((3, 6), np.float32), "numbers", "there are no probes of the kind `numbers`"),
+    ],
+)
+def test_probes_made_in_python(folder, values, kind, message):
+    probes = onnxattr.Probes(values, tuple("abc"), "", "", kind=kind)
+    with pytest.raises(onnxattr.UsageError, match=message):
+        onnxattr.attribute(folder / "tabular1.onnx", probes=probes)
