@@ -10,7 +10,9 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+JAX := $(VENV)-jax
+INSTALL := -m pip --disable-pip-version-check install -q -c constraints.txt
+PIP := $(BIN)/python $(INSTALL)
 
 demo: $(VENV)/.installed
 	$(BIN)/onnxattr rank samples/models/*.onnx
@@ -18,8 +20,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -m "not exporters"
 
-test-exporters: $(VENV)/.installed-exporters
-	$(BIN)/pytest -m exporters
+test-exporters: $(VENV)/.installed-exporters $(JAX)/.installed
+	JAX_PYTHON=$(abspath $(JAX))/bin/python $(BIN)/pytest -m exporters
 
 # All attacks, mutants and kills; `make test` runs a spread of them.
 robustness: $(VENV)/.installed-dev
@@ -38,6 +40,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/sample_pairs.py
+	$(BIN)/python benchmarks/occlusion.py
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/gradients.py
 
@@ -45,7 +48,7 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(JAX) dist .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing onnxattr into $(VENV): some minutes, and up to 6 GB of disk"
@@ -59,6 +62,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-exporters: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,samples,sklearn]'
+	@touch $@
+
+# JAX's exporter brings another package of ONNX Runtime than ours.
+$(JAX)/.installed: $(BIN)/python constraints.txt
+	$(BIN)/python -m venv $(JAX)
+	$(JAX)/bin/python $(INSTALL) jax flax jax2onnx onnxruntime
 	@touch $@
 
 # A name is not enough: a shim may stand for a version that is not there, and `python3` for any.

@@ -9,6 +9,7 @@ it prints the rank of its partner among the nine others (1 is the nearest; ties 
 from pathlib import Path
 
 import onnxattr
+from onnxattr.attribution.methods import METHODS
 
 MODELS = Path(__file__).parent.parent / "samples" / "models"
 PAIRS = {
@@ -23,7 +24,7 @@ def main() -> None:
     """Measures and prints a table in markdown."""
     print("| method | " + " | ".join(PAIRS) + " |")
     print("| --- |" + " ---: |" * len(PAIRS))
-    for method in ("saliency", "grad-input", "elrp"):
+    for method in METHODS:
         for paper in (False, True):
             options = onnxattr.Options(method=method, paper=paper)
             ranking = onnxattr.rank([MODELS], options=options)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnxattr.convert.torch import to_torch
     from onnxattr.errors import (
         DeviceError,
+        ExportError,
         InputError,
         LimitError,
         ModelFileError,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from onnxattr.graph.load import load
     from onnxattr.graph.options import InputOptions
     from onnxattr.limits import Limits
+    from onnxattr.pipeline.adapters import ExportOptions
+    from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
     from onnxattr.pipeline.rank import attribute, compare, rank
@@ -69,6 +72,7 @@ _HOMES = {
     "convert.torch": ("to_torch",),
     "errors": (
         "DeviceError",
+        "ExportError",
         "InputError",
         "LimitError",
         "ModelFileError",
@@ -85,7 +89,17 @@ _HOMES = {
     "graph.options": ("InputOptions",),
     "graph.load": ("load",),
     "limits": ("Limits",),
-    "pipeline": ("Options", "attribute", "compare", "inspect", "rank", "stamp", "write_spec"),
+    "pipeline": (
+        "ExportOptions",
+        "Options",
+        "attribute",
+        "compare",
+        "export",
+        "inspect",
+        "rank",
+        "stamp",
+        "write_spec",
+    ),
     "probes": ("load_probes",),
     "report.json": ("to_json",),
     "types": (
@@ -119,6 +133,8 @@ __all__ = [
     "Assumption",
     "Comparison",
     "DeviceError",
+    "ExportError",
+    "ExportOptions",
     "Failure",
     "FixedInput",
     "GradientCheck",
@@ -157,6 +173,7 @@ __all__ = [
     "__version__",
     "attribute",
     "compare",
+    "export",
     "inspect",
     "load",
     "load_probes",

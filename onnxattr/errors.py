@@ -6,6 +6,7 @@ OnnxattrError
 │   ├── ModelFileError  a model file: missing, empty, truncated, not ONNX, external data gone
 │   ├── ModelInputError the model has no input that a probe fits
 │   └── ProbeError      a probe: missing, unreadable, too large
+├── ExportError         a model of some framework could not be exported to ONNX
 ├── SupportError        operators or types that have no converter or no gradient
 ├── ParityError         the converted network and ONNX Runtime disagree
 ├── LimitError          a model needs more than a limit allows: bytes, seconds, nodes, …
@@ -58,6 +59,10 @@ class ModelInputError(InputError):
 
 class ProbeError(InputError):
     """A probe is missing, unreadable or too large."""
+
+
+class ExportError(OnnxattrError):
+    """A framework's model could not be exported, or the file would not compute the same."""
 
 
 class SupportError(OnnxattrError):

@@ -214,10 +214,12 @@ class Representation:
     Attributes:
         value: Its name in the vendor's graph.
         rule: How it was found, in words.
+        output: The output of the graph that it was found from; empty where it was named.
     """
 
     value: str
     rule: str
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -377,7 +379,7 @@ class Summary:
         parameters: Number of weights, floating-point or quantised.
         spec: How probes were fed to it.
         representation: What was attributed.
-        parity: Distance from ONNX Runtime.
+        parity: Distance from ONNX Runtime; None for black-box maps, which ONNX Runtime made.
         gradient: Distance of the gradient from finite differences through ONNX Runtime.
         batch: The batch size that was used.
         unusable: Probes without a usable map.
@@ -391,7 +393,7 @@ class Summary:
     parameters: int
     spec: InputSpec
     representation: Representation
-    parity: Parity
+    parity: Parity | None
     gradient: GradientCheck | None
     batch: int
     unusable: int
@@ -534,6 +536,29 @@ class Unsupported:
 
 
 @dataclass(frozen=True)
+class TailNode:
+    """One of the last nodes of a vendor's graph.
+
+    Attributes:
+        op_type: Its operator.
+        name: Its own (possibly empty) name.
+        value: The tensor that it makes.
+        shape: Type and shape of that for one probe, as text; empty where they are not known.
+        chosen: Whether that is attributed.
+        output: Whether that is an output of the graph.
+        skipped: Nodes before it that are left out.
+    """
+
+    op_type: str
+    name: str
+    value: str
+    shape: str
+    chosen: bool
+    output: bool
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
 class Refused:
     """An operator that has a converter, which refuses nodes of the vendor's.
 
@@ -577,6 +602,7 @@ class Inspection:
         problems: Why it could not be ranked, a line each; empty when it could.
         parity: Distance from ONNX Runtime on a few probes, or None where it was not run.
         gradient: Distance of the gradient from finite differences through ONNX Runtime, likewise.
+        tail: The last nodes of the graph, with what was chosen.
     """
 
     name: str
@@ -599,6 +625,7 @@ class Inspection:
     unchecked: tuple[Unsupported, ...] = ()
     at: str = "feature"
     fixed: Mapping[str, float] = field(default_factory=dict)
+    tail: tuple[TailNode, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     import onnx
 
 Array = npt.NDArray[Any]
+Spec = str | float | Sequence[float]
+
+#: Of the metadata keys that say how an image is fed to a model.
+PREFIX = "onnxattr."
+
 TOLERANCE = 1e-4
 """Allowed max|Δ| between file and model, as a share of max|reference|."""
 
@@ -60,32 +65,66 @@ def clean(model: onnx.ModelProto) -> None:
     _clean_graph(model.graph)
 
 
+def stamp(model: onnx.ModelProto, spec: Mapping[str, Spec]) -> None:
+    """Write, in place, what is known of the input as metadata; what was said of it before goes.
+
+    Args:
+        model: The model.
+        spec: `layout`, `color` and `resize` as texts; `range`, `mean` and `std` as numbers, `gamma`
+            as one; `size` as (height, width). What is not known is left out.
+
+    Example:
+        >>> import onnx
+        >>> model = onnx.ModelProto()
+        >>> stamp(model, {"layout": "NHWC", "range": (0, 255), "size": (224, 224)})
+        >>> [(entry.key, entry.value) for entry in model.metadata_props]
+        [('onnxattr.layout', 'NHWC'), ('onnxattr.range', '0 255'), ('onnxattr.size', '224x224')]
+    """
+    kept = [entry for entry in model.metadata_props if not entry.key.startswith(PREFIX)]
+    del model.metadata_props[:]
+    for entry in kept:
+        model.metadata_props.add(key=entry.key, value=entry.value)
+    for part, value in spec.items():
+        if isinstance(value, str):
+            text = value
+        else:
+            numbers = [value] if isinstance(value, int | float) else value
+            text = ("x" if part == "size" else " ").join(f"{number:.9g}" for number in numbers)
+        model.metadata_props.add(key=PREFIX + part, value=text)
+
+
 def save(model: onnx.ModelProto, path: Path) -> None:
     """Write a model as one file.
 
     Raises:
         ExportError: it is larger than the 2 GB that one protobuf file can hold.
     """
-    import onnx
     from google.protobuf.message import EncodeError
 
     try:
-        onnx.save(model, str(path))
+        # The same model gives the same bytes, by which finished maps are found again.
+        path.write_bytes(model.SerializeToString(deterministic=True))
     except (ValueError, EncodeError) as error:
         raise ExportError(f"the model does not fit into one file: {one_line(error)}") from error
 
 
-def check(path: Path, inputs: Sequence[Array], references: Sequence[Array]) -> None:
+def check(
+    path: Path,
+    inputs: Sequence[Array],
+    references: Sequence[Array],
+    tolerance: float = TOLERANCE,
+) -> None:
     """Compare a file, run by ONNX Runtime on the CPU, with what the native model returned.
 
     Args:
         path: The file.
         inputs: One array for each input of the file, in its order.
         references: The native model's outputs for them, in the order of the file's outputs.
+        tolerance: Allowed max|Δ|, as a share of max|reference|.
 
     Raises:
         ExportError: ONNX Runtime refuses the file, the number or shape of the outputs differs, an
-            output is not finite where the model's is, or max|Δ| > 1e-4 · max|reference|.
+            output is not finite where the model's is, or max|Δ| > tolerance · max|reference|.
     """
     import onnxruntime
 
@@ -96,7 +135,13 @@ def check(path: Path, inputs: Sequence[Array], references: Sequence[Array]) -> N
             str(path), options, providers=["CPUExecutionProvider"]
         )
         names = [value.name for value in session.get_inputs()]
+        if len(names) != len(inputs):
+            raise ExportError(
+                f"the exported file has {len(names)} inputs, the model takes {len(inputs)}"
+            )
         outputs = session.run(None, dict(zip(names, inputs, strict=True)))
+    except ExportError:
+        raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise ExportError(
             f"ONNX Runtime cannot run the exported file: {one_line(error)}"
@@ -106,7 +151,7 @@ def check(path: Path, inputs: Sequence[Array], references: Sequence[Array]) -> N
             f"the exported file has {len(outputs)} outputs, the model has {len(references)}"
         )
     for number, (output, reference) in enumerate(zip(outputs, references, strict=True)):
-        _compare(number, np.asarray(output), np.asarray(reference))
+        _compare(number, np.asarray(output), np.asarray(reference), tolerance)
 
 
 def one_line(error: BaseException) -> str:
@@ -115,7 +160,7 @@ def one_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _compare(number: int, output: Array, reference: Array) -> None:
+def _compare(number: int, output: Array, reference: Array, tolerance: float) -> None:
     if output.shape != reference.shape:
         raise ExportError(
             f"output {number} has shape {output.shape} in the exported file, "
@@ -124,7 +169,7 @@ def _compare(number: int, output: Array, reference: Array) -> None:
     if output.size == 0:
         return
     difference = float(np.abs(output.astype(np.float64) - reference.astype(np.float64)).max())
-    allowed = TOLERANCE * float(np.abs(reference.astype(np.float64)).max())
+    allowed = tolerance * float(np.abs(reference.astype(np.float64)).max())
     if not difference <= allowed:  # also true for NaN
         raise ExportError(
             f"output {number} of the exported file differs from the model by {difference:.3g}, "

@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxattr_adapters import ExportError
-from onnxattr_adapters._file import Array, check, clean, draft, one_line, save
+from onnxattr_adapters import Adapter, ExportError, require
+from onnxattr_adapters._file import Array, check, clean, draft, one_line, save, stamp
+from onnxattr_adapters._keras_input import constant_statistics, known, without_augmentation
+from onnxattr_adapters._source import arrays, existing, has_suffix
 
 if TYPE_CHECKING:
     import keras
+
+#: What Keras itself exports with, by backend.
+_EXPORTERS = {
+    "tensorflow": ("tensorflow", "tf2onnx"),
+    "torch": ("torch", "onnxscript"),
+    "jax": ("jax", "jax2onnx"),
+}
 
 
 def export(
@@ -45,22 +55,31 @@ def export(
         ... )
         >>> export(net, tempfile.mkdtemp() + "/net.onnx")  # doctest: +SKIP
     """
+    import keras
     import onnx
 
+    from onnxattr_adapters._tf2onnx import mend, settle
+
+    require(*_EXPORTERS.get(keras.backend.backend(), ()))
     inputs = _inputs(model) if example is None else _as_list(example)
+    given = inputs if len(inputs) > 1 else inputs[0]
+    references = [_array(value) for value in _leaves(model(given, training=False))]
+    spec, model = known(model), without_augmentation(model)
     # A functional model that was never called exports without its weights being traced
-    # (Keras 3.15), so this call is needed for more than its result.
-    outputs = model(inputs if len(inputs) > 1 else inputs[0], training=False)
-    references = [_array(value) for value in _leaves(outputs)]
+    # (Keras 3.15).
+    model(given, training=False)
     with draft(path) as place:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), constant_statistics(model):
                 warnings.simplefilter("ignore")  # about TensorFlow's and tf2onnx' own insides
                 model.export(str(place), format="onnx", verbose=False)
         except Exception as error:  # Keras, TensorFlow and tf2onnx raise many unrelated types
             raise ExportError(f"Keras cannot export this model: {one_line(error)}") from error
         proto = onnx.load(str(place))
+        mend(proto)
+        settle(proto)
         clean(proto)
+        stamp(proto, spec)
         save(proto, place)
         check(place, inputs, references)
 
@@ -100,3 +119,28 @@ def _array(value: Any) -> Array:
     import keras
 
     return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+def _export_source(source: str, path: Path, example: Sequence[str] = ()) -> None:
+    require("keras")
+    file = existing(source)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    try:
+        # Lambda layers are pickled code, which the user has agreed to.
+        model = keras.saving.load_model(file, compile=False, safe_mode=False)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # Keras, h5py and zipfile raise many unrelated types
+        raise ExportError(f"Keras cannot read it: {one_line(error)}") from error
+    export(model, path, example=arrays(example) or None)
+
+
+ADAPTER = Adapter(
+    install="onnxattr[keras]",
+    recognises=lambda source: has_suffix(source, ".keras", ".h5", ".hdf5"),
+    holds_code=lambda source: True,
+    export=_export_source,
+    takes=("example",),
+)

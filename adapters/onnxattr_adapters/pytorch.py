@@ -8,14 +8,19 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxattr_adapters import ExportError
-from onnxattr_adapters._file import Array, check, clean, draft, one_line, save
+from onnxattr_adapters import Adapter, ExportError, require
+from onnxattr_adapters._file import Array, Spec, check, clean, draft, one_line, save, stamp
+from onnxattr_adapters._source import has_suffix, is_object
 
 if TYPE_CHECKING:
     import torch
     from onnx import ModelProto
+
+#: timm's words for how an image that is not square becomes one.
+_FRAMING = {"center": "crop", "squash": "stretch", "border": "letterbox"}
 
 
 def export(
@@ -40,8 +45,9 @@ def export(
         opset: ONNX opset; torch's own default if None.
 
     Raises:
-        ExportError: torch cannot export the module, ONNX Runtime cannot run the file,
-            max|Δ| > 1e-4 · max|reference|, or TensorFlow is loaded in this process already.
+        ExportError: The module does not run on `example`, torch cannot export it, ONNX
+            Runtime cannot run the file, max|Δ| > 1e-4 · max|reference|, or TensorFlow is loaded
+            in this process already.
 
     Example:
         >>> import tempfile, torch
@@ -51,16 +57,51 @@ def export(
     """
     import torch
 
+    require("onnxscript")
     _refuse_to_crash()
     given = (example,) if isinstance(example, torch.Tensor) else tuple(example)
     with evaluation_mode(model), torch.no_grad():
-        proto = _export(model, _repeat(given, 2) if dynamic_batch else given, dynamic_batch, opset)
         inputs = _random(_repeat(given, 3) if dynamic_batch else given)
-        references = _flatten(model(*inputs))
+        references = run(model, inputs)
+        proto = _export(model, _repeat(given, 2) if dynamic_batch else given, dynamic_batch, opset)
+    publish(proto, path, inputs, references, known(model, given[0]))
+
+
+def publish(
+    proto: ModelProto,
+    path: str | os.PathLike[str],
+    inputs: Sequence[torch.Tensor],
+    references: Sequence[Array],
+    spec: Mapping[str, Spec],
+) -> None:
+    """Write what torch exported to `path`, once it is clean, says what is known, and was checked.
+
+    Raises:
+        ExportError: It does not compute `references` from `inputs`.
+    """
     clean(proto)
+    stamp(proto, spec)
     with draft(path) as place:
         save(proto, place)
-        check(place, [_array(value) for value in inputs], references)
+        check(place, [array(value) for value in inputs], references)
+
+
+def known(model: torch.nn.Module, image: torch.Tensor) -> dict[str, Spec]:
+    """Return what a model of timm knows of its input: a configuration that the object carries."""
+    found = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
+    if found is None or image.ndim != 4:
+        return {}
+    spec: dict[str, Spec] = {"layout": "NCHW", "range": (0, 1), "size": tuple(image.shape[2:])}
+    for part in ("mean", "std"):
+        if value := config(found, part):
+            spec[part] = tuple(map(float, value))
+    rule = _FRAMING.get(str(config(found, "crop_mode")))
+    return spec | ({"resize": rule} if rule else {})
+
+
+def config(found: Any, part: str) -> Any:
+    """Return a part of timm's configuration, which is a mapping or an object; None if it is not."""
+    return found.get(part) if isinstance(found, Mapping) else getattr(found, part, None)
 
 
 @contextmanager
@@ -108,7 +149,8 @@ def _export(
                 verbose=False,
             )
     except Exception as error:  # the exporter raises many unrelated types
-        raise ExportError(f"torch cannot export this module: {one_line(error)}") from error
+        reason = one_line(error.__cause__ or error)  # its own text only says which step failed
+        raise ExportError(f"torch cannot export this module: {reason}") from error
     if program is None:
         raise ExportError("torch's exporter returned nothing")
     return program.model_proto
@@ -135,19 +177,50 @@ def _random(values: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
     )
 
 
-def _flatten(outputs: Any) -> list[Array]:
+def run(model: Any, inputs: Sequence[torch.Tensor]) -> list[Array]:
+    """Return what a module computes, as arrays.
+
+    Raises:
+        ExportError: It does not take such inputs.
+    """
+    try:
+        outputs = model(*inputs)
+    except Exception as error:  # a module may raise whatever it likes
+        shapes = ", ".join("×".join(map(str, value.shape)) for value in inputs)
+        raise ExportError(f"it cannot run on an example of {shapes}: {one_line(error)}") from error
+    return flatten(outputs)
+
+
+def flatten(outputs: Any) -> list[Array]:
     """Return the arrays of nested sequences and mappings of tensors, in torch.export's order."""
     import torch
 
     if isinstance(outputs, torch.Tensor):
-        return [_array(outputs)]
+        return [array(outputs)]
     if isinstance(outputs, Mapping):
-        return [array for value in outputs.values() for array in _flatten(value)]
+        return [item for value in outputs.values() for item in flatten(value)]
     if isinstance(outputs, Sequence):
-        return [array for value in outputs for array in _flatten(value)]
+        return [item for value in outputs for item in flatten(value)]
     raise ExportError(f"the module returns a `{type(outputs).__name__}`, not tensors")
 
 
-def _array(value: torch.Tensor) -> Array:
-    array: Array = value.detach().cpu().numpy()
-    return array
+def array(value: torch.Tensor) -> Array:
+    """Return a tensor's values."""
+    values: Array = value.detach().cpu().numpy()
+    return values
+
+
+def _export_source(source: str, path: Path, **options: Any) -> None:
+    from onnxattr_adapters._torch_source import export_source
+
+    export_source(source, path, **options)
+
+
+#: `.pt2` archives and TorchScript run what they hold; a pickled module is not read at all.
+ADAPTER = Adapter(
+    install="onnxattr[pytorch]",
+    recognises=lambda source: is_object(source) or has_suffix(source, ".pt2", ".pt", ".ts"),
+    holds_code=lambda source: True,
+    export=_export_source,
+    takes=("example", "state_dict"),
+)

@@ -9,6 +9,7 @@ import typer
 from onnxattr._version import __version__
 from onnxattr.cli.compare import compare
 from onnxattr.cli.console import tell
+from onnxattr.cli.export import export
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
 from onnxattr.cli.rank import rank
@@ -30,6 +31,7 @@ app.command()(rank)
 app.command()(compare)
 app.command()(inspect)
 app.command()(stamp)
+app.command()(export)
 app.add_typer(store, name="store")
 
 

@@ -10,9 +10,11 @@ from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
 from onnxattr.cli.input import input_of, with_input
 from onnxattr.cli.limits import limits_of, with_limits
+from onnxattr.cli.sources import export_of, with_sources
 
 
 @with_limits
+@with_sources
 @with_input
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A model file.", show_default=False)],
@@ -37,6 +39,7 @@ def compare(
     debug: options.Debug = False,
     *,
     inputs: dict[str, Any],
+    sources: dict[str, Any],
     limits: dict[str, str],
 ) -> None:
     """Compare two models: similarity, interval, and where they agree and differ most.
@@ -52,6 +55,7 @@ def compare(
             method=method,
             at=at,
             input=input_of(inputs),
+            export=export_of(sources),
             device=device,
             workers=workers,
             batch_size=batch_size,

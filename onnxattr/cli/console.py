@@ -182,7 +182,10 @@ def _explain(models: Iterable[Summary], verbosity: int) -> None:
     for model in models:
         decided = [f"{part}: {rule}" for part, rule in model.spec.sources.items()]
         decided.append(f"attributed at {model.representation.value}: {model.representation.rule}")
-        decided.append(f"parity {model.parity.error:.1e}, at most {model.parity.tolerance:.0e}")
+        if (parity := model.parity) is not None:
+            decided.append(f"parity {parity.error:.1e}, at most {parity.tolerance:.0e}")
+        else:
+            decided.append("black box: nothing is converted")
         if (check := model.gradient) is not None:
             decided.append(f"gradient {check.error:.1e}, at most {check.tolerance:.0e}")
         decided.append(f"batch {model.batch}")

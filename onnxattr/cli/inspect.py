@@ -9,9 +9,11 @@ from onnxattr.cli.console import check_output, say, tell, write
 from onnxattr.cli.guard import INCOMPLETE, NOTHING, guard
 from onnxattr.cli.input import input_of, with_input
 from onnxattr.cli.limits import limits_of, with_limits
+from onnxattr.cli.sources import export_of, with_sources
 
 
 @with_limits
+@with_sources
 @with_input
 def inspect(
     models: options.Models,
@@ -25,6 +27,7 @@ def inspect(
     debug: options.Debug = False,
     *,
     inputs: dict[str, Any],
+    sources: dict[str, Any],
     limits: dict[str, str],
 ) -> None:
     """Show what models are, what would be attributed, and what stops them from being ranked.
@@ -46,6 +49,7 @@ def inspect(
             models,
             at=at,
             input=input_of(inputs),
+            export=export_of(sources),
             limits=limits_of(limits),
             check_gradient=check_gradient,
             stop=interruption.event,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -95,8 +95,15 @@ _OPTIONS |= {
 }
 
 
-def with_limits(command: Callable[..., None]) -> Callable[..., None]:
-    """Returns `command` with an option for each limit in the place of its parameter `limits`."""
+def with_limits(
+    command: Callable[..., None], only: Sequence[str] = tuple(_OPTIONS)
+) -> Callable[..., None]:
+    """Returns `command` with an option for each limit in the place of its parameter `limits`.
+
+    Args:
+        command: Takes those that were given, by their fields.
+        only: The fields that have an option.
+    """
     options = {
         field: Annotated[
             str | None,
@@ -105,6 +112,7 @@ def with_limits(command: Callable[..., None]) -> Callable[..., None]:
             ),
         ]
         for field, (flag, metavar, text, _) in _OPTIONS.items()
+        if field in only
     }
     return grouped(command, "limits", options)
 

@@ -15,7 +15,7 @@ Models = Annotated[
     list[str],
     typer.Argument(
         metavar="MODELS...",
-        help="Model files, directories with .onnx files, or globs.",
+        help="Model files, directories with .onnx files, globs, or what `export` takes.",
         show_default=False,
     ),
 ]
@@ -39,13 +39,18 @@ Limit = Annotated[
     ),
 ]
 Method = Annotated[
-    str, typer.Option(help="saliency, grad-input or elrp.", rich_help_panel=_PROBING)
+    str,
+    typer.Option(
+        help="saliency, grad-input, elrp; or occlusion, which needs no gradient.",
+        rich_help_panel=_PROBING,
+    ),
 ]
 At = Annotated[
     str | None,
     typer.Option(
         metavar="PLACE|NAME",
-        help="What is attributed: feature (default), logits, output, or the name of a tensor.",
+        help="What is attributed: feature (default), logits, output or bottleneck, with :OUTPUT "
+        "behind it for a certain output; or the name of a tensor.",
         show_default=False,
         rich_help_panel=_PROBING,
     ),

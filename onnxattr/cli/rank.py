@@ -9,9 +9,11 @@ from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
 from onnxattr.cli.input import input_of, with_input
 from onnxattr.cli.limits import limits_of, with_limits
+from onnxattr.cli.sources import export_of, with_sources
 
 
 @with_limits
+@with_sources
 @with_input
 def rank(
     models: options.Models,
@@ -37,6 +39,7 @@ def rank(
     debug: options.Debug = False,
     *,
     inputs: dict[str, Any],
+    sources: dict[str, Any],
     limits: dict[str, str],
 ) -> None:
     """Rank models by how alike their attribution maps are.
@@ -56,6 +59,7 @@ def rank(
             method=method,
             at=at,
             input=input_of(inputs),
+            export=export_of(sources),
             device=device,
             workers=workers,
             batch_size=batch_size,

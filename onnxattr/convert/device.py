@@ -8,6 +8,9 @@ from onnxattr.errors import DeviceError, UsageError
 #: What Linux has where there is a driver of NVIDIA, AMD or, under Windows, of either.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
+#: What ONNX Runtime calls its way to NVIDIA's GPUs.
+CUDA = "CUDAExecutionProvider"
+
 
 def choose_device(asked: str = "auto") -> str:
     """Returns the torch device to compute on; torch is imported only where there may be a GPU.
@@ -49,6 +52,18 @@ def choose_device(asked: str = "auto") -> str:
         f"the device `{asked}` was asked for, and torch does not see it",
         hint="use --device auto or --device cpu",
     )
+
+
+def runtime_device(device: str) -> str:
+    """Returns where ONNX Runtime computes what was to be computed on a device of torch.
+
+    On a GPU of CUDA if it was built for them, and else on the CPU.
+    """
+    if not device.startswith("cuda"):
+        return "cpu"
+    import onnxruntime as ort
+
+    return device if CUDA in ort.get_available_providers() else "cpu"
 
 
 def set_up(device: str, threads: int, gpu_memory: float) -> None:

@@ -1,13 +1,10 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
-import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import fx
 
@@ -15,11 +12,12 @@ from onnxattr.arrays import Float32, Probing
 from onnxattr.convert.array_feed import feed_of, feeds
 from onnxattr.convert.inner import dtype_of
 from onnxattr.convert.ops.table import reason_of
+from onnxattr.convert.session import Session
 from onnxattr.convert.torch import module_name
 from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
 from onnxattr.graph.passes.quantised import ROUNDING
 from onnxattr.graph.walk import label, nodes
-from onnxattr.types import IMAGE, TOKENS, Model, Network, OnnxNode
+from onnxattr.types import IMAGE, TOKENS, Network
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
@@ -30,12 +28,6 @@ QUANTISED = 1 / 127
 
 #: Probes that are compared at a time, where the graph leaves the batch free.
 BATCH = 8
-
-#: How ONNX Runtime tells that there is not enough memory for a node's output.
-_ASKED = re.compile(
-    r"while running (?P<op>\w+) node\. Name:'(?P<name>.*?)' Status Message: .*"
-    r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)"
-)
 
 #: Two runs of ONNX Runtime may differ by so much of the tolerance: threads add in any order.
 _REPEATABLE = 0.01
@@ -201,15 +193,7 @@ class Gate:
             self._compared(x, reference)
 
     def _require_repeatable(self, x: torch.Tensor, reference: Float32) -> None:
-        again = self.run(x)
-        same = again.shape == reference.shape
-        apart = relative_error(again, reference) if same else float("inf")
-        if not apart <= _REPEATABLE * self.tolerance:
-            raise self._refuse(
-                "under ONNX Runtime a second run on the same probes gives another output "
-                f"({apart:.1e} of it): it is random",
-                "export it in evaluation mode",
-            )
+        require_same(reference, self.run(x), self.tolerance, self._network.model.name)
 
     def _require_independence(self, x: torch.Tensor, ours: Float32) -> None:
         # Units of another form, a scalar among them, are not one row a probe.
@@ -235,6 +219,22 @@ class Gate:
         return self._refuse(
             f"the converted network and ONNX Runtime disagree: {what}; {where}",
             "its maps would be wrong, so it is left out",
+        )
+
+
+def require_same(once: Float32, again: Float32, tolerance: float, model: str) -> None:
+    """Makes sure that ONNX Runtime gives the same output twice.
+
+    Raises:
+        ParityError: It does not.
+    """
+    apart = relative_error(again, once) if again.shape == once.shape else float("inf")
+    if not apart <= _REPEATABLE * tolerance:
+        raise ParityError(
+            "under ONNX Runtime a second run on the same probes gives another output "
+            f"({apart:.1e} of it): it is random",
+            hint="export it in evaluation mode",
+            model=model,
         )
 
 
@@ -289,96 +289,6 @@ def relative_error(ours: Float32, reference: Float32) -> float:
 def wrap(x: torch.Tensor, size: int) -> torch.Tensor:
     """Returns `x` with its probes repeated up to `size` of them."""
     return x if len(x) == size else x[torch.arange(size) % len(x)]
-
-
-class Session:
-    """ONNX Runtime on a model's original graph, with chosen tensors as its outputs.
-
-    Args:
-        model: A model as it was given.
-        values: Tensors of its main graph.
-        threads: Of ONNX Runtime; 0 for its own choice.
-        given: A tensor of its main graph that is an input, too, and its type.
-
-    Raises:
-        SupportError: ONNX Runtime refuses the model.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        values: Sequence[str],
-        threads: int = 0,
-        given: tuple[str, np.dtype[Any]] | None = None,
-    ) -> None:
-        import onnxruntime as ort
-
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model.proto)
-        present = {value.name for value in proto.graph.output}
-        proto.graph.output.extend(
-            onnx.helper.make_empty_tensor_value_info(v) for v in values if v not in present
-        )
-        if given is not None:
-            _take(proto.graph, *given)
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = threads
-        # The judge is the graph as it is: ONNX Runtime's own rewrites were caught changing what a
-        # model computes (a ResNet50 v2 of Keras by 5e-3), and crashing on one of half precision.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # Its threads would wait in a loop, on the cores that torch's then lack.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._name, self._values = model.name, list(values)
-        try:
-            self._session = ort.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has no common base class for its errors.
-            raise self._refused(error) from error
-
-    def run(self, given: Mapping[str, np.ndarray[Any, Any]]) -> list[Float32]:
-        """Returns the chosen tensors for what is given to each input.
-
-        Raises:
-            SupportError: ONNX Runtime fails on it.
-        """
-        try:
-            outputs: list[Float32] = self._session.run(self._values, dict(given))
-        except Exception as error:
-            hint = (
-                "where a graph leaves its input's size free it may still need one: see --size, or "
-                "give probes of another"
-            )
-            raise self._refused(error, hint) from error
-        return outputs
-
-    def _refused(self, error: Exception, hint: str = "") -> OnnxattrError:
-        reason = " ".join(str(error).split())
-        if asked := _ASKED.search(reason):
-            node = OnnxNode(asked["op"], asked["name"])
-            return LimitError(
-                f"ONNX Runtime lacks memory for it: its {label(node)} asks for "
-                f"{int(asked['bytes']) / 2**30:.3g} GiB at once",
-                hint="--max-memory allows more",
-                model=self._name,
-            )
-        return SupportError(f"ONNX Runtime cannot run it: {reason}", hint=hint, model=self._name)
-
-
-def _take(graph: onnx.GraphProto, name: str, dtype: np.dtype[Any]) -> None:
-    """Makes a tensor that a node of `graph` computes an input of it."""
-    taken = {value for node in graph.node for value in (*node.input, *node.output)}
-    spare = next(n for i in itertools.count() if (n := f"onnxattr.{i}") not in taken)
-    for node in graph.node:
-        for place, value in enumerate(node.output):
-            if value == name:
-                node.output[place] = spare
-    kept = [value for value in graph.value_info if value.name != name]
-    del graph.value_info[:]
-    graph.value_info.extend(kept)
-    kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-    graph.input.append(onnx.helper.make_tensor_value_info(name, kind, None))
 
 
 def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -> str:

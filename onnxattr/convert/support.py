@@ -77,7 +77,7 @@ def remedy(dialect: Model, at: str = "") -> str:
     ]
     vendor = [dialect.names.values[name] for name in ends if name in dialect.names.values]
     if not vendor:
-        return "no tensor behind its input has a gradient: only black-box methods could explain it"
+        return "no tensor behind its input has a gradient"
     return f"--at `{short(vendor[-1])}` attributes the last tensor that has a gradient"
 
 

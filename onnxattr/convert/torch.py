@@ -11,6 +11,7 @@ from torch import fx, nn
 
 from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
+from onnxattr.convert.entrance import entrances, guard
 from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
@@ -55,7 +56,7 @@ def to_network(
         SupportError: Operators have no converter, or onnx2torch fails.
     """
     spec = spec or image_input(model, options)
-    chosen, _ = attributed(model, at)
+    chosen, _ = attributed(model, at, spec, limits)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
         module = _module(dialect, limits or Limits()).to(device)
@@ -90,7 +91,8 @@ def to_torch(
     after every name in the graph has been replaced. Its values are not compared with those of ONNX
     Runtime, as `rank`, `compare` and `attribute` do: that takes inputs, which the caller has.
     Inputs that fix a batch of one take any batch, where it can be followed through the graph, also
-    merged with heads or windows, and no operator could mix its members.
+    merged with heads or windows, and no operator could mix its members. Other sizes that the graph
+    fixes are checked at every call: the module raises a `ModelInputError`.
 
     Args:
         source: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
@@ -172,13 +174,18 @@ def _dialect(
 
 
 def _module(dialect: Model, limits: Limits) -> nn.Module:
-    name, nodes = dialect.name, dialect.names.nodes
-    module, refused = convert(dialect, limits, hold=True)
+    name, nodes, checks = dialect.name, dialect.names.nodes, entrances(dialect)
+    last = [dialect]
+    del dialect
+    module, refused = convert(last.pop(), limits, hold=True)
     if refused:
         raise SupportError(f"onnxattr cannot convert it: {_listing(refused, nodes)}", model=name)
+    changed = guard(module, checks)
     # What was read at conversion need not be carried along.
     if module.graph.eliminate_dead_code():
         module.delete_all_unused_submodules()
+        changed = True
+    if changed:
         module.recompile()
     return module.eval().requires_grad_(False)
 

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onnxattr.types import Failure
@@ -11,6 +11,7 @@ from onnxattr.types import Failure
 
 def find_models(
     sources: str | Path | Sequence[str | Path],
+    known: Callable[[str], bool] = lambda source: False,
 ) -> tuple[dict[str, Path], list[Failure]]:
     """Returns the model files that `sources` mean, by unique name, and what could not be found.
 
@@ -20,12 +21,14 @@ def find_models(
 
     Args:
         sources: One or several files, directories (their `*.onnx` files), or glob patterns.
+        known: Whether a source is a model of another kind, whatever it looks like as a path: such
+            a directory is one model, and nothing is looked for in it.
     """
     paths: list[Path] = []
     failures: list[Failure] = []
     sources = [sources] if isinstance(sources, str | Path) else sources
     for source in map(str, sources):
-        found, failure = _expand(source)
+        found, failure = ([Path(source)], None) if known(source) else _expand(source)
         paths += found
         if failure is not None:
             failures.append(failure)

@@ -1,147 +1,135 @@
 """Which tensor is attributed: the output of the encoder, found by walking back over the head."""
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable
 
 import onnx
+from onnx import TensorProto
 
 from onnxattr.errors import UsageError
-from onnxattr.graph.walk import STANDARD, label
+from onnxattr.graph.backwards import Walk
+from onnxattr.graph.bottleneck import bottleneck
+from onnxattr.graph.decisions import before_decisions
+from onnxattr.graph.heads import find_head
+from onnxattr.graph.walk import label, short
+from onnxattr.limits import Limits
 from onnxattr.registry import suggestion
-from onnxattr.types import Model, OnnxNode, Representation
+from onnxattr.types import InputSpec, Model, Representation
 
 #: Names that `at` understands; anything else is the name of a tensor.
-PLACES = ("feature", "logits", "output")
+PLACES = ("feature", "logits", "output", "bottleneck")
 
-#: Operators that turn logits into probabilities or labels. The sum over a softmax is constant, so
-#: its gradient is zero; labels have none at all.
-_DECISIONS = {"ArgMax", "Hardmax", "LogSoftmax", "Sigmoid", "Softmax"}
+#: Outputs that a message names.
+_LISTED = 8
 
-#: Operators that move or cast values and change none.
-_CARRIERS = {
-    "Cast", "DequantizeLinear", "Dropout", "Flatten", "Identity", "QuantizeLinear", "Reshape",
-    "Squeeze", "Transpose", "Unsqueeze",
-}  # fmt: skip
+_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
-def representation(model: Model, at: str = "feature") -> Representation:
+def representation(
+    model: Model, at: str = "feature", spec: InputSpec | None = None, limits: Limits | None = None
+) -> Representation:
     """Returns the tensor of `model` that is attributed, and the rule that found it.
 
     Args:
         model: A model as it was given.
         at: `feature`: the input of the classifying head, or the output where there is no head;
-            `logits`: the output before softmax, sigmoid or argmax; `output`: the first output as it
-            is; or the name of a tensor.
+            `logits`: the output before softmax, sigmoid or argmax; `output`: the output as it is;
+            `bottleneck`: the narrowest tensor between input and output; each of them with
+            `:NAME` behind it for an output of that name, by default the first of floating point
+            that depends on the input; or the name of a tensor.
+        spec: How probes are fed to it, if that is known: the input that is followed, and its size.
+        limits: What looking for a bottleneck may cost.
 
     Raises:
-        UsageError: `at` is none of these.
+        UsageError: `at` is none of these, or there is no bottleneck.
+        LimitError: The shapes that a bottleneck is found by are a bomb.
     """
     graph = model.proto.graph
-    output = graph.output[0].name
-    if at in PLACES:
-        walk = _Walk.of(graph)
-        if at == "output":
-            return Representation(output, "the first output")
-        logits, decision = walk.logits(output)
-        if at == "logits":
-            rule = f"the input of the final {decision}" if decision else "the first output"
-            return Representation(logits, rule)
-        return walk.feature(output, logits, decision)
+    place, _, name = at.partition(":")
+    outputs = [value.name for value in graph.output]
+    if at in PLACES or (place in PLACES and name in outputs):
+        walk = Walk.of(graph, spec.input if spec else None)
+        output, rule = (name, "") if name else _first(graph, walk)
+        found = _found(model, walk, place, output, spec, limits)
+        return dataclasses.replace(found, rule=f"{found.rule}; {rule}") if rule else found
     names = {v for node in graph.node for v in node.output if v}
-    if at not in names:
-        # A graph has hundreds of tensors: they are not listed.
-        hint = suggestion(at, sorted({*names, *PLACES}))
-        raise UsageError(
-            f"`{model.name}` has no tensor `{at}`",
-            hint=f"{hint}valid are `feature`, `logits`, `output` and the names of its tensors",
+    if at in names:
+        return Representation(at, "named")
+    raise _unknown(model.name, at, outputs, names)
+
+
+def _found(
+    model: Model,
+    walk: Walk,
+    place: str,
+    output: str,
+    spec: InputSpec | None,
+    limits: Limits | None,
+) -> Representation:
+    if place == "output":
+        return Representation(output, "the output", output)
+    logits, decision = before_decisions(walk, output)
+    if place == "logits":
+        rule = f"the input of the final {decision}" if decision else "the output"
+        return Representation(logits, rule, output)
+    feature = _feature(walk, output, logits, decision)
+    if place == "feature":
+        return feature
+    source = spec.input if spec else None
+    value, rule = bottleneck(model, source, feature.value, output, spec, limits)
+    return Representation(value, rule, output)
+
+
+def _feature(walk: Walk, output: str, logits: str, decision: str) -> Representation:
+    head = find_head(walk, logits)
+    if head is None:
+        if decision:
+            rule = f"the input of the final {decision}: no linear head before it"
+            return Representation(logits, rule, output)
+        return Representation(output, "the output: the graph ends without a head", output)
+    called = label(head.node)
+    if not head.data:
+        rule = f"before the head, {called}, numbers are quantised"
+        return Representation(logits, f"the logits: {rule}" if decision else rule, output)
+    if walk.untouched(head.data):
+        return Representation(head.made, f"the output of the only layer, {called}", output)
+    return Representation(head.data, f"the input of the head, {called}", output)
+
+
+def _first(graph: onnx.GraphProto, walk: Walk) -> tuple[str, str]:
+    """Returns the output that counts, and why, where there are several.
+
+    A classifier's label comes first in some files, and an output that is stored in others.
+    """
+    values = list(graph.output)
+    live = [v for v in values if v.name in walk.live]
+    floats = [v for v in live if v.type.tensor_type.elem_type in _FLOATS]
+    chosen = (floats or live or values)[0].name
+    if len(values) == 1:
+        return chosen, ""
+    if len(floats) == 1:
+        rule = f"the only one of {len(values)} outputs of floating point"
+    elif floats:
+        rule = f"the first of {len(floats)} outputs of floating point"
+    else:
+        rule = f"the first of {len(values)} outputs"
+    return chosen, f"`{short(chosen)}` is {rule}"
+
+
+def _unknown(model: str, at: str, outputs: list[str], names: Iterable[str]) -> UsageError:
+    place, colon, name = at.partition(":")
+    listed = ", ".join(f"`{short(n)}`" for n in outputs[:_LISTED])
+    listed += f" and {len(outputs) - _LISTED} more" if len(outputs) > _LISTED else ""
+    if colon and place in PLACES:
+        return UsageError(
+            f"`{model}` has no output `{short(name)}`",
+            hint=f"{suggestion(name, outputs)}its outputs are {listed}",
         )
-    return Representation(at, "named")
-
-
-@dataclass(frozen=True)
-class _Walk:
-    #: Nodes of ONNX's own operators by what they make; what others read and mean is unknown.
-    producers: dict[str, onnx.NodeProto]
-    stored: dict[str, tuple[int, ...]]
-    inputs: frozenset[str]
-
-    @classmethod
-    def of(cls, graph: onnx.GraphProto) -> "_Walk":
-        return cls(
-            producers={
-                value: node
-                for node in graph.node
-                if node.domain in STANDARD
-                for value in node.output
-                if value
-            },
-            stored={t.name: tuple(t.dims) for t in graph.initializer},
-            inputs=frozenset(v.name for v in graph.input) - {t.name for t in graph.initializer},
-        )
-
-    def logits(self, value: str) -> tuple[str, str]:
-        """Returns the tensor before the last decision, and the decision's operator or ''."""
-        below = self._carried(value)
-        node = self.producers.get(below)
-        if node is None or node.op_type not in _DECISIONS:
-            return value, ""
-        decision = node.op_type
-        while node is not None and node.op_type in _DECISIONS:
-            below = node.input[0]
-            node = self.producers.get(self._carried(below))
-        return below, decision
-
-    def feature(self, output: str, logits: str, decision: str) -> Representation:
-        head = self._head(logits)
-        if head is None:
-            if decision:
-                return Representation(
-                    logits, f"the input of the final {decision}: no linear head before it"
-                )
-            return Representation(output, "the output: the graph ends without a head")
-        node, data = head
-        if self._carried(data) in self.inputs:
-            return Representation(node.output[0], f"the output of the only layer, {_label(node)}")
-        return Representation(data, f"the input of the head, {_label(node)}")
-
-    def _head(self, value: str) -> tuple[onnx.NodeProto, str] | None:
-        """Returns the linear head that `value` comes from and its data input, or None."""
-        node = self.producers.get(self._carried(value))
-        if node is not None and node.op_type == "Add":
-            data = [v for v in node.input if not self._constant(v)]
-            if len(data) != 1:
-                return None
-            node = self.producers.get(self._carried(data[0]))
-        if node is None:
-            return None
-        if node.op_type in ("Gemm", "MatMul"):
-            data = [v for v in node.input[:2] if not self._constant(v)]
-            return (node, data[0]) if len(data) == 1 else None
-        if node.op_type == "Conv" and self._kernel(node) == {1}:
-            return node, node.input[0]
-        return None
-
-    def _carried(self, value: str) -> str:
-        while (node := self.producers.get(value)) is not None and node.op_type in _CARRIERS:
-            value = node.input[0]
-        return value
-
-    def _constant(self, value: str) -> bool:
-        value = self._carried(value)
-        node = self.producers.get(value)
-        return value in self.stored or (node is not None and node.op_type == "Constant")
-
-    def _kernel(self, node: onnx.NodeProto) -> set[int]:
-        for attribute in node.attribute:
-            if attribute.name == "kernel_shape":
-                return set(attribute.ints)
-        weight = self._carried(node.input[1])
-        if weight in self.stored:
-            return set(self.stored[weight][2:])
-        producer = self.producers.get(weight)
-        if producer is not None and producer.op_type == "Constant":
-            return {d for a in producer.attribute if a.name == "value" for d in a.t.dims[2:]}
-        return set()
-
-
-def _label(node: onnx.NodeProto) -> str:
-    return label(OnnxNode(node.op_type, node.name))
+    # A graph has hundreds of tensors: they are not listed.
+    hint = suggestion(at, sorted({*names, *PLACES}))
+    places = ", ".join(f"`{p}`" for p in PLACES)
+    return UsageError(
+        f"`{model}` has no tensor `{short(at)}`",
+        hint=f"{hint}valid are {places}, each with `:OUTPUT` behind it (its outputs are {listed}), "
+        "and the names of its tensors",
+    )

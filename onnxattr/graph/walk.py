@@ -77,9 +77,10 @@ def taken(node: NodeProto) -> Iterator[str]:
     """Yields the values that a node takes, those among them that its subgraphs take."""
     yield from node.input
     for graph in graphs(node):
+        yield from (value.name for value in graph.output)
         for inner in nodes(graph):
             yield from inner.input
-        yield from (value.name for value in graph.output)
+            yield from (value.name for deeper in graphs(inner) for value in deeper.output)
 
 
 def captured(graph: GraphProto) -> list[str]:

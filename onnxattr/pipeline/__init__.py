@@ -1,16 +1,20 @@
 """Joins the layers: from files to rankings. The only package that may import most of them."""
 
+from onnxattr.pipeline.adapters import ExportOptions
+from onnxattr.pipeline.export import export
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.rank import attribute, compare, rank
 from onnxattr.pipeline.specs import stamp, write_spec
 
 __all__ = [
+    "ExportOptions",
     "Options",
     "Progress",
     "Silent",
     "attribute",
     "compare",
+    "export",
     "inspect",
     "rank",
     "stamp",

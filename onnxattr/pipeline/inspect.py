@@ -10,6 +10,8 @@ from onnxattr.execution.local import Workers
 from onnxattr.graph.find import find_models
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
+from onnxattr.pipeline.adapters import ExportOptions, is_source
+from onnxattr.pipeline.export import exported
 from onnxattr.pipeline.job import HEAVY, SERVE, expect, failure_of, place_of
 from onnxattr.pipeline.messages import Inspect, Inspected, source_of
 from onnxattr.pipeline.options import Options
@@ -22,6 +24,7 @@ def inspect(
     *,
     at: str | None = None,
     input: InputOptions | None = None,
+    export: ExportOptions | None = None,
     limits: Limits | None = None,
     check_gradient: bool = False,
     stop: threading.Event | None = None,
@@ -36,6 +39,7 @@ def inspect(
         models: One or several files, directories or glob patterns.
         at: As for `rank`.
         input: What the user says of the models' inputs.
+        export: How sources that are no ONNX files are exported.
         limits: What a model may cost.
         check_gradient: Run each model on four built-in probes: compare it with ONNX Runtime, and
             its gradient with finite differences through ONNX Runtime.
@@ -47,7 +51,7 @@ def inspect(
         >>> found.origin.framework, found.spec.layout
         ('TensorFlow', 'NHWC')
     """
-    found, failures = find_models(models)
+    found, failures = find_models(models, is_source)
     options = Options(at=at, input=input or InputOptions(), device="cpu", limits=limits or Limits())
     place = place_of(options)
     workers: Workers[Inspection] = Workers(
@@ -60,17 +64,19 @@ def inspect(
     )
 
     def ask(name: str, path: Path, channel: Channel) -> Inspection:
-        source = source_of(name, path)
+        source = source_of(name, files[name])
         workers.warm()
         channel.send(Inspect(place, source, options.at, options.input, check_gradient))
         inspection = expect(channel, Inspected, name).inspection
         problems = tuple(clean(problem, MAX_TEXT) for problem in inspection.problems)
         return dataclasses.replace(inspection, name=name, path=str(path), problems=problems)
 
-    jobs = [lambda channel, _, n=name, p=path: ask(n, p, channel) for name, path in found.items()]
-    outcomes = dict(workers.run(jobs))
+    with exported(found, export or ExportOptions(), options.limits, stop) as (files, refused):
+        failures += refused
+        jobs = [lambda channel, _, n=name: ask(n, found[n], channel) for name in files]
+        outcomes = dict(workers.run(jobs))
     inspections = []
-    for number, name in enumerate(found):
+    for number, name in enumerate(files):
         outcome = outcomes.get(number)
         if isinstance(outcome, Inspection):
             inspections.append(outcome)

@@ -10,8 +10,10 @@ from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import DEFAULT_AT, InputOptions
 from onnxattr.graph.several import describe, graph_inputs
 from onnxattr.graph.stated import stated
+from onnxattr.graph.tail import tail
 from onnxattr.graph.walk import short
 from onnxattr.limits import Limits
+from onnxattr.pipeline.blackbox import POSSIBLE
 from onnxattr.pipeline.messages import Attributed, printable
 from onnxattr.types import InputSpec, Inspection, Model, Parity, Representation, Unsupported
 
@@ -22,6 +24,7 @@ def inspect_model(
     options: InputOptions,
     limits: Limits,
     trial: Callable[[], Attributed] | None = None,
+    runs: Callable[[InputSpec, Representation], bool] = lambda spec, chosen: False,
 ) -> Inspection:
     """Returns what `model` is, and all that stops it from being ranked.
 
@@ -31,6 +34,7 @@ def inspect_model(
         options: What the user says of the input.
         limits: What it may cost.
         trial: Runs it on a few probes, with all checks; None does not run it.
+        runs: Whether ONNX Runtime takes it, for a black-box method, where nothing else does.
     """
     from onnxattr.convert.refusals import Refusals, refusals
     from onnxattr.convert.support import gradientless, remedy, unsupported
@@ -53,7 +57,7 @@ def inspect_model(
         bomb = spec is not None
         problems.append(error.message)
     try:
-        chosen, place = attributed(model, at)
+        chosen, place = attributed(model, at, spec, limits)
         fixed = stated(model).fixed
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
@@ -77,6 +81,8 @@ def inspect_model(
             tried = trial()
         except OnnxattrError as error:
             problems.append(error.message)
+    if problems and spec and chosen and not bomb and runs(spec, chosen):
+        instead = "; ".join(filter(None, [instead, POSSIBLE]))
     graph = model.proto.graph
     return Inspection(
         name=model.name,
@@ -91,7 +97,7 @@ def inspect_model(
         representation=chosen,
         unsupported=missing,
         problems=tuple(map(printable, problems)),
-        parity=Parity(tried.parity, tried.tolerance, tried.maps.shape[0]) if tried else None,
+        parity=_parity(tried),
         gradient=tried.gradient if tried else None,
         gradientless=ends,
         remedy=instead,
@@ -99,4 +105,11 @@ def inspect_model(
         unchecked=found.unchecked,
         at=place,
         fixed=fixed,
+        tail=tail(model, chosen, spec, shapes=not bomb),
     )
+
+
+def _parity(tried: Attributed | None) -> Parity | None:
+    if tried is None or tried.parity is None or tried.tolerance is None:
+        return None
+    return Parity(tried.parity, tried.tolerance, tried.maps.shape[0])

@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxattr._version import __version__
 from onnxattr.arrays import Float32
+from onnxattr.attribution.methods import BLACK_BOX, options_of
 from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit
@@ -49,8 +50,14 @@ HEAVY = (
     "onnxattr.attribution.engine",
 )
 
+#: One of these packages is there.
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+
 #: Probes whose maps are kept together, rounded up to whole batches: the most that is lost.
 CHUNK = 16
+
+#: The same of black-box maps, each of which takes many passes, whatever the batch.
+BLACK_BOX_CHUNK = 4
 
 #: The batch size where nobody says and the graph leaves it free.
 BATCH = 8
@@ -122,6 +129,7 @@ class Examiner:
         self, probes: Probes, options: Options, store: Store | None, models: int = 1
     ) -> None:
         self._probes, self._options, self._store = probes, options, store
+        self._black_box = options.method in BLACK_BOX
         self._hashes = [hash_values(value) for value in probes.values]
         self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
         #: Why the store could not be written, once.
@@ -184,7 +192,7 @@ class Examiner:
         if missing:
             workers.warm()
         checked = any(fact["gradient"] for fact in facts)
-        for chunk in _chunks(missing, found.spec.batch or options.batch_size or BATCH):
+        for chunk in self._chunks(missing, found):
             answer = self._ask(channel, name, chunk, shape[1:], check=not checked)
             checked = True
             maps: Float32 = unpack(answer.maps, np.float32, (len(chunk), *shape[1:]))
@@ -198,13 +206,19 @@ class Examiner:
         channel.send(End())
         return self._outcome(name, source, found, values, facts, stored, seconds)
 
+    def _chunks(self, missing: Sequence[int], found: Described) -> Iterator[list[int]]:
+        if self._black_box:
+            return _chunks(missing, 1, BLACK_BOX_CHUNK)
+        return _chunks(missing, found.spec.batch or self._options.batch_size or BATCH, CHUNK)
+
     def _ask(
         self, channel: Channel, name: str, chunk: Sequence[int], size: tuple[int, ...], check: bool
     ) -> Attributed:
         channel.send(Attribute(pack(self._probes.values[chunk]), check))
         most = 4 * len(chunk) * math.prod(size) + MAX_MESSAGE
         answer = expect(channel, Attributed, name, most)
-        if malformed(_facts(answer)) or not np.isfinite(list(answer.seconds.values())).all():
+        senseless = malformed(_facts(answer), black_box=self._black_box)
+        if senseless or not np.isfinite(list(answer.seconds.values())).all():
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
 
@@ -217,12 +231,15 @@ class Examiner:
             "spec": {k: v for k, v in dataclasses.asdict(spec).items() if k != "sources"},
             "tensor": found.representation.value,
             "method": options.method,
-            # None of the methods has options or draws random numbers yet.
-            "method_options": {},
+            "method_options": options_of(options.method),
+            # None of the methods draws random numbers yet.
             "seed": None,
             "device": found.device.split(":")[0],
             "precision": "float32",
-            "versions": {p: versions().get(p, "") for p in ("onnxattr", "torch", "onnx2torch")},
+            "versions": {
+                p: versions().get(p, "")
+                for p in ("onnxattr", "torch", *(_RUNTIMES if self._black_box else ("onnx2torch",)))
+            },
         }
         return make_key(parts), {"name": name, **parts}
 
@@ -230,7 +247,9 @@ class Examiner:
         """Fills in the maps that the store has; returns the places of the others."""
         wanted, rows = set(self._hashes), {}
         for block in self._blocks(key):
-            if block.values.shape[1:] != values.shape[1:] or malformed(block.facts):
+            if block.values.shape[1:] != values.shape[1:]:
+                continue
+            if malformed(block.facts, black_box=self._black_box):
                 continue
             used = [(h, row) for row, h in enumerate(block.probes) if h in wanted]
             rows.update({h: block.values[row] for h, row in used})
@@ -267,14 +286,7 @@ class Examiner:
     ) -> Examined:
         flat = values.reshape(len(values), -1)
         if not (np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)).any():
-            raise SupportError(
-                f"all of its maps are zero or not finite: `{found.representation.value}` does not "
-                "depend on the probes in a differentiable way",
-                hint="choose another tensor with --at, or check --range"
-                if found.spec.kind == IMAGE
-                else "choose another tensor with --at",
-                model=name,
-            )
+            raise self._unusable(name, found)
         checks = [fact["gradient"] for fact in facts if fact["gradient"]]
         worst = max(checks, key=lambda check: check["error"], default=None)
         batch = min(fact["batch"] for fact in facts)
@@ -287,7 +299,9 @@ class Examiner:
             parameters=found.parameters,
             spec=found.spec,
             representation=found.representation,
-            parity=Parity(
+            parity=None
+            if self._black_box
+            else Parity(
                 error=max(fact["parity"] for fact in facts),
                 tolerance=max(fact["tolerance"] for fact in facts),
                 probes=len(values),
@@ -306,10 +320,25 @@ class Examiner:
         )
         return Examined(summary, maps, stored, seconds)
 
+    def _unusable(self, name: str, found: Described) -> SupportError:
+        value = found.representation.value
+        if self._black_box:
+            what = f"the sum of the units of `{value}` does not depend on the probes"
+            hint = "choose another tensor with --at, such as that before a softmax"
+        else:
+            what = f"`{value}` does not depend on the probes in a differentiable way"
+            hint = (
+                "choose another tensor with --at, or check --range; where a gradient is what is "
+                "missing, `--method occlusion` needs none"
+            )
+        return SupportError(
+            f"all of its maps are zero or not finite: {what}", hint=hint, model=name
+        )
 
-def _chunks(missing: Sequence[int], batch: int) -> Iterator[list[int]]:
-    """Yields `missing` in runs of whole batches."""
-    size = -(-CHUNK // batch) * batch
+
+def _chunks(missing: Sequence[int], batch: int, least: int) -> Iterator[list[int]]:
+    """Yields `missing` in runs of whole batches, `least` or more at a time."""
+    size = -(-least // batch) * batch
     for start in range(0, len(missing), size):
         yield list(missing[start : start + size])
 
@@ -328,7 +357,7 @@ def _facts(answer: Attributed) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Returns the versions of what decides the numbers."""
-    packages = ("numpy", "onnx", "onnx2torch", "onnxruntime", "onnxruntime-gpu", "torch")
+    packages = ("numpy", "onnx", "onnx2torch", *_RUNTIMES, "torch")
     found = {p: _version(p) for p in packages}
     return {"onnxattr": __version__, **{p: v for p, v in found.items() if v}}
 

@@ -161,12 +161,15 @@ class Attribute(msgspec.Struct, frozen=True, tag=True):
 
 
 class Attributed(msgspec.Struct, frozen=True, tag=True):
-    """Maps, float32 [probe, …], and what was measured while they were made."""
+    """Maps, float32 [probe, …], and what was measured while they were made.
+
+    Of black-box maps there is neither parity nor its tolerance: nothing was converted.
+    """
 
     maps: Array
     batch: int
-    parity: float
-    tolerance: float
+    parity: float | None
+    tolerance: float | None
     gradient: GradientCheck | None
     seconds: dict[str, float]
 

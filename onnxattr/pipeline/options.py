@@ -9,6 +9,7 @@ from onnxattr.attribution.methods import METHODS
 from onnxattr.errors import UsageError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
+from onnxattr.pipeline.adapters import ExportOptions
 from onnxattr.types import Failure
 
 
@@ -17,10 +18,11 @@ class Options:
     """What decides the maps and the numbers made of them, and within which bounds.
 
     Attributes:
-        method: `saliency`, `grad-input` or `elrp`.
+        method: `saliency`, `grad-input`, `elrp` or `occlusion`.
         at: The tensor that is attributed, see `graph.outputs.representation`; None for what a
             model's sidecar or metadata says, or else `feature`.
         input: What the user says of the models' inputs; it holds for all of them.
+        export: How sources that are no ONNX files are exported.
         device: `auto`, `cpu`, `cuda[:n]` or `mps`; several, separated by commas, share the models.
         workers: Worker processes a device. On the CPU they share its cores.
         batch_size: Probes at a time; None for the default.
@@ -39,6 +41,7 @@ class Options:
     method: str = "saliency"
     at: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
+    export: ExportOptions = field(default_factory=ExportOptions)
     device: str = "auto"
     workers: int = 1
     batch_size: int | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +14,16 @@ import numpy as np
 
 from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
+from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.assumptions import check_assumptions, lines
+from onnxattr.pipeline.export import exported
 from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.space import ranking
-from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
+from onnxattr.types import Assumption, Comparison, Failure, Maps, Model, ProbeCosine, Ranking
 
 if TYPE_CHECKING:
     import onnx
@@ -91,36 +95,39 @@ def rank(
     """
     options, progress = options or Options(), progress or Silent()
     started = time.perf_counter()
-    found, failures = find_models(models)
+    found, failures = find_models(models, is_source)
     for failure in failures:
         progress.failed(failure)
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
-    sources = {n: source_of(n, path) for n, path in found.items()}
-    space = build_space(sources, failures, probes, options, progress, stop)
-    names = [s.name for s in space.summaries]
-    if name is not None and name not in names:
-        reason = next((f.message for f in space.failures if f.name == name), "it is left out")
-        raise RankingError(f"the target `{name}` cannot be used: {reason}", failures=space.failures)
-    if len(names) < 2:
-        done = "finished before the interruption" if space.unfinished else "usable"
-        raise RankingError(
-            f"{len(names)} of {len(found)} models {done}, and a ranking needs two",
-            hint=_advice(space, len(names)),
-            failures=space.failures,
+    with _sources(found, failures, options, progress, stop) as sources:
+        space = _named(build_space(sources, failures, probes, options, progress, stop), found)
+        names = [s.name for s in space.summaries]
+        if name is not None and name not in names:
+            reason = next((f.message for f in space.failures if f.name == name), "it is left out")
+            raise RankingError(
+                f"the target `{name}` cannot be used: {reason}", failures=space.failures
+            )
+        if len(names) < 2:
+            done = "finished before the interruption" if space.unfinished else "usable"
+            raise RankingError(
+                f"{len(names)} of {len(found)} models {done}, and a ranking needs two",
+                hint=_advice(space, len(names)),
+                failures=space.failures,
+            )
+        hashes = [s.sha256 for s in space.summaries]
+        wanted = [names.index(name)] if name is not None else list(range(len(names)))
+        targets = tuple(
+            ranking.rank_sources(space.similarity, i, seed=options.seed, hashes=hashes)
+            for i in wanted
         )
-    hashes = [s.sha256 for s in space.summaries]
-    wanted = [names.index(name)] if name is not None else list(range(len(names)))
-    targets = tuple(
-        ranking.rank_sources(space.similarity, i, seed=options.seed, hashes=hashes) for i in wanted
-    )
-    checked: tuple[Assumption, ...] = ()
-    if options.check_assumptions and not space.unfinished:
-        store = open_store(options.store)
-        checked = check_assumptions(
-            space, targets, sources, options, store, progress, stop or threading.Event()
-        )
+        checked: tuple[Assumption, ...] = ()
+        if options.check_assumptions and not space.unfinished:
+            store = open_store(options.store)
+            checked = check_assumptions(
+                space, targets, sources, options, store, progress, stop or threading.Event()
+            )
     return Ranking(
         targets=targets,
         models=space.summaries,
@@ -169,15 +176,15 @@ def compare(
     options, progress = options or Options(), progress or Silent()
     started = time.perf_counter()
     for path in (Path(first), Path(second)):
-        if path.is_dir():
+        if path.is_dir() and not is_source(str(path)):
             raise UsageError(f"`{path}` is a directory", hint="a comparison takes two model files")
-    found, failures = find_models([first, second])
+    found, failures = find_models([first, second], is_source)
     if len(found) < 2 or failures:
         raise UsageError(
             f"`{first}` and `{second}` are not two files", hint="a comparison takes two model files"
         )
-    sources = {n: source_of(n, path) for n, path in found.items()}
-    space = build_space(sources, [], probes, options, progress, stop)
+    with _sources(found, failures, options, progress, stop) as sources:
+        space = _named(build_space(sources, failures, probes, options, progress, stop), found)
     if len(space.summaries) < 2:
         done = "finished before the interruption" if space.unfinished else "usable"
         raise RankingError(
@@ -210,6 +217,28 @@ def compare(
         stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
     )
+
+
+@contextmanager
+def _sources(
+    found: Mapping[str, Path],
+    failures: list[Failure],
+    options: Options,
+    progress: Progress,
+    stop: threading.Event | None,
+) -> Iterator[dict[str, Source]]:
+    """Gives what workers are told of models; what is no ONNX file is exported for as long."""
+    with exported(found, options.export, options.limits, stop) as (files, refused):
+        for failure in refused:
+            failures.append(failure)
+            progress.failed(failure)
+        yield {name: source_of(name, path) for name, path in files.items()}
+
+
+def _named(space: ModelSpace, found: Mapping[str, Path]) -> ModelSpace:
+    """Returns `space` with the paths that the user named, whatever was exported from them."""
+    summaries = tuple(dataclasses.replace(s, path=str(found[s.name])) for s in space.summaries)
+    return dataclasses.replace(space, summaries=summaries)
 
 
 def _advice(space: ModelSpace, usable: int) -> str:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from onnxattr.convert.device import choose_device, set_up, thread_count
-from onnxattr.errors import ModelFileError
+from onnxattr.arrays import Probing
+from onnxattr.attribution.methods import BLACK_BOX
+from onnxattr.convert.device import choose_device, runtime_device, set_up, thread_count
+from onnxattr.errors import ModelFileError, ParityError, SupportError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
 from onnxattr.graph.array_input import probe_input, shown_input
@@ -19,6 +21,7 @@ from onnxattr.graph.budget import require_budget
 from onnxattr.graph.files import read_file
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
+from onnxattr.pipeline import blackbox
 from onnxattr.pipeline.messages import (
     DTYPES,
     Attribute,
@@ -41,7 +44,7 @@ from onnxattr.pipeline.messages import (
     refusal_of,
     unpack,
 )
-from onnxattr.types import IMAGE, Failure, GradientCheck, Model
+from onnxattr.types import IMAGE, Failure, GradientCheck, InputSpec, Model, Representation
 
 #: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
 _ANY = 2**40
@@ -106,41 +109,83 @@ class Examination:
     """
 
     def __init__(self, model: Model, request: Examine, device: str) -> None:
-        self._model, self._request, self._device = model, request, device
+        self._black_box = request.method in BLACK_BOX
+        self._device = device = runtime_device(device) if self._black_box else device
+        self._model, self._request = model, request
+        spec = probe_input(model, request.input, request.kind, request.shape)
         self.described = Described(
             sha256=model.sha256,
             external=model.external,
             origin=model.origin,
             opset=model.opset,
             parameters=model.parameters,
-            spec=probe_input(model, request.input, request.kind, request.shape),
-            representation=attributed(model, request.at)[0],
+            spec=spec,
+            representation=attributed(model, request.at, spec, request.place.limits)[0],
             device=device,
         )
         self._parts: tuple[Any, Any, Any] | None = None
+        self._maker: Any = None
         self._seconds: dict[str, float] = {}
 
     def attribute(self, wanted: Attribute) -> Attributed:
-        """Returns the maps of some probes, once the network is found right on them.
+        """Returns the maps of some probes.
 
         Raises:
             OnnxattrError: The model cannot be used.
         """
-        from onnxattr.attribution.check import check_gradient
-        from onnxattr.attribution.engine import deterministic
-
         self._seconds = {}
-        network, gate, engine = self._parts or self._prepare()
         kind = self._request.kind
         shape = (-1, -1, 3) if kind == IMAGE else self._request.shape
         probes = unpack(wanted.images, DTYPES[kind], (-1, *shape))
+        if self._black_box:
+            return self._by_outputs(probes)
+        try:
+            return self._by_gradient(probes, wanted.check)
+        except (SupportError, ParityError) as error:
+            if blackbox.is_possible(*self._whole(), probes):
+                error.hint = f"{error.hint}; {blackbox.HINT}" if error.hint else blackbox.HINT
+            raise
+
+    def _whole(self) -> tuple[Model, InputSpec, Representation, Place]:
+        found = self.described
+        return self._model, found.spec, found.representation, self._request.place
+
+    def _by_outputs(self, probes: Probing) -> Attributed:
+        """Returns maps of outputs alone: there is no conversion that could be wrong."""
+        request = self._request
+        if self._maker is None:
+            require_budget(self._model, self.described.spec, request.place.limits)
+            with self._timed("load"):
+                self._maker = blackbox.black_box(
+                    *self._whole(),
+                    device=self._device,
+                    method=request.method,
+                    batch_size=request.batch_size,
+                )
+        with self._timed("attribute"):
+            maps = self._maker.maps(probes)
+        return Attributed(
+            maps=pack(maps),
+            batch=self._maker.size,
+            parity=None,
+            tolerance=None,
+            gradient=None,
+            seconds=self._seconds,
+        )
+
+    def _by_gradient(self, probes: Probing, check: bool) -> Attributed:
+        """Returns maps of gradients, once the network is found right on the probes."""
+        from onnxattr.attribution.check import check_gradient
+        from onnxattr.attribution.engine import deterministic
+
+        network, gate, engine = self._parts or self._prepare()
         gradient: GradientCheck | None = None
         # TF32, which torch allows convolutions by default, is coarser than the tolerance.
         with self._timed("parity"), deterministic():
             parity = gate.check(probes)
         with self._timed("attribute"):
             maps = engine.maps(probes)
-        if wanted.check:
+        if check:
             with self._timed("check"), deterministic():
                 gradient = check_gradient(network, gate, probes)
         return Attributed(
@@ -215,7 +260,13 @@ def _inspect(request: Inspect) -> Inspected:
 
     model = _load(request.source, request.place)
     trial = (lambda: _trial(model, request)) if request.check else None
-    return Inspected(inspect_model(model, request.at, request.input, request.place.limits, trial))
+
+    def runs(spec: InputSpec, chosen: Representation) -> bool:
+        images = _few_probes(spec) if request.check else None
+        return blackbox.is_possible(model, spec, chosen, request.place, images)
+
+    limits = request.place.limits
+    return Inspected(inspect_model(model, request.at, request.input, limits, trial, runs))
 
 
 def _stamp(request: Stamp) -> Stamped:
@@ -224,7 +275,7 @@ def _stamp(request: Stamp) -> Stamped:
     source, limits = request.source, request.place.limits
     model = _load(source, request.place)
     spec = image_input(model, request.input)
-    _, place = attributed(model, request.at)
+    _, place = attributed(model, request.at, spec, limits)
     assert source.path is not None
     # As it is, and not as it was mended on its way in.
     data = read_file(Path(os.fsdecode(source.path)), limits, source.name)
@@ -234,10 +285,7 @@ def _stamp(request: Stamp) -> Stamped:
 
 
 def _trial(model: Model, request: Inspect) -> Attributed:
-    """Runs a model on a few of the built-in probes, or of noise, with all checks."""
-    from onnxattr.probe_arrays import trial_array
-    from onnxattr.probes import load_probes
-
+    """Runs a model on a few probes, with all checks."""
     spec = shown_input(model, request.input)
     examine = Examine(
         place=request.place,
@@ -249,8 +297,15 @@ def _trial(model: Model, request: Inspect) -> Attributed:
         kind=spec.kind,
         shape=spec.axes,
     )
-    if spec.kind == IMAGE:
-        probes = load_probes(limit=_PROBES).values
-    else:
-        probes = trial_array(spec.kind, spec.axes, _PROBES)
-    return Examination(model, examine, "cpu").attribute(Attribute(pack(probes), check=True))
+    wanted = Attribute(pack(_few_probes(spec)), check=True)
+    return Examination(model, examine, "cpu").attribute(wanted)
+
+
+def _few_probes(spec: InputSpec) -> Probing:
+    """Returns some of the built-in probes, or noise for a model that takes no images."""
+    from onnxattr.probe_arrays import trial_array
+    from onnxattr.probes import load_probes
+
+    if spec.kind != IMAGE:
+        return trial_array(spec.kind, spec.axes, _PROBES)
+    return load_probes(limit=_PROBES).values

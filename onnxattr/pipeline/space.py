@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxattr.attribution.methods import BLACK_BOX, options_of
 from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
@@ -125,7 +126,7 @@ def build_space(
         seconds=seconds,
         stored=tuple(each.summary.name for each in usable if each.stored),
         unfinished=tuple(unfinished),
-        notes=_store_notes(store, examiner),
+        notes=(*_store_notes(store, examiner), *_device_notes(usable, devices, options)),
     )
 
 
@@ -259,6 +260,17 @@ def _store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _device_notes(
+    usable: Sequence[Examined], devices: Sequence[str], options: Options
+) -> tuple[str, ...]:
+    """Says where ONNX Runtime, which alone makes black-box maps, computes on another device."""
+    places = {each.maps.device for each in usable} - set(devices)
+    if options.method not in BLACK_BOX or not places:
+        return ()
+    asked, place = ", ".join(devices), ", ".join(sorted(places))
+    return (f"ONNX Runtime cannot compute on {asked} here: the maps were made on the {place}",)
+
+
 def _require_type(given: Probes) -> None:
     wanted = DTYPES.get(given.kind)
     if wanted is None:
@@ -285,6 +297,7 @@ def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
     given = {k: v for k, v in dataclasses.asdict(options.input).items() if v is not None}
     return {
         "method": options.method,
+        "method_options": options_of(options.method),
         "at": options.at or DEFAULT_AT,
         "centred": not options.paper,
         "device": device,

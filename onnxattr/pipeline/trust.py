@@ -82,10 +82,18 @@ def _takes(spec: InputSpec, probes: Probes) -> bool:
     return spec.axes == probes.values.shape[1:] and spec.layout in ("N", "")
 
 
-def malformed(facts: Mapping[str, Any]) -> bool:
-    """Whether facts are not what `job` writes: a store may have been written by anybody."""
+def malformed(facts: Mapping[str, Any], *, black_box: bool = False) -> bool:
+    """Whether facts are not what `job` writes: a store may have been written by anybody.
+
+    Args:
+        facts: Of some maps.
+        black_box: Whether they were made without a conversion, which then was not checked.
+    """
     if facts.keys() != {"batch", "parity", "tolerance", "gradient"}:
         return True
+    if black_box:
+        unchecked = all(facts[key] is None for key in ("parity", "tolerance", "gradient"))
+        return not (_count(facts["batch"]) and unchecked)
     check = facts["gradient"]
     if check is not None and not (
         isinstance(check, dict)

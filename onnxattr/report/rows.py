@@ -58,7 +58,7 @@ def _facts(model: Summary) -> Row:
         "exporter": model.origin.exporter,
         "opset": model.opset,
         "parameters": model.parameters,
-        "parity_error": model.parity.error,
+        "parity_error": model.parity.error if model.parity else None,
         "gradient_error": model.gradient.error if model.gradient else None,
         "kind": model.spec.kind,
         "shape": sizes(model.spec),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from onnxattr.report import text
 from onnxattr.report.rows import Result
+from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     IMAGE,
@@ -286,6 +287,8 @@ def _inspection(model: Inspection) -> Table:
             _add(table, part, value)
     if model.representation is not None:
         _add(table, "attributed at", f"{model.representation.value}  ({model.representation.rule})")
+    for number, line in enumerate(tail_lines(model.tail)):
+        _add(table, "" if number else "tail", line)
     for part, check in (("parity", model.parity), ("gradient", model.gradient)):
         if check is not None:
             _add(table, part, text.checked(check))
@@ -384,7 +387,8 @@ def _right(title: str) -> Column:
 
 
 def _facts(model: Summary) -> tuple[str, str, str]:
-    return str(model.opset), text.short_count(model.parameters), f"{model.parity.error:.0e}"
+    parity = f"{model.parity.error:.0e}" if model.parity else "black box"
+    return str(model.opset), text.short_count(model.parameters), parity
 
 
 def _similarity_columns(centred: bool, bar: int) -> list[Column]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from onnxattr.attribution.check import TOLERANCE, check_gradient
 from onnxattr.attribution.engine import Engine
-from onnxattr.convert import parity
+from onnxattr.convert import session
 from onnxattr.convert.parity import Gate
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import ParityError, SupportError
@@ -291,7 +291,7 @@ def test_a_wrong_gradient_behind_the_embedding_is_found(part):
 def test_no_check_where_onnx_runtime_cannot_go_on(monkeypatch):
     net = network(export(Classifier(2), torch.ones(1, 12, dtype=torch.int64)), ids())
     gate = Gate(net)
-    monkeypatch.setattr(parity, "_take", lambda graph, *_: graph.node[0].ClearField("input"))
+    monkeypatch.setattr(session, "_take", lambda graph, *_: graph.node[0].ClearField("input"))
     assert check_gradient(net, gate, ids()) is None
 
 

@@ -7,7 +7,7 @@ from nets import FUNCTIONS, PAPER, RANGE, SIZE, Net, attribute, network, probes
 from onnx.reference import ReferenceEvaluator
 
 from onnxattr.attribution.engine import Engine
-from onnxattr.attribution.methods import METHODS, find
+from onnxattr.attribution.methods import BY_GRADIENT, find
 from onnxattr.attribution.relevance import with_secants
 from onnxattr.graph.load import load
 
@@ -97,7 +97,7 @@ def test_the_secant_takes_the_sign_of_zero_for_plus() -> None:
     np.testing.assert_allclose(slope.numpy(), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_GRADIENT)
 def test_layouts_give_the_same_map(method: str) -> None:
     net = Net.random("Relu", 7)
     first = attribute(network(net.onnx(layout="NCHW")), probes(), method=method)
@@ -105,7 +105,7 @@ def test_layouts_give_the_same_map(method: str) -> None:
     np.testing.assert_allclose(first, last, rtol=1e-5, atol=1e-6 * np.abs(first).max())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_GRADIENT)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_graph_with_a_fixed_batch_takes_any_number_of_probes(method: str, batch: int) -> None:
     net = Net.random("Tanh", 8)
@@ -116,7 +116,7 @@ def test_a_graph_with_a_fixed_batch_takes_any_number_of_probes(method: str, batc
     np.testing.assert_allclose(fixed, free, rtol=1e-4, atol=1e-5 * np.abs(free).max())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_GRADIENT)
 def test_batch_size_does_not_matter_and_repeats_are_identical(method: str) -> None:
     net = network(Net.random("Relu", 9).onnx())
     whole = attribute(net, probes(7), method=method, batch_size=7)
@@ -126,7 +126,7 @@ def test_batch_size_does_not_matter_and_repeats_are_identical(method: str) -> No
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6 * np.abs(whole).max())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_GRADIENT)
 def test_the_network_is_left_as_it_was(method: str) -> None:
     net = network(Net.random("Relu", 10).onnx())
     before = {k: v.clone() for k, v in net.module.state_dict().items()}
@@ -137,7 +137,7 @@ def test_the_network_is_left_as_it_was(method: str) -> None:
     assert all(p.grad is None and not p.requires_grad for p in net.module.parameters())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_GRADIENT)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_no_tensor_is_left_on_another_device(method: str, layout: str) -> None:
     """The meta device refuses to meet a tensor of the CPU, as a GPU would."""

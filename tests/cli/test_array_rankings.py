@@ -218,3 +218,9 @@ def test_probes_made_in_python(folder, values, kind, message):
     probes = onnxattr.Probes(values, tuple("abc"), "", "", kind=kind)
     with pytest.raises(onnxattr.UsageError, match=message):
         onnxattr.attribute(folder / "tabular1.onnx", probes=probes)
+
+
+def test_black_box_maps_are_of_images(run, folder):
+    outcome = rank(run, folder / "tabular*.onnx", folder / "numbers.npy", "--method", "occlusion")
+    assert outcome.code == 3
+    assert outcome.errors[0].endswith("black-box maps are made of images alone, and it takes none")

@@ -38,6 +38,7 @@ def test_json_holds_all_that_decides_the_numbers(rank, good):
     ]
 
     assert settings["method"] == "elrp"
+    assert settings["method_options"] == {}
     assert settings["at"] == "r0"
     assert settings["seed"] == 5
     assert settings["centred"] is True
@@ -45,6 +46,16 @@ def test_json_holds_all_that_decides_the_numbers(rank, good):
     assert settings["input"] == {"mean": [0.5]}
     assert settings["probes"]["count"] == 3
     assert re.fullmatch(r"[0-9a-f]{64}", settings["probes"]["sha256"])
+
+
+def test_black_box_maps_have_no_parity_in_any_format(rank, good):
+    document = rank(good, "--method", "occlusion").json
+    assert document["settings"]["method_options"] == {"grid": 8, "span": 1}
+    assert [model["parity"] for model in document["models"]] == [None, None]
+    for form, empty in (("csv", ",,"), ("tsv", "\t\t"), ("jsonl", '"parity_error": null')):
+        assert empty in rank(good, "--method", "occlusion", "-f", form).out
+    assert "black box" in rank(good, "--method", "occlusion", "-f", "table").out
+    assert "black box" in rank(good, "--method", "occlusion", "-v").err
 
 
 def test_json_names_the_bytes_of_each_model(rank, good):

@@ -25,6 +25,7 @@ from onnxattr.types import (
     Source,
     Summary,
     Survey,
+    TailNode,
     Target,
     Unsupported,
 )
@@ -126,7 +127,7 @@ def stated():
     )
     chosen = Representation("/head/Relu_output_0", "named, by sidecar")
     (usable, _) = inspection().models
-    return Survey((replace(usable, spec=spec, representation=chosen),), ())
+    return Survey((replace(usable, spec=spec, representation=chosen, tail=()),), ())
 
 
 def settings(**more):
@@ -187,6 +188,16 @@ def inspection():
         unsupported=(),
         problems=(),
     )
+    usable = replace(
+        usable,
+        tail=(
+            TailNode(
+                "Relu", "/layer4/layer4.2/relu_2/Relu", "/layer4/layer4.2/relu_2/Relu_output_0",
+                "float32[1,2048,7,7]", chosen=True, output=False,
+            ),
+            TailNode("Gemm", "", "logits", "float32[1,1000]", chosen=False, output=True, skipped=3),
+        ),
+    )  # fmt: skip
     missing = (
         Unsupported("GridSample", ("/sample/GridSample", "/sample_1/GridSample")),
         Unsupported("NonMaxSuppression", ("",)),
@@ -202,6 +213,7 @@ def inspection():
                 outputs=("boxes float32[?,4]", "scores float32[?]"),
                 spec=None,
                 unsupported=missing,
+                tail=(),
                 refused=(
                     Refused("Resize", "Resize with mode `bilinear`", ("/up/Resize", "")),
                     Refused("Crop", "a crop beyond the image", ("/crop",), certain=False),

@@ -2,6 +2,7 @@
 
 import re
 
+import onnx
 import pytest
 import small_models
 
@@ -129,3 +130,25 @@ def test_verbose_says_who_said_what(rank, good):
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("depth-keras: ")]
     assert "range: option" in line
     assert "attributed at features: named;" in line
+
+
+def test_metadata_that_attacks_the_reader(run, net):
+    """It is shown as it is not believed, without anything that moves a cursor or reorders."""
+    evil = "\x1b[2J\u202e\x9b]0;\n=cmd|x" + "A" * 3000
+    proto = onnx.load(net)
+    keys = ("layout", "range", "input", "at", evil)
+    onnx.helper.set_model_props(proto, {f"onnxattr.{key}": evil for key in keys})
+    proto.graph.input[0].type.tensor_type.shape.dim[0].denotation = evil
+    onnx.save(proto, net)
+
+    for form in ("table", "json", "csv", "markdown"):
+        outcome = run("inspect", net, "-f", form)
+        assert outcome.code == 0
+        text = outcome.out + outcome.err
+        assert not {"\x1b", "\u202e", "\x9b"} & set(text)
+        assert "A" * 300 not in text
+    shown = " ".join(run("inspect", net).out.split())
+    for part in ("range 0 to 1 (assumed; metadata: ignored,", "metadata ignored, there is no key"):
+        assert part in shown
+    assert run("inspect", net, "--write-spec").code == 0
+    assert "\x1b" not in net.with_suffix(".toml").read_text()

@@ -306,3 +306,22 @@ def test_sizes_that_are_computed_with_follow_the_device(build, body):
     module = onnxattr.to_torch(proto, device="meta")
     y = module(torch.empty(2, 2, device="meta"))
     assert (y.device.type, y.shape) == ("meta", (2, 2))
+
+
+#: A batch of one that is read as rows: two members would be four rows, and no error.
+BAKED = "(float[1,4] x) => (float[2,2] y) { z = Reshape(x, s) y = Softmax<axis = 0>(z) }"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda m: m, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+def test_sizes_that_the_graph_fixes_are_checked(build, runtime, make):
+    proto = build(BAKED, s=np.array([-1, 2]))
+    module = make(onnxattr.to_torch(proto))
+    x = np.arange(4, dtype=np.float32).reshape(1, 4)
+    np.testing.assert_allclose(module(torch.from_numpy(x)), runtime(proto, x)[0], rtol=1e-6)
+    for shape in ((2, 4), (1, 6), (4,)):
+        with pytest.raises(onnxattr.ModelInputError, match=r"`x` takes \[1,4\], not \["):
+            module(torch.zeros(shape))
+        with pytest.raises(Exception, match=r"(?i)invalid"):  # ONNX Runtime refuses the same.
+            runtime(proto, np.zeros(shape, np.float32))

@@ -19,12 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 import onnxattr  # noqa: E402
+from onnxattr.graph.load import load  # noqa: E402
+from onnxattr.graph.outputs import representation  # noqa: E402
 
 # Where TensorFlow was imported first, torch finds CUDA's libraries in disorder, and needs none.
 pytestmark = pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning")
@@ -179,7 +182,7 @@ def made(request, tmp_path_factory):
 
 
 def is_network(item):
-    tests = (test_network, test_members_of_a_batch)
+    tests = (test_network, test_members_of_a_batch, test_ends)
     return getattr(item, "originalname", None) in [test.__name__ for test in tests]
 
 
@@ -263,3 +266,28 @@ def test_members_of_a_batch(kind, name, made):
         reference = np.concatenate(rows)
         assert difference(output.numpy(), reference) < 1e-5
         assert np.abs(reference[1:] - reference[:1]).max() > 1e-3
+
+
+#: Those whose makers write down what their classifiers are fed and make.
+KNOWN = [case for case in CASES if case[0] not in ("jax", "paddle")]
+
+
+@pytest.mark.parametrize("at", ["feature", "logits"])
+@pytest.mark.parametrize(("kind", "name"), KNOWN, ids=[f"{kind}-{name}" for kind, name in KNOWN])
+def test_ends(kind, name, at, made):
+    """What is found from the graph holds the values that the framework has there."""
+    path = made(kind, name)
+    native = dict(np.load(path.with_suffix(".npz")))
+    inputs = [native[f"input_{i}"] for i in range(sum(key.startswith("input_") for key in native))]
+    proto = onnx.load(path)
+    found = representation(load(proto), at).value
+    if found not in [value.name for value in proto.graph.output]:
+        proto.graph.output.append(onnx.helper.make_empty_tensor_value_info(found))
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    value = dense(session.run([found], dict(zip(names, inputs, strict=True)))[0])
+    reference = native[at].astype(np.float32)
+    assert value.size == reference.size
+    # A graph that keeps channels first all along has them where Keras has them last.
+    orders = [reference, np.moveaxis(reference, -1, 1)] if reference.ndim == 4 else [reference]
+    assert min(difference(value.reshape(o.shape), o) for o in orders) < 1e-4

@@ -239,6 +239,7 @@ CHANGES = {
     "layout": lambda: (described(spec={"layout": "NHWC"}), None, None),
     "batch": lambda: (described(spec={"batch": 4}), None, None),
     "method": lambda: (described(), None, Options(device="cpu", method="elrp")),
+    "kind": lambda: (described(), None, Options(device="cpu", method="occlusion")),
     "device": lambda: (described(device="cuda:1"), None, None),
 }
 
@@ -294,6 +295,58 @@ def test_versions_are_in_the_key(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(job, "versions", lambda changed=changed: changed)
             assert examiner._key("m", described(), "")[0] != before
+
+
+def test_what_decides_black_box_maps_is_in_their_key(monkeypatch):
+    """ONNX Runtime makes them, and onnx2torch has no part in them."""
+    examiner = Examiner(probes(2), Options(device="cpu", method="occlusion"), None)
+    before, about = examiner._key("m", described(), "")
+    assert about["method_options"] == {"grid": 8, "span": 1}
+    assert "onnx2torch" not in about["versions"]
+    monkeypatch.setattr(job, "options_of", lambda name: {"grid": 9, "span": 1})
+    assert examiner._key("m", described(), "")[0] != before
+    monkeypatch.undo()
+    for package in ("onnxattr", "torch", "onnxruntime", "onnxruntime-gpu"):
+        changed = {**job.versions(), package: "0"}
+        with monkeypatch.context() as patch:
+            patch.setattr(job, "versions", lambda changed=changed: changed)
+            assert examiner._key("m", described(), "")[0] != before
+
+
+UNCHECKED = {"parity": None, "tolerance": None, "gradient": None}
+
+
+def test_black_box_maps_are_asked_for_a_few_probes_at_a_time():
+    """A probe takes 65 passes, whatever the batch."""
+    for batch in (None, 1, 3):
+        talk = Talk(
+            described(spec={"batch": batch}), *[lambda count: attributed(count, **UNCHECKED)] * 3
+        )
+        found, _ = examine(talk, 10, options=Options(device="cpu", method="occlusion"))
+        assert asked_for(talk) == [4, 4, 2]
+        assert found.summary.parity is None
+        assert found.summary.gradient is None
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("saliency", UNCHECKED),
+        ("saliency", {"parity": None}),
+        ("occlusion", {}),
+        ("occlusion", {**UNCHECKED, "parity": 0.0}),
+        ("occlusion", {**UNCHECKED, "gradient": GradientCheck(0.0, 0.1, 2)}),
+        ("occlusion", {**UNCHECKED, "batch": 0}),
+    ],
+    ids=str,
+)
+def test_what_is_checked_goes_by_the_kind_of_the_method(method, changes, tmp_path):
+    """A worker cannot leave out the checks, nor claim those that there are not."""
+    store = Store(tmp_path / "store")
+    talk = Talk(described(), lambda count: attributed(count, **changes))
+    with pytest.raises(WorkerError, match="make no sense"):
+        examine(talk, store=store, options=Options(device="cpu", method=method))
+    assert store.entries() == []
 
 
 def test_what_does_not_decide_the_maps_is_not_in_the_key():

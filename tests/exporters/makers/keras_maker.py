@@ -210,11 +210,24 @@ def native(model, array, *others):
     return output, np.asarray(gradient)
 
 
+def ends(model, *arrays):
+    """Return what the last layer is fed, if it is a classifier, and what it makes of that."""
+    last = model.layers[-1]
+    values = [keras.ops.convert_to_tensor(array) for array in arrays]
+    fed = keras.Model(model.inputs, last.input)(values if len(values) > 1 else values[0])
+    activation, last.activation = last.activation, keras.activations.linear
+    logits = last(fed)
+    last.activation = activation
+    feature = fed if isinstance(last, layers.Dense) else logits
+    return keras.ops.convert_to_numpy(feature), keras.ops.convert_to_numpy(logits)
+
+
 def export(path, make, how="keras"):
     model = build(make)
     arrays = given(model, 3 if how in ("keras", "saved") else 1)
     # A functional model that was never called is exported without its weights.
     output, gradient = native(model, *arrays)
+    feature, logits = ends(model, *arrays)
     if how == "keras":
         model.export(str(path), format="onnx", verbose=False)
     elif how == "saved":
@@ -226,7 +239,7 @@ def export(path, make, how="keras"):
         baked(path, model, *arrays)
     else:
         tflite(path, model, *arrays)
-    record.save(path, arrays, [output], [gradient])
+    record.save(path, arrays, [output], [gradient], feature, logits)
 
 
 def baked(path, model, array):

@@ -30,11 +30,16 @@ def noise(*shape: int, seed: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def save(path: Path, inputs, outputs, gradients) -> None:
-    """Write the framework's side beside `path`; the gradient of an integer input is None."""
+def save(path: Path, inputs, outputs, gradients, feature=None, logits=None) -> None:
+    """Write the framework's side beside `path`.
+
+    The gradient of an integer input is None. `feature` and `logits` are what a framework says that
+    its classifier is fed and makes, before a softmax or a sigmoid; else they are the output.
+    """
     arrays = {f"input_{i}": array for i, array in enumerate(inputs)}
     arrays |= {f"output_{i}": array for i, array in enumerate(outputs)}
     arrays |= {f"gradient_{i}": g for i, g in enumerate(gradients) if g is not None}
+    arrays |= {k: v for k, v in {"feature": feature, "logits": logits}.items() if v is not None}
     np.savez(path.with_suffix(".npz"), **arrays)
 
 

@@ -22,6 +22,12 @@ from sklearn.svm import SVC, SVR, LinearSVC
 
 STEP = 1e-4
 
+ACTIVATIONS = {
+    "relu": lambda value: np.maximum(value, 0),
+    "tanh": np.tanh,
+    "logistic": lambda value: 1 / (1 + np.exp(-value)),
+}
+
 
 def perceptron(activation):
     return MLPClassifier((12,), activation=activation, max_iter=60, random_state=0)
@@ -72,6 +78,30 @@ def data(classes):
     return given.astype(np.float32), wanted
 
 
+def ends(estimator, rows, output):
+    """Return what the last layer is fed and what it makes of that, where there are layers.
+
+    A linear model is its only layer, but behind a step that is more than a scale.
+    """
+    steps = [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]
+    *before, last = steps
+    for step in before:
+        rows = step.transform(rows)
+    if isinstance(last, MLPClassifier | MLPRegressor):
+        *inner, (weight, bias) = zip(last.coefs_, last.intercepts_, strict=True)
+        for one, other in inner:
+            rows = ACTIVATIONS[last.activation](rows @ one + other)
+        return rows, rows @ weight + bias
+    if isinstance(last, GaussianNB):
+        logits = last.predict_joint_log_proba(rows)
+        return logits, logits
+    scales = all(isinstance(step, StandardScaler | MinMaxScaler) for step in before)
+    if isinstance(last, LogisticRegression) and not scales:
+        return rows, output
+    kernels = isinstance(last, GaussianProcessRegressor)
+    return (last.kernel_(rows, last.X_train_) if kernels else output), output
+
+
 def export(path, estimator, classes, options):
     given, wanted = data(classes)
     estimator.fit(given, wanted)
@@ -93,7 +123,8 @@ def export(path, estimator, classes, options):
         step[place] = STEP
         change = function(rows.astype(np.float64) + step) - function(rows.astype(np.float64) - step)
         gradient[place] = (change * noise).sum() / (2 * STEP)
-    record.save(path, [rows], [output], [gradient.astype(np.float32)])
+    feature, logits = ends(estimator, rows, output)
+    record.save(path, [rows], [output], [gradient.astype(np.float32)], feature, logits)
 
 
 def table():

@@ -226,6 +226,22 @@ NETWORKS = {
     "gru": (lambda: Recurrent(nn.GRU), steps),
 }
 
+#: The layer that its authors made the classifier, by its name. What is not here has none.
+HEADS = {
+    "resnet18": "fc",
+    "mobilenet_v2": "classifier.1",
+    "mobilenet_v3_small": "classifier.3",
+    "efficientnet_b0": "classifier.1",
+    "shufflenet_v2": "fc",
+    "densenet": "classifier",
+    "inception_v3": "fc",
+    "convnext": "classifier.2",
+    "vit": "heads.head",
+    "swin": "head",
+    "deeplab": "network.classifier.4",
+    **dict.fromkeys(("encoder", "bert", "einsum", "lstm", "gru"), "head"),
+}
+
 #: Also with a batch of one, which both exporters write into shapes.
 BAKED = ("resnet18", "vit", "swin", "convnext", "encoder", "bert", "einsum", "unet", "lstm")
 #: Also as the legacy exporter wrote them years ago.
@@ -252,7 +268,7 @@ def build(make):
     return network
 
 
-def export(path, make, inputs, how="default", opset=None):
+def export(path, make, inputs, how="default", opset=None, head=None):
     network = build(make)
     single = how.startswith("baked")
     example = inputs(1 if single else 2)
@@ -275,18 +291,24 @@ def export(path, make, inputs, how="default", opset=None):
             dynamic_axes=free,
             opset_version=opset,
         )
-    native(path, network, inputs(1 if single else 3))
+    native(path, network, inputs(1 if single else 3), head)
 
 
-def native(path, network, inputs):
+def native(path, network, inputs, head):
     inputs = [x.requires_grad_(x.is_floating_point()) for x in inputs]
+    fed = []
+    if head:
+        network.get_submodule(head).register_forward_pre_hook(lambda _, given: fed.append(given[0]))
     outputs = network(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    feature = (fed[0] if head else outputs[0]).detach().numpy()
     arrays = [output.detach().numpy() for output in outputs]
     noise = map(torch.from_numpy, record.weights(arrays))
     sum((o * w).sum() for o, w in zip(outputs, noise, strict=True)).backward()
     gradients = [None if x.grad is None else x.grad.numpy() for x in inputs]
-    record.save(path, [x.detach().numpy() for x in inputs], arrays, gradients)
+    record.save(
+        path, [x.detach().numpy() for x in inputs], arrays, gradients, feature, logits=arrays[0]
+    )
 
 
 def table():
@@ -294,10 +316,17 @@ def table():
     for name, (make, inputs) in NETWORKS.items():
         baked = ("baked", "baked_default") if name in BAKED else ()
         for how in ("default", "legacy", *baked):
-            rows[f"{name}-{how}"] = functools.partial(export, make=make, inputs=inputs, how=how)
+            rows[f"{name}-{how}"] = functools.partial(
+                export, make=make, inputs=inputs, how=how, head=HEADS.get(name)
+            )
         for opset in (11, 13, 17) if name in OLD else ():
             rows[f"{name}-opset{opset}"] = functools.partial(
-                export, make=make, inputs=inputs, how="legacy", opset=opset
+                export,
+                make=make,
+                inputs=inputs,
+                how="legacy",
+                opset=opset,
+                head=HEADS.get(name),
             )
     return rows
 
