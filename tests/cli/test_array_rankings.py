@@ -224,3 +224,16 @@ def test_black_box_maps_are_of_images(run, folder):
     outcome = rank(run, folder / "tabular*.onnx", folder / "numbers.npy", "--method", "occlusion")
     assert outcome.code == 3
     assert outcome.errors[0].endswith("black-box maps are made of images alone, and it takes none")
+
+
+@pytest.mark.parametrize("method", ["saliency", "occlusion"])
+def test_images_and_a_number(run, tmp_path, method):
+    """The other input is fed to ONNX Runtime where it alone makes the maps, too."""
+    text = "(float[N,3,8,8] image, float keep) => (float[N,4,6,6] y) "
+    for seed in (1, 2):
+        body = "{ k = Mul(image, keep) c = Conv(k, w) y = Tanh(c) }"
+        save(tmp_path / f"image{seed}.onnx", text + body, w=draw(4, 3, 3, 3, seed=seed))
+    options = ("--limit", "3", "--device", "cpu", "--no-store", "-f", "json", "--method", method)
+    outcome = run("rank", tmp_path, *options, "--input", "keep=0.5")
+    assert outcome.ranked == ["image1", "image2"]
+    assert run("rank", tmp_path, *options).code == 3
