@@ -5,7 +5,7 @@ OnnxattrError
 ├── InputError          what was given cannot be used
 │   ├── ModelFileError  a model file: missing, empty, truncated, not ONNX, external data gone
 │   ├── ModelInputError the model has no input that a probe fits
-│   └── ProbeError      a probe image: missing, unreadable, too large
+│   └── ProbeError      a probe: missing, unreadable, too large
 ├── ExportError         a model of some framework could not be exported to ONNX
 ├── SupportError        operators or types that have no converter or no gradient
 ├── ParityError         the converted network and ONNX Runtime disagree
@@ -54,11 +54,11 @@ class ModelFileError(InputError):
 
 
 class ModelInputError(InputError):
-    """A model has no input that an image probe fits."""
+    """A model has no input that the probes fit."""
 
 
 class ProbeError(InputError):
-    """A probe image is missing, unreadable or too large."""
+    """A probe is missing, unreadable or too large."""
 
 
 class ExportError(OnnxattrError):

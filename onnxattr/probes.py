@@ -1,4 +1,4 @@
-"""Probe images: the built-in set, or the user's files. Imports `types`, `errors`."""
+"""Probes: the built-in images, or the user's files. Imports `types`, `errors`."""
 
 import hashlib
 import os
@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from onnxattr.arrays import UInt8
+from onnxattr.arrays import Probing, UInt8
 from onnxattr.errors import ProbeError, UsageError
+from onnxattr.probe_arrays import is_array, read_array
 from onnxattr.types import Failure, Probes
 
 #: Side of the square canvas in pixels: that of the built-in images.
@@ -33,20 +34,23 @@ def load_probes(
     *,
     limit: int | None = None,
     canvas: int = CANVAS,
+    name: str | None = None,
 ) -> Probes:
     """Returns probe images on one square canvas; files that are none are in its `failures`.
 
     Images are turned upright by their EXIF tag, converted to RGB, centre-cropped to a square and
-    resized with an antialiasing filter.
+    resized with an antialiasing filter. A `.npy` or `.npz` file holds arrays or token ids
+    instead, which are taken as they are.
 
     Args:
         sources: One or several files and directories (searched one level deep, hidden files left
-            out); None for the built-in set.
+            out), or one file of arrays; None for the built-in set.
         limit: Take the first so many; None takes 64 of the built-in set, and all of the user's.
         canvas: Side of the square in pixels.
+        name: Which array of a `.npz` file is meant.
 
     Raises:
-        ProbeError: Not one image could be read.
+        ProbeError: Not one image could be read, or the array could not.
         UsageError: `limit` or `canvas` is not positive.
     """
     if limit is not None and limit < 1:
@@ -55,6 +59,8 @@ def load_probes(
         raise UsageError(f"a canvas is a positive number of pixels, not `{canvas}`")
     errors: list[ProbeError] = []
     sources = [sources] if isinstance(sources, str | Path) else sources
+    if sources is not None and any(map(is_array, sources)):
+        return _arrays(sources, limit, name)
     if sources is None:
         files, limit = sorted(_BUILT_IN.glob("*.webp")), limit or DEFAULT_LIMIT
         source = "built-in"
@@ -81,17 +87,32 @@ def load_probes(
         )
     stacked = np.stack(images)
     return Probes(
-        images=stacked,
+        values=stacked,
         names=_unique(names),
-        sha256=hash_images(stacked),
+        sha256=hash_values(stacked),
         source=source,
         failures=tuple(Failure("", error.message, error.hint) for error in errors),
     )
 
 
-def hash_images(images: UInt8) -> str:
-    """Returns the SHA-256 of the shape and the pixels of `images`."""
-    return hashlib.sha256(repr(images.shape).encode() + images.tobytes()).hexdigest()
+def _arrays(sources: Sequence[str | Path], limit: int | None, name: str | None) -> Probes:
+    file = next(Path(source) for source in sources if is_array(source))
+    if len(sources) > 1:
+        raise UsageError(
+            f"the probes `{file}` are arrays, and others are given as well",
+            hint="put all arrays into one file, and rank images by themselves",
+        )
+    kind, values = read_array(file, name)
+    values = values[:limit]
+    names = tuple(f"{file.stem}[{i}]" for i in range(len(values)))
+    return Probes(values, names, hash_values(values), str(file), kind=kind)
+
+
+def hash_values(values: Probing) -> str:
+    """Returns the SHA-256 of the shape, the type and the numbers of `values`."""
+    # Of images, which came first, the type is not in it.
+    kind = "" if values.dtype == np.uint8 else values.dtype.name
+    return hashlib.sha256(f"{values.shape}{kind}".encode() + values.tobytes()).hexdigest()
 
 
 def read_image(file: Path, canvas: int = CANVAS) -> UInt8:

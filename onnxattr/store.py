@@ -42,6 +42,9 @@ _TEMPORARY = re.compile(r"[0-9a-f]{32}\.tmp")
 #: Bytes of one file, at most; and of its record, and for each of its probes.
 _MAX_BYTES, _MAX_RECORD, _MAX_PROBE = 2**31, 2**20, 2**7
 
+#: Axes of maps, the first of which counts the probes.
+_MAX_AXES = 8
+
 #: How deep a record may be nested.
 _MAX_DEPTH = 8
 
@@ -76,7 +79,7 @@ class Block:
     """Maps of some probes, and what was measured while they were made.
 
     Attributes:
-        values: float32, [probe, y, x], raw.
+        values: float32, [probe, …], raw.
         probes: SHA-256 of each probe.
         facts: What was measured, in JSON's types: numbers are finite, nesting is shallow. What else
             they say is not checked here.
@@ -434,7 +437,11 @@ def _parse(payload: bytes) -> tuple[Float32, bytes]:
 
 def _check(values: Float32, text: bytes) -> dict[str, Any]:
     """Returns the record in `text`; raises ValueError if it is none, or not that of `values`."""
-    if values.ndim != 3 or values.dtype != np.float32 or not math.prod(values.shape):
+    if (
+        not 2 <= values.ndim <= _MAX_AXES
+        or values.dtype != np.float32
+        or not math.prod(values.shape)
+    ):
         raise ValueError("its maps are none")
     if len(text) > _MAX_RECORD + _MAX_PROBE * len(values):
         raise ValueError("its record is too large")

@@ -26,6 +26,11 @@ OPTION, SIDECAR, METADATA, GRAPH, ASSUMED = "option", "sidecar", "metadata", "gr
 RESIZE_RULES = ("stretch", "crop", "letterbox")
 
 
+#: What probes are: images; arrays of floating point, fed as they are; whole numbers, that models
+#: look up in a table.
+IMAGE, ARRAY, TOKENS = KINDS = ("image", "array", "tokens")
+
+
 @dataclass(frozen=True)
 class Origin:
     """The framework and the exporter that wrote a file, for reporting only.
@@ -108,16 +113,36 @@ class Model:
 
 
 @dataclass(frozen=True)
+class FixedInput:
+    """Another input of a model, which is fed the same number everywhere.
+
+    Attributes:
+        name: Of the input.
+        value: The number.
+        shape: Its sizes; None where the batch of the probes is.
+        dtype: Type of the input, as NumPy names it.
+    """
+
+    name: str
+    value: float
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """How a canonical probe becomes what a model's input expects.
 
-    The canonical probe is RGB, float32, [0, 1], NCHW. The model is fed
-    `(probe^gamma · (high − low) + low − mean) / std`, in its own colour order and layout.
+    The canonical image is RGB, float32, [0, 1], NCHW. The model is fed
+    `(probe^gamma · (high − low) + low − mean) / std`, in its own colour order and layout. Arrays
+    and tokens are fed as they are: of the parts of an image, from `height` to `resize`, none says
+    anything then.
 
     Attributes:
         input: Name of the model's input.
         layout: What each axis is, `N`, `C`, `H` or `W`: `NCHW`, `NHWC`, `HWC`, `NHW`, …. Without
-            `N` the model takes one image at a time, without `C` a grey one.
+            `N` the model takes one image at a time, without `C` a grey one. Of arrays and tokens it
+            is `N`, or nothing where the model takes one at a time.
         height: Pixels.
         width: Pixels.
         channels: 1 (grey, Rec. 601), 3, or 4, of which the last is opacity, always 1.
@@ -133,12 +158,17 @@ class InputSpec:
         batch: The batch size that the graph fixes, or None where it is free.
         sources: For each of `PARTS`: what decided it. `input`, where somebody says which it is, and
             `metadata`, where the file has keys of ours that are none, may stand there, too.
+        kind: What probes are; one of `KINDS`.
+        axes: Sizes of an array, or the number of tokens; empty for images.
+        at: Of tokens, the tensor that the model makes of each, in whose terms maps are: their
+            embedding. Empty for others.
+        fixed: The model's other inputs.
     """
 
     input: str
     layout: str
-    height: int
-    width: int
+    height: int = 0
+    width: int = 0
     channels: int = 3
     color: str = "RGB"
     range: tuple[float, float] = (0.0, 1.0)
@@ -149,16 +179,24 @@ class InputSpec:
     dtype: str = "float32"
     batch: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    kind: str = IMAGE
+    axes: tuple[int, ...] = ()
+    at: str = ""
+    fixed: tuple[FixedInput, ...] = ()
 
     @property
     def shape(self) -> tuple[int | None, ...]:
         """The input's shape in its own layout; None where the batch is free."""
+        if self.kind != IMAGE:
+            return (self.batch, *self.axes) if self.layout else self.axes
         sizes = {"N": self.batch, "C": self.channels, "H": self.height, "W": self.width}
         return tuple(sizes[axis] for axis in self.layout)
 
     @property
-    def map_shape(self) -> tuple[int, int]:
-        """Height and width, in pixels, of a whole probe at the model's scale, and of its map."""
+    def map_shape(self) -> tuple[int, ...]:
+        """Sizes of a map, and of a whole probe at the model's scale: of images, in pixels."""
+        if self.kind != IMAGE:
+            return self.axes
         if self.resize == "stretch":
             return self.height, self.width
         side = (max if self.resize == "crop" else min)(self.height, self.width)
@@ -254,21 +292,29 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """Unlabelled images, centre-cropped and resized to one square canvas.
+    """Unlabelled inputs: images on one square canvas, arrays of one shape, or rows of token ids.
 
     Attributes:
-        images: uint8, [probe, y, x, 3], RGB.
+        values: Images are uint8, [probe, y, x, 3], RGB, centre-cropped and resized; arrays float32,
+            [probe, …]; token ids int64, [probe, length].
         names: One a probe.
-        sha256: Hash over the pixels.
+        sha256: Hash over the values.
         source: Where they came from, for reports.
         failures: Files that are no images, and why.
+        kind: What they are; one of `KINDS`.
     """
 
-    images: UInt8
+    values: np.ndarray[Any, Any]
     names: tuple[str, ...]
     sha256: str
     source: str
     failures: tuple[Failure, ...] = ()
+    kind: str = IMAGE
+
+    @property
+    def images(self) -> UInt8:
+        """The values, of probes that are images."""
+        return self.values
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +322,8 @@ class Maps:
     """Attribution maps of one model, at the model's own input size.
 
     Attributes:
-        values: float32, [probe, y, x]; raw: neither centred nor scaled.
+        values: float32, [probe, y, x] of images, [probe, …] of arrays, [probe, length] of tokens;
+            raw: neither centred nor scaled.
         probes: Names of the probes.
         method: Name of the method.
         model: Name of the model.
@@ -307,7 +354,7 @@ class Similarity:
             models share no probe with a usable map.
         per_probe: float64, [model, model, probe]; NaN where a map is zero or not finite.
         centred: Whether each model's mean map was removed first.
-        canvas: (height, width) in pixels on which the maps met.
+        canvas: (height, width) in pixels on which the maps of images met; of others, their shape.
         unusable: Probes without a usable map, one count a model.
     """
 
@@ -315,7 +362,7 @@ class Similarity:
     matrix: Float64
     per_probe: Float64
     centred: bool
-    canvas: tuple[int, int]
+    canvas: tuple[int, ...]
     unusable: tuple[int, ...]
 
 

@@ -1,16 +1,16 @@
 """Is the gradient that of the model? Finite differences through ONNX Runtime, not through torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from onnxattr.arrays import Float64, UInt8
+from onnxattr.arrays import Float32, Float64, Probing
 from onnxattr.attribution.gradients import canonical_gradient
-from onnxattr.convert.feed import resize
+from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.parity import Gate, wrap
 from onnxattr.errors import ParityError
-from onnxattr.types import GradientCheck, Network
+from onnxattr.types import IMAGE, GradientCheck, Network
 
 #: Probes on which a gradient is checked.
 PROBES = 2
@@ -18,7 +18,8 @@ PROBES = 2
 #: Random directions a probe, beside that of the gradient itself.
 _RANDOM = 2
 
-#: Lengths of the step, over all pixels together; each is compared with its half. Long ones cross
+#: Lengths of the step, over all pixels together; each is compared with its half. Where probes are
+#: no images, in units of twice their root mean square, which is about 1 for pixels. Long ones cross
 #: kinks, short ones drown in rounding: the first is right for most networks of 64 to 224 pixels.
 _STEPS = (4e-3, 1.6e-2, 6.4e-2)
 
@@ -33,7 +34,7 @@ _ROUNDING = 8 * 2.0**-24
 TOLERANCE = 0.1
 
 
-def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck | None:
+def check_gradient(network: Network, gate: Gate, images: Probing) -> GradientCheck | None:
     """Returns how far ∇T is from central differences of T through ONNX Runtime.
 
     The direction of the gradient itself shows a wrong length, random ones (seeded) a part that is
@@ -51,12 +52,14 @@ def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck
     Args:
         network: A converted network.
         gate: The same network's way to ONNX Runtime.
-        images: Probes, uint8 [probe, y, x, 3], of which the first two are used.
+        images: Probes, as `types.Probes` has them, of which the first two are used. Of token ids
+            it is the embedding that is moved.
 
     Returns:
         None for a model in half precision, whose rounding hides all differences, and for a
         quantised one or one that takes integers, whose values go in steps: its gradient is by
-        definition not theirs.
+        definition not theirs. None for token ids, too, from whose embedding ONNX Runtime cannot go
+        on.
 
     Raises:
         ParityError: The error is larger than the tolerance: operators of the model have gradients
@@ -67,17 +70,22 @@ def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck
         return None
     spec = network.spec
     count = min(PROBES, len(images), spec.batch or PROBES)
-    x = resize(torch.from_numpy(images[:count].copy()), *spec.map_shape)
-    batch = wrap(x, spec.batch) if spec.batch else x
+    probes = feed_of(spec).canonical(torch.from_numpy(images[:count].copy()))
+    batch = wrap(probes, spec.batch) if spec.batch else probes
     gradient = canonical_gradient(network, batch.to(network.device))[:count].double().cpu()
     lengths = gradient.flatten(1).norm(dim=1)
-    along = gradient / lengths.clamp_min(np.finfo(np.float64).tiny).reshape(-1, 1, 1, 1)
+    along = gradient / _column(lengths.clamp_min(np.finfo(np.float64).tiny), gradient)
     generator = torch.Generator().manual_seed(0)
     random = [_unit(gradient.shape, generator) for _ in range(_RANDOM)]
     scale = lengths.numpy() / gradient[0].numel() ** 0.5
+    if (around := gate.around(probes)) is None:
+        return None
+    x, run = around
+    size = 1.0 if spec.kind == IMAGE else 2 * float(x.square().mean().sqrt()) or 1.0
+    steps = [size * step for step in _STEPS]
     error = max(
-        _error(gate, x, gradient, [along], lengths.numpy(), spec.batch),
-        _error(gate, x, gradient, random, scale, spec.batch),
+        _error(run, x, gradient, [along], lengths.numpy(), spec.batch, steps),
+        _error(run, x, gradient, random, scale, spec.batch, steps),
     )
     if not error <= TOLERANCE:
         raise ParityError(
@@ -89,27 +97,37 @@ def check_gradient(network: Network, gate: Gate, images: UInt8) -> GradientCheck
     return GradientCheck(error=error, tolerance=TOLERANCE, probes=count)
 
 
+#: From copies of a row that was moved, and its place, to the units.
+_Run = Callable[[torch.Tensor, int], Float32]
+
+
+def _column(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Returns one value a row, with the axes of `rows`."""
+    return values.reshape(-1, *[1] * (rows.dim() - 1))
+
+
 def _unit(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
     v: torch.Tensor = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return v.div(v.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1))
+    return v.div(_column(v.flatten(1).norm(dim=1), v))
 
 
 def _error(
-    gate: Gate,
+    run: _Run,
     x: torch.Tensor,
     gradient: torch.Tensor,
     directions: Sequence[torch.Tensor],
     scale: Float64,
     batch: int | None,
+    steps: Sequence[float],
 ) -> float:
     """Returns the median error over probes and `directions`, at the step that tells most."""
     best, error = float("inf"), 0.0
-    for step in _STEPS:
+    for step in steps:
         errors, doubts = [], []
         for v in directions:
-            slope = (gradient * v).sum(dim=(1, 2, 3)).numpy()
-            full, rounding = _difference(gate, x, v, step, batch)
-            half, _ = _difference(gate, x, v, step / 2, batch)
+            slope = (gradient * v).flatten(1).sum(dim=1).numpy()
+            full, rounding = _difference(run, x, v, step, batch)
+            half, _ = _difference(run, x, v, step / 2, batch)
             doubt = 2 * np.abs(full - half) + rounding
             excess = np.maximum(0.0, np.abs(full - slope) - doubt)
             # Where neither the gradient nor the model changes there is nothing to be wrong.
@@ -124,13 +142,16 @@ def _error(
 
 
 def _difference(
-    gate: Gate, x: torch.Tensor, v: torch.Tensor, step: float, batch: int | None
+    run: _Run, x: torch.Tensor, v: torch.Tensor, step: float, batch: int | None
 ) -> tuple[Float64, Float64]:
     """Returns (T(x + step·v) − T(x − step·v)) / 2·step, and its rounding, each float64 [probe]."""
     moved = torch.cat([(x.double() + step * v).float(), (x.double() - step * v).float()])
     copies = batch or 1
     # A probe by itself, or a batch of its copies: units need not be one row a probe.
-    units = [gate.run(wrap(one[None], copies)).astype(np.float64) for one in moved]
+    units = [
+        run(wrap(one[None], copies), place % len(x)).astype(np.float64)
+        for place, one in enumerate(moved)
+    ]
     up, down = np.split(np.array([u.sum() for u in units]) / copies, 2)
     lengths = np.array([np.linalg.norm(u) for u in units[: len(x)]]) / copies**0.5
     return (up - down) / (2 * step), _ROUNDING * lengths / step

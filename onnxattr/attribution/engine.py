@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from onnxattr.arrays import Float32, UInt8
+from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution import gradients, methods
-from onnxattr.convert.feed import resize
+from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.parity import is_out_of_memory, runnable, wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.types import Network
@@ -48,26 +48,26 @@ class Engine:
         self.size = network.spec.batch or batch_size or BATCH
         self._tried = False
 
-    def maps(self, images: UInt8) -> Float32:
-        """Returns maps, float32 [probe, y, x], at the network's input size.
+    def maps(self, probes: Probing) -> Float32:
+        """Returns maps, float32 [probe, …], of the shape `spec.map_shape`.
 
         Args:
-            images: Probes, uint8 [probe, y, x, 3].
+            probes: Probes, as `types.Probes` has them.
 
         Raises:
             SupportError: The representation has no gradient, or its units cancel in the sum.
             DeviceError: Memory runs out at a batch of one.
         """
         network = self._network
-        values = np.empty((len(images), *network.spec.map_shape), np.float32)
+        values = np.empty((len(probes), *network.spec.map_shape), np.float32)
         done = 0
         # Whatever mode the caller is in, a gradient is wanted.
         with deterministic(), torch.inference_mode(False), torch.enable_grad():
             if not self._tried:
-                self._require_dependence(images)
+                self._require_dependence(probes)
                 self._tried = True
-            while done < len(images):
-                batch = images[done : done + self.size]
+            while done < len(probes):
+                batch = probes[done : done + self.size]
                 try:
                     maps = self._batch(batch)
                 except RuntimeError as error:
@@ -79,16 +79,16 @@ class Engine:
                 done += len(batch)
         return values
 
-    def _batch(self, images: UInt8) -> Float32:
+    def _batch(self, probes: Probing) -> Float32:
         with runnable(self._network):
-            maps: Float32 = self._explain(self._probes(images)).detach().cpu().numpy()
-        return maps[: len(images)]
+            maps: Float32 = self._explain(self._probes(probes)).detach().cpu().numpy()
+        return maps[: len(probes)]
 
-    def _probes(self, images: UInt8, size: int | None = None) -> torch.Tensor:
+    def _probes(self, probes: Probing, size: int | None = None) -> torch.Tensor:
         """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""
         spec = self._network.spec
-        pixels = torch.from_numpy(images.copy()).to(self._network.device)
-        x = resize(pixels, *spec.map_shape)
+        given = torch.from_numpy(probes.copy()).to(self._network.device)
+        x = feed_of(spec).canonical(given)
         size = spec.batch or size
         return wrap(x, size) if size else x
 
@@ -101,11 +101,11 @@ class Engine:
             )
         self.size //= 2
 
-    def _require_dependence(self, images: UInt8) -> None:
+    def _require_dependence(self, probes: Probing) -> None:
         """Refuses units that cancel: their maps would be rounding noise, finite all of it."""
-        probes = self._probes(images[: self._network.spec.batch or 2], 2)
+        few = self._probes(probes[: self._network.spec.batch or 2], 2)
         with runnable(self._network):
-            ratio = gradients.dependence(self._network, probes)
+            ratio = gradients.dependence(self._network, few)
         if ratio < CANCELLED:
             raise SupportError(
                 f"the units of `{self._network.representation.value}` cancel: their sum does not "

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from onnxattr.convert.array_feed import ArrayFeed, feed_of
 from onnxattr.convert.feed import Feed
+from onnxattr.convert.inner import leaf
 from onnxattr.errors import SupportError
-from onnxattr.types import Network
+from onnxattr.types import TOKENS, Network
 
 if TYPE_CHECKING:
     from onnxattr.attribution.methods import Explain
@@ -21,9 +23,10 @@ def saliency(network: Network) -> Explain:
     The absolute value is taken after the sum over units (Simonyan et al. 2014; Song et al. 2019,
     official code).
     """
+    feed = _feed(network)
 
     def explain(probes: torch.Tensor) -> torch.Tensor:
-        return canonical_gradient(network, probes).abs().mean(dim=1)
+        return feed.to_map(canonical_gradient(network, probes).abs())
 
     return explain
 
@@ -42,22 +45,43 @@ def times_input(network: Network, module: nn.Module) -> Explain:
     feed = _feed(network)
 
     def explain(probes: torch.Tensor) -> torch.Tensor:
-        fed = feed(probes.detach()).requires_grad_()
-        product = fed.detach() * gradient(network, module, fed, fed)
-        return feed.to_canonical(product).mean(dim=1)
+        fed, units = forward(network, module, probes, fed=True)
+        product = fed.detach() * gradient(network, units, fed)
+        return feed.to_map(feed.to_canonical(product))
 
     return explain
 
 
-def gradient(
-    network: Network, module: nn.Module, fed: torch.Tensor, source: torch.Tensor
-) -> torch.Tensor:
-    """Returns ∂T/∂source, where `fed` depends on `source` and T = Σ module(fed).
+def forward(
+    network: Network, module: nn.Module, probes: torch.Tensor, *, fed: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns what a gradient is taken to, and the units that depend on it.
+
+    Args:
+        network: From `convert.torch.to_network`.
+        module: The network's own, or one that stands for it.
+        probes: Canonical probes, on the network's device.
+        fed: Take it to what the model is fed, not to the canonical probes. Of token ids it is their
+            embedding in any case.
+    """
+    feed = _feed(network)
+    if network.spec.kind == TOKENS:
+        with leaf(network, module) as made:
+            units = module(feed(probes))
+        return made[-1], units
+    if fed:
+        source = feed(probes.detach()).requires_grad_()
+        return source, module(source)
+    source = probes.detach().requires_grad_()
+    return source, module(feed(source))
+
+
+def gradient(network: Network, units: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """Returns ∂T/∂source, T the sum of `units`.
 
     Raises:
         SupportError: Nothing differentiable connects the two.
     """
-    units = module(fed)
     if not units.is_floating_point() or not units.requires_grad:
         raise SupportError(
             f"its tensor `{network.representation.value}` has no gradient to the input",
@@ -69,13 +93,15 @@ def gradient(
 
 
 def canonical_gradient(network: Network, probes: torch.Tensor) -> torch.Tensor:
-    """Returns ∂T/∂x at canonical probes, float32 [probe, 3, y, x].
+    """Returns ∂T/∂x at canonical probes, float32: of images [probe, 3, y, x], of arrays [probe, …].
+
+    Of token ids it is that of their embedding, [probe, length, …].
 
     Raises:
         SupportError: Nothing differentiable connects the two.
     """
-    probes = probes.detach().requires_grad_()
-    return gradient(network, network.module, _feed(network)(probes), probes)
+    source, units = forward(network, network.module, probes)
+    return gradient(network, units, source)
 
 
 def dependence(network: Network, probes: torch.Tensor) -> float:
@@ -87,19 +113,17 @@ def dependence(network: Network, probes: torch.Tensor) -> float:
 
     Args:
         network: From `convert.torch.to_network`.
-        probes: Canonical probes, float32 [probe, 3, y, x], on the network's device.
+        probes: Canonical probes, on the network's device.
     """
-    feed = _feed(network)
-    probes = probes.detach().requires_grad_()
-    units = network.module(feed(probes))
+    source, units = forward(network, network.module, probes)
     if not units.requires_grad:
         return float("nan")
     coins = torch.randint(0, 2, units.shape, generator=torch.Generator().manual_seed(0))
     signs = (coins * 2 - 1).to(units)
-    (plain,) = torch.autograd.grad(units.sum(), probes, retain_graph=True)
-    (signed,) = torch.autograd.grad((units * signs).sum(), probes)
+    (plain,) = torch.autograd.grad(units.sum(), source, retain_graph=True)
+    (signed,) = torch.autograd.grad((units * signs).sum(), source)
     return float(plain.double().norm() / signed.double().norm())
 
 
-def _feed(network: Network) -> Feed:
-    return Feed(network.spec).to(network.device)
+def _feed(network: Network) -> Feed | ArrayFeed:
+    return feed_of(network.spec).to(network.device)

@@ -20,6 +20,14 @@ def _option(flag: str, metavar: str, text: str) -> Any:
 
 
 _OPTIONS: dict[str, Any] = {
+    "name": Annotated[
+        str | None,
+        _option("--input-name", "NAME", "The input that takes the probe, of several."),
+    ],
+    "fixed": Annotated[
+        list[str] | None,
+        _option("--input", "NAME=VALUE", "A number for another input; may be repeated."),
+    ],
     "layout": Annotated[
         str | None,
         _option("--layout", "AXES", "NCHW, NHWC, HWC, …; by default from the graph."),
@@ -77,6 +85,7 @@ def input_of(given: dict[str, Any]) -> "InputOptions":
             "size": parse_size(given.get("size")),
             "mean": parse_values("--mean", given.get("mean")),
             "std": parse_values("--std", given.get("std")),
+            "fixed": parse_fixed(given.get("fixed")),
         }
     )
 
@@ -96,6 +105,28 @@ def parse_values(option: str, value: str | None) -> tuple[float, ...] | None:
             f"{option} takes a number or three, not `{value}`",
             hint=f"for instance {option} 0.485,0.456,0.406",
         ) from None
+
+
+def parse_fixed(values: list[str] | None) -> tuple[tuple[str, float], ...] | None:
+    """Returns the names and numbers in `mask=1`, of several.
+
+    Raises:
+        UsageError: One is something else.
+    """
+    found = []
+    for value in values or ():
+        # Names may hold an equals sign, and numbers do not.
+        name, _, number = value.rpartition("=")
+        try:
+            found.append((name, float(number)))
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(
+                f"--input takes NAME=VALUE, a number, not `{value}`",
+                hint="for instance --input attention_mask=1",
+            )
+    return tuple(found) or None
 
 
 def parse_size(value: str | None) -> tuple[int, int] | None:

@@ -25,7 +25,7 @@ Probes = Annotated[
         "--probes",
         "-p",
         metavar="DIR|FILE",
-        help="Probe images instead of the built-in ones; may be repeated.",
+        help="Images instead of the built-in ones, may be repeated; or one .npy or .npz of arrays.",
         rich_help_panel=_PROBING,
     ),
 ]

@@ -71,6 +71,19 @@ class Feed(nn.Module):
         # The gradient of rounding is taken to be that of the identity.
         return self._arranged(x + (whole - x).detach())
 
+    def canonical(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns canonical probes for images, uint8 [probe, y, x, 3], at the model's scale."""
+        return resize(values, *self.spec.map_shape)
+
+    def noise(self, probes: torch.Tensor) -> torch.Tensor:
+        """Returns a canonical probe, or a batch that the graph fixes, of seeded noise in [0, 1]."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(self.spec.batch or 1, *probes.shape[1:], generator=generator)
+
+    def to_map(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns the mean over the channels of canonical values, [probe, y, x]."""
+        return values.mean(dim=1)
+
     def array(self, probes: torch.Tensor) -> np.ndarray[Any, Any]:
         """Returns what ONNX Runtime is fed for canonical probes, in the type of the input."""
         fed = self(probes).detach()

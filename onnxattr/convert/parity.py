@@ -1,6 +1,6 @@
 """The gate: a converted network against ONNX Runtime on the original graph and the same probes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import fx
 
-from onnxattr.arrays import Float32, UInt8
-from onnxattr.convert.feed import Feed, resize
+from onnxattr.arrays import Float32, Probing
+from onnxattr.convert.array_feed import feed_of, feeds
+from onnxattr.convert.inner import dtype_of
 from onnxattr.convert.ops.table import reason_of
 from onnxattr.convert.session import Session
 from onnxattr.convert.torch import module_name
 from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
 from onnxattr.graph.passes.quantised import ROUNDING
 from onnxattr.graph.walk import label, nodes
-from onnxattr.types import Network
+from onnxattr.types import IMAGE, TOKENS, Network
 
 #: Largest max|Δ| / max|reference| that is let through, by the type of the model's input.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
@@ -40,7 +41,7 @@ class Gate:
         threads: Of ONNX Runtime; 0 for its own choice.
 
     Attributes:
-        dtype: Of the model's input.
+        dtype: Of the model's input; of token ids, of their embedding.
         quantised: Whether what the network computes is rounded to few bits on the way.
         tolerance: The largest error that is let through.
 
@@ -50,7 +51,8 @@ class Gate:
 
     def __init__(self, network: Network, threads: int = 0) -> None:
         self._network = network
-        self._feed = Feed(network.spec)
+        self._feed = feed_of(network.spec)
+        self._threads = threads
         self._session = Session(network.model, [network.representation.value], threads)
         self._tried = False
         # Of a Loop that computes how often it runs ours ends at a bound; ONNX Runtime knows none.
@@ -58,7 +60,8 @@ class Gate:
             node.op_type.startswith("Loop_") and node.input[0] not in network.dialect.stored
             for node in nodes(network.dialect.proto.graph)
         )
-        self.dtype = self._feed.dtype
+        tokens = network.spec.kind == TOKENS
+        self.dtype = dtype_of(network) if tokens else self._feed.dtype
         # What only the file holds does not count, nor weights that were rounded before: whoever
         # writes a model must not get off lightly by an operator that computes nothing.
         self.quantised = any(node.op_type in ROUNDING for node in network.operators.values())
@@ -68,8 +71,7 @@ class Gate:
         """Returns the representation under ONNX Runtime.
 
         Args:
-            probes: Canonical probes, float32 [probe, 3, y, x] at the model's input size; a graph
-                that fixes its batch takes whole batches only.
+            probes: Canonical probes; a graph that fixes its batch takes whole batches only.
 
         Raises:
             SupportError: ONNX Runtime fails on them.
@@ -77,19 +79,62 @@ class Gate:
         """
         if self._ahead:
             _forward(self._network, self._feed(probes))
-        (units,) = self._session.run(self._network.spec.input, self._feed.array(probes))
+        (units,) = self._session.run(self._given(probes))
         return units
 
-    def check(self, images: UInt8) -> float:
+    def around(
+        self, probes: torch.Tensor
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], Float32]] | None:
+        """Returns what can be moved a little, and what computes the representation there.
+
+        That is the canonical probes; of token ids it is their embedding, from which ONNX Runtime
+        goes on in a copy of the graph that takes it as an input.
+
+        Args:
+            probes: Canonical probes.
+
+        Returns:
+            float32 [probe, …], and a function of copies of a row that was moved, and its place;
+            None where ONNX Runtime cannot go on from the embedding.
+
+        Raises:
+            SupportError: ONNX Runtime fails.
+        """
+        spec, model = self._network.spec, self._network.model
+        if spec.kind != TOKENS:
+            return probes, lambda rows, _: self.run(rows)
+        size = spec.batch or len(probes)
+        (found,) = Session(model, [spec.at], self._threads).run(self._given(wrap(probes, size)))
+        whole = torch.from_numpy(found)
+        whole = whole if spec.layout else whole[None]
+        units, given = [self._network.representation.value], (spec.at, found.dtype)
+        try:
+            behind = Session(model, units, self._threads, given=given)
+        except SupportError:
+            return None
+
+        def run(rows: torch.Tensor, place: int) -> Float32:
+            ids = probes[place : place + 1].expand(len(rows), *probes.shape[1:])
+            inner = (rows if spec.layout else rows[0]).to(whole.dtype).numpy()
+            (moved,) = behind.run({**self._given(ids), spec.at: inner})
+            return moved
+
+        return whole[: len(probes)].float(), run
+
+    def _given(self, probes: torch.Tensor) -> dict[str, np.ndarray[Any, Any]]:
+        return feeds(self._network.spec, self._feed.array(probes))
+
+    def check(self, images: Probing) -> float:
         """Returns max|Δ| / max|reference| over the representation of some probes.
 
         The first time the probes are also run twice, one of them by itself, and noise beside them.
-        That goes where no photo does: it is uniform in the range of the probes. It is held to the
+        That goes where no photo does: it is uniform in the range of the probes, or the same token
+        ids in another order. It is held to the
         same tolerance, and not counted: what is returned of some probes is the same whenever, and
         after whatever, they are checked.
 
         Args:
-            images: uint8, [probe, y, x, 3].
+            images: Probes, as `types.Probes` has them.
 
         Raises:
             ParityError: The network is too far from ONNX Runtime, or not finite (names the first
@@ -103,7 +148,7 @@ class Gate:
         error = 0.0
         for start in range(0, len(images), batch):
             part = torch.from_numpy(images[start : start + batch].copy())
-            x = resize(part, *spec.map_shape)
+            x = self._feed.canonical(part)
             x = wrap(x, batch) if spec.batch else x
             reference = self.run(x)
             if reference.dtype.kind not in "fiub":
@@ -114,7 +159,9 @@ class Gate:
             if not np.isfinite(reference).all():
                 raise self._refuse(
                     "under ONNX Runtime its representation holds values that are not finite",
-                    "is the input range right? see --range, --mean, --std",
+                    "is the input range right? see --range, --mean, --std"
+                    if spec.kind == IMAGE
+                    else "are the probes in the range that it was made for?",
                 )
             if not self._tried:
                 self._require_repeatable(x, reference)
@@ -122,7 +169,7 @@ class Gate:
             error = max(error, relative_error(ours, reference))
             if not self._tried:
                 self._require_independence(x, ours)
-                self._check_noise()
+                self._check_noise(x)
             self._tried = True
         return error
 
@@ -138,10 +185,8 @@ class Gate:
             )
         return ours
 
-    def _check_noise(self) -> None:
-        spec = self._network.spec
-        generator = torch.Generator().manual_seed(0)
-        x = torch.rand(spec.batch or 1, 3, *spec.map_shape, generator=generator)
+    def _check_noise(self, probes: torch.Tensor) -> None:
+        x = self._feed.noise(probes)
         reference = self.run(x)
         # What noise overflows need not trouble photos.
         if np.isfinite(reference).all():
@@ -252,8 +297,8 @@ def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -
     kept = {value for node in network.model.proto.graph.node for value in node.output}
     made = [n for n in graph.node if len(n.output) == 1 and names.values.get(n.output[0]) in kept]
     session = Session(network.model, [names.values[n.output[0]] for n in made])
-    feed = Feed(network.spec)
-    references = session.run(network.spec.input, feed.array(probes))
+    feed = feed_of(network.spec)
+    references = session.run(feeds(network.spec, feed.array(probes)))
     ours = _Recorder(network.module).record(feed(probes).to(network.device))
     for node, reference in zip(made, references, strict=True):
         value = ours.get(module_name(node))

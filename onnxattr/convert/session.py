@@ -1,7 +1,8 @@
 """ONNX Runtime on a model's own graph: the judge of conversions, and the way without one."""
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx
 import torch
 
 from onnxattr.arrays import Float32
+from onnxattr.convert.array_feed import feeds
 from onnxattr.convert.device import CUDA
 from onnxattr.convert.feed import Feed
 from onnxattr.errors import DeviceError, LimitError, OnnxattrError, SupportError
@@ -33,6 +35,7 @@ class Session:
         threads: Of ONNX Runtime; 0 for its own choice.
         device: `cpu` or `cuda:n`; what has no kernel there runs on the CPU.
         gpu_memory: Bytes of a GPU's memory that may be taken.
+        given: A tensor of its main graph that is an input, too, and its type.
 
     Raises:
         SupportError: ONNX Runtime refuses the model.
@@ -47,11 +50,14 @@ class Session:
         *,
         device: str = "cpu",
         gpu_memory: int | None = None,
+        given: tuple[str, np.dtype[Any]] | None = None,
     ) -> None:
         import onnxruntime as ort
 
         proto = onnx.ModelProto()
         proto.CopyFrom(model.proto)
+        if given is not None:
+            _take(proto.graph, *given)
         _end(proto.graph, values)
         options = ort.SessionOptions()
         options.log_severity_level = 4
@@ -75,16 +81,19 @@ class Session:
                 model=model.name,
             )
 
-    def run(self, name: str, x: np.ndarray[Any, Any]) -> list[Float32]:
-        """Returns the chosen tensors for `x` at the input `name`.
+    def run(self, given: Mapping[str, np.ndarray[Any, Any]]) -> list[Float32]:
+        """Returns the chosen tensors for what is given to each input.
 
         Raises:
             SupportError: ONNX Runtime fails on it.
         """
         try:
-            outputs: list[Float32] = self._session.run(self._values, {name: x})
+            outputs: list[Float32] = self._session.run(self._values, dict(given))
         except Exception as error:
-            hint = "where a graph leaves its input's size free it may still need one: see --size"
+            hint = (
+                "where a graph leaves its input's size free it may still need one: see --size, or "
+                "give probes of another"
+            )
             raise self._refused(error, hint) from error
         return outputs
 
@@ -158,7 +167,7 @@ class Runtime:
         Raises:
             SupportError: ONNX Runtime fails on them, or the representation holds no numbers.
         """
-        (units,) = self._session.run(self.spec.input, self._feed.array(probes))
+        (units,) = self._session.run(feeds(self.spec, self._feed.array(probes)))
         if not isinstance(units, np.ndarray) or units.dtype.kind not in "fiub":
             kind = units.dtype if isinstance(units, np.ndarray) else type(units).__name__
             raise SupportError(
@@ -189,6 +198,21 @@ def _bytes(device: str, fraction: float) -> int | None:
     if device == "cpu":
         return None
     return int(torch.cuda.get_device_properties(device).total_memory * fraction)
+
+
+def _take(graph: onnx.GraphProto, name: str, dtype: np.dtype[Any]) -> None:
+    """Makes a tensor that a node of `graph` computes an input of it."""
+    taken = {value for node in graph.node for value in (*node.input, *node.output)}
+    spare = next(n for i in itertools.count() if (n := f"onnxattr.{i}") not in taken)
+    for node in graph.node:
+        for place, value in enumerate(node.output):
+            if value == name:
+                node.output[place] = spare
+    kept = [value for value in graph.value_info if value.name != name]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+    graph.input.append(onnx.helper.make_tensor_value_info(name, kind, None))
 
 
 def _end(graph: onnx.GraphProto, values: Sequence[str]) -> None:

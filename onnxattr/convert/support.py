@@ -34,13 +34,17 @@ def unsupported(dialect: Model) -> tuple[Unsupported, ...]:
     return grouped(dialect, (n for n in nodes(dialect.proto.graph) if not has_converter(n)))
 
 
-def gradientless(dialect: Model) -> tuple[Unsupported, ...]:
+def gradientless(dialect: Model, at: str = "") -> tuple[Unsupported, ...]:
     """Returns the operators of a normalised model at which a gradient ends, by ONNX name.
 
     Such as ArgMax, Round or a Cast to integers, where what they are given depends on the input
     differentiably. Operators without a converter are not among them.
+
+    Args:
+        dialect: What `graph.normalise` returned.
+        at: The vendor's name of the tensor that a gradient is taken to, where it is not the input.
     """
-    flowing = _flowing(dialect)
+    flowing = _flowing(dialect, at)
     ends = (
         node
         for node in dialect.proto.graph.node
@@ -52,12 +56,16 @@ def gradientless(dialect: Model) -> tuple[Unsupported, ...]:
     return grouped(dialect, ends)
 
 
-def remedy(dialect: Model) -> str:
+def remedy(dialect: Model, at: str = "") -> str:
     """Returns what can be done about operators without converter or gradient; '' if nothing need.
 
     The outputs have a gradient, or the last tensor on the way to them that has one is named.
+
+    Args:
+        dialect: What `graph.normalise` returned.
+        at: As for `gradientless`.
     """
-    graph, flowing = dialect.proto.graph, _flowing(dialect)
+    graph, flowing = dialect.proto.graph, _flowing(dialect, at)
     if all(value.name in flowing for value in graph.output):
         return ""
     made = {name for node in graph.node for name in node.output}
@@ -113,8 +121,8 @@ def once(names: Iterable[str]) -> tuple[str, ...]:
     return tuple({name or object(): name for name in names}.values())
 
 
-def _flowing(dialect: Model) -> Collection[str]:
-    """Returns the values of the main graph that depend on its inputs with a gradient.
+def _flowing(dialect: Model, at: str) -> Collection[str]:
+    """Returns the values of the main graph that depend on its inputs, or `at`, with a gradient.
 
     Pixels have one too: an image of uint8 is fed as numbers that know where they come from, and
     what moves them, such as a Transpose before the Cast, hands that on.
@@ -124,6 +132,7 @@ def _flowing(dialect: Model) -> Collection[str]:
     pixels = {v.name for v in graph.input if v.type.tensor_type.elem_type == TensorProto.UINT8}
     flowing = {v.name for v in graph.input if v.type.tensor_type.elem_type in _FLOATS} | pixels
     for node in graph.node:
+        flowing.update(v for v in node.output if at and dialect.names.values.get(v) == at)
         entry = OPERATORS.get(node.op_type) if node.domain == OWN_DOMAIN else None
         if entry is None or not entry.gradient:
             continue

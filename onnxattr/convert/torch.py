@@ -34,6 +34,7 @@ def to_network(
     *,
     at: str | None = None,
     options: InputOptions | None = None,
+    spec: InputSpec | None = None,
     device: str = "cpu",
     fuse: bool = False,
     limits: Limits | None = None,
@@ -43,7 +44,8 @@ def to_network(
     Args:
         model: A model as it was given.
         at: What is attributed; see `graph.attributed`.
-        options: What the user says of the input.
+        options: What the user says of the input, which takes an image.
+        spec: How probes are fed to it, where that is decided already.
         device: Where the parameters go, as torch names it.
         fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
         limits: What its Loops and Scans may cost as it runs; by default `Limits()`.
@@ -53,7 +55,7 @@ def to_network(
         UsageError: `at` names nothing in the model.
         SupportError: Operators have no converter, or onnx2torch fails.
     """
-    spec = image_input(model, options)
+    spec = spec or image_input(model, options)
     chosen, _ = attributed(model, at, spec, limits)
     with garbage.kept():
         dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)

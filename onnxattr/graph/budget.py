@@ -9,7 +9,7 @@ from onnxattr.errors import LimitError, ModelFileError, ModelInputError
 from onnxattr.graph.meter import Cost, Meter
 from onnxattr.graph.walk import label, messages
 from onnxattr.limits import Limits
-from onnxattr.types import InputSpec, Model
+from onnxattr.types import IMAGE, InputSpec, Model
 
 _GIB = 2**30
 
@@ -64,7 +64,7 @@ def _require(cost: Cost, graph: GraphProto, spec: InputSpec, limits: Limits, nam
             node = next((n for n in graph.node if value.name in n.output), onnx.NodeProto())
             raise ModelInputError(
                 f"{label(node)} would make a tensor of negative size from an input of "
-                f"{spec.height}×{spec.width} pixels",
+                f"{'×'.join(map(str, spec.map_shape))}{' pixels' if spec.kind == IMAGE else ''}",
                 hint="if the graph leaves its input's size free, --size may be too small for it",
                 model=name,
             )
@@ -90,7 +90,7 @@ def _require(cost: Cost, graph: GraphProto, spec: InputSpec, limits: Limits, nam
 
 
 def _frozen(proto: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
-    """Returns a copy whose input has the shape of the smallest batch, and no claims on shapes."""
+    """Returns a copy whose inputs have the shapes of the least batch, and no claims on shapes."""
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     # Where a claim and an inferred shape differ, inference goes on without either.
@@ -100,12 +100,12 @@ def _frozen(proto: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
             del graph.value_info[:]
             for value in graph.output:
                 value.ClearField("type")
-    shape = [size or 1 for size in spec.shape]
+    shapes = {spec.input: spec.shape, **{fixed.name: fixed.shape for fixed in spec.fixed}}
     for value in bare.graph.input:
-        if value.name == spec.input:
+        if value.name in shapes:
             dims = value.type.tensor_type.shape.dim
-            for dim, known in zip(dims, shape, strict=True):
-                dim.dim_value = known
+            for dim, known in zip(dims, shapes[value.name], strict=True):
+                dim.dim_value = known or 1
     return bare
 
 

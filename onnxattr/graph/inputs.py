@@ -11,6 +11,7 @@ from onnxattr.graph import misfit
 from onnxattr.graph.layout import track_layout
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE, InputOptions
 from onnxattr.graph.range import shown_range
+from onnxattr.graph.several import choose_input, describe, named, sizes_of, with_fixed
 from onnxattr.graph.stated import Stated, stated
 from onnxattr.graph.walk import short
 from onnxattr.types import ASSUMED, GRAPH, OPTION, InputSpec, Model
@@ -42,7 +43,7 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
     graph shows.
 
     Raises:
-        ModelInputError: The model has no single input that takes an image, or what is said of it
+        ModelInputError: No input takes an image, another is fed nothing, what is said of it
             contradicts its shape, or its sidecar makes no sense.
     """
     try:
@@ -54,8 +55,14 @@ def image_input(model: Model, options: InputOptions | None = None) -> InputSpec:
 
 def _image_input(model: Model, said: Stated) -> InputSpec:
     graph = model.proto.graph
-    value = _only_input(model, said)
-    shape = _shape(value)
+    value, others = choose_input(
+        model,
+        said,
+        _takes_image,
+        "no input takes an image, a tensor of three or four axes of floating point or of uint8",
+        hint="--probes FILE.npy feeds arrays, or token ids",
+    )
+    shape = sizes_of(value)
     layout, layout_source = _layout(graph, value, shape, said, model.name)
     sizes = dict(zip(layout, shape, strict=True))
     text = f"its input `{short(value.name)}` {describe(value)}"
@@ -69,13 +76,7 @@ def _image_input(model: Model, said: Stated) -> InputSpec:
     height, width = sizes["H"], sizes["W"]
     if max(height or 1, width or 1) > MAX_SIZE:
         raise ModelInputError(f"{text} is larger than {MAX_SIZE} pixels a side", model=model.name)
-    batch = sizes["N"] if "N" in layout else 1
-    if (batch or 1) > MAX_BATCH:
-        raise ModelInputError(
-            f"{text} fixes a batch of more than {MAX_BATCH}",
-            hint="export it with a free batch, or a batch of one",
-            model=model.name,
-        )
+    batch = fixed_batch(model, sizes["N"] if "N" in layout else 1, text)
     parts, sources = _parts(said, channels, value, graph)
     # An option holds for all models of a run, and is for those that leave their size free.
     size = said("size", lambda s: misfit.of_size(s, height, width), trusted=OPTION)
@@ -84,22 +85,47 @@ def _image_input(model: Model, said: Stated) -> InputSpec:
     if height and width and (size is None or size[0] != (height, width)):
         sources["size"] = GRAPH
     sources = {part: said.noted(part, source) for part, source in sources.items()}
-    if (named := said("input")) or said.ignored("input"):
-        sources["input"] = said.noted("input", named[1] if named else f"{GRAPH}: the only one")
+    sources |= named(said)
     if unknown := said.ignored("metadata"):
         sources["metadata"] = f"ignored, {unknown}"
-    return InputSpec(
+    spec = InputSpec(
         input=value.name,
         layout=layout,
         height=height or free_height,
         width=width or free_width,
         channels=channels,
         dtype=helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
-        # Scales that are found anew for every batch make its members depend on each other.
-        batch=batch or (1 if any(n.op_type in _BY_BATCH for n in graph.node) else None),
+        batch=batch,
         sources={"layout": said.noted("layout", layout_source), **sources},
         **parts,
     )
+    return with_fixed(spec, value, others, model.name)
+
+
+def fixed_batch(model: Model, size: int | None, text: str) -> int | None:
+    """Returns the batch that a graph fixes, or None.
+
+    Args:
+        model: A model as it was given.
+        size: What its input says.
+        text: What messages call the input.
+
+    Raises:
+        ModelInputError: The batch is too large.
+    """
+    if (size or 1) > MAX_BATCH:
+        raise ModelInputError(
+            f"{text} fixes a batch of more than {MAX_BATCH}",
+            hint="export it with a free batch, or a batch of one",
+            model=model.name,
+        )
+    # Scales that are found anew for every batch make its members depend on each other.
+    return size or (1 if any(n.op_type in _BY_BATCH for n in model.proto.graph.node) else None)
+
+
+def _takes_image(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.tensor_type
+    return kind.elem_type in _IMAGE_TYPES and len(kind.shape.dim) in (3, 4)
 
 
 def _parts(
@@ -127,65 +153,6 @@ def _parts(
     if channels == 1:
         sources["color"] = f"{GRAPH}: one channel, grey"
     return parts, sources
-
-
-def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Returns the inputs that must be fed: those that are not initializers as well."""
-    stored = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in stored]
-
-
-def describe(value: onnx.ValueInfoProto) -> str:
-    """Returns the type of `value` as text: `float32[batch,3,64,64]`."""
-    if not value.type.HasField("tensor_type"):
-        return value.type.WhichOneof("value") or "untyped"
-    kind = value.type.tensor_type.elem_type
-    name = str(helper.tensor_dtype_to_np_dtype(kind)) if kind in _NUMPY_TYPES else str(kind)
-    if not value.type.tensor_type.HasField("shape"):
-        return f"{name}[…]"
-    dims = value.type.tensor_type.shape.dim
-    return (
-        f"{name}[{','.join(str(d.dim_value) if d.dim_value else d.dim_param or '?' for d in dims)}]"
-    )
-
-
-_NUMPY_TYPES = frozenset(helper.get_all_tensor_dtypes())
-
-
-#: Inputs that a message names.
-_LISTED = 8
-
-
-def _only_input(model: Model, said: Stated) -> onnx.ValueInfoProto:
-    values = graph_inputs(model.proto.graph)
-    names = [v.name for v in values]
-    named = said("input", lambda name: misfit.of_name(name, names))
-    misfit.require_inputs(said, [n for n in names if named is None or n != named[0]])
-    listing = ", ".join(f"`{short(v.name)}` {describe(v)}" for v in values[:_LISTED]) or "none"
-    listing += f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
-    images = [
-        v
-        for v in values
-        if v.type.tensor_type.elem_type in _IMAGE_TYPES
-        and len(v.type.tensor_type.shape.dim) in (3, 4)
-    ]
-    if not images:
-        raise ModelInputError(
-            "no input takes an image, a tensor of three or four axes of floating point or of "
-            f"uint8; its inputs: {listing}",
-            model=model.name,
-        )
-    if len(values) > 1:
-        raise ModelInputError(
-            f"it takes {len(values)} inputs, and a probe can be fed to one only: {listing}",
-            model=model.name,
-        )
-    return images[0]
-
-
-def _shape(value: onnx.ValueInfoProto) -> list[int | None]:
-    # Old exporters write a free size as -1.
-    return [d.dim_value if d.dim_value > 0 else None for d in value.type.tensor_type.shape.dim]
 
 
 def _layout(

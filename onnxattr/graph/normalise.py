@@ -28,7 +28,8 @@ def normalise(
     Args:
         model: A model as it was given.
         outputs: Tensors of the main graph to end at; by default the graph's own outputs.
-        spec: Fixes the input's free dimensions, all but the batch; by default they stay free.
+        spec: Fixes the input's free dimensions, all but the batch, and stores what other inputs
+            are fed; by default they stay free.
         fuse: Joins chains of operators that torch computes by one kernel. Rules that go by the
             operator want the vendor's own.
         free_batch: Whether inputs that fix a batch of one take any, where operators tell how.
@@ -50,6 +51,8 @@ def normalise(
     ]
     if spec is not None:
         sequence.append(passes.Freeze(spec.input, shape(spec)))
+        batch = spec.layout.index("N") if "N" in spec.layout else None
+        sequence.append(passes.FixInputs(spec.fixed, spec.input, batch))
     sequence += [
         passes.KnownShapes(),
         passes.Unroll(),

@@ -37,6 +37,9 @@ class InputOptions:
         std: One value or three (RGB), in units of `range`.
         gamma: Exponent of the probe's values, above zero.
         resize: `stretch`, `crop` or `letterbox`.
+        name: The input that takes the probe, where there are several.
+        fixed: Numbers that other inputs are fed, by their names; those that a model does not have
+            are left out.
 
     Raises:
         UsageError: A value is not one of these.
@@ -50,6 +53,8 @@ class InputOptions:
     std: tuple[float, ...] | None = None
     gamma: float | None = None
     resize: str | None = None
+    name: str | None = None
+    fixed: tuple[tuple[str, float], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.layout is not None and not _is_layout(self.layout):
@@ -83,6 +88,9 @@ class InputOptions:
             raise UsageError(f"the std `{listed(self.std)}` is not positive")
         if self.gamma is not None and not (self.gamma > 0 and math.isfinite(self.gamma)):
             raise UsageError(f"the gamma `{self.gamma:g}` is not a positive number")
+        for name, number in self.fixed or ():
+            if not math.isfinite(number):
+                raise UsageError(f"the value `{number}` of the input `{name}` is not finite")
 
 
 def _is_layout(layout: str) -> bool:

@@ -2,7 +2,7 @@
 
 from onnxattr.graph.sidecar import said_beside
 from onnxattr.sanitise import clean, visible
-from onnxattr.types import ASSUMED, InputSpec, Inspection, Sidecar
+from onnxattr.types import ASSUMED, IMAGE, InputSpec, Inspection, Sidecar
 
 _HEAD = """\
 # How onnxattr feeds {model}, and what it attributes. Read with the model, from beside it.
@@ -39,15 +39,17 @@ def to_toml(found: Inspection, sidecar: str) -> str:
     if found.representation is not None:
         chosen = found.representation
         lines += ["", "[output]", _line("at", _quoted(found.at), f"{chosen.value}: {chosen.rule}")]
-    if found.fixed:
+    if fixed := {**found.fixed, **{one.name: one.value for one in spec.fixed}}:
         lines += ["", "[fixed]"]
-        lines += [f"{_quoted(name)} = {value!r}" for name, value in found.fixed.items()]
+        lines += [f"{_quoted(name)} = {value!r}" for name, value in fixed.items()]
     text = "\n".join(lines) + "\n"
     said_beside(Sidecar(sidecar, text), found.name)
     return text
 
 
 def _values(spec: InputSpec) -> dict[str, str]:
+    if spec.kind != IMAGE:
+        return {}
     values = {
         "layout": _quoted(spec.layout),
         "size": f"[{spec.height}, {spec.width}]",

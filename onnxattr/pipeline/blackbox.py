@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxattr.attribution.methods import BLACK_BOX
-from onnxattr.errors import OnnxattrError
+from onnxattr.errors import OnnxattrError, SupportError
 from onnxattr.graph.walk import nodes
 from onnxattr.pipeline.messages import Place
-from onnxattr.types import InputSpec, Model, Representation
+from onnxattr.types import IMAGE, InputSpec, Model, Representation
 
 if TYPE_CHECKING:
     from onnxattr.attribution.blackbox import BlackBox
@@ -44,9 +44,15 @@ def black_box(
         batch_size: As in `Options`.
 
     Raises:
-        SupportError: ONNX Runtime refuses the model.
+        SupportError: ONNX Runtime refuses the model, or it takes no images.
         DeviceError: It cannot compute on the device.
     """
+    if spec.kind != IMAGE:
+        raise SupportError(
+            "black-box maps are made of images alone, and it takes none",
+            hint="choose another --method",
+            model=model.name,
+        )
     from onnxattr.attribution.blackbox import BlackBox
     from onnxattr.convert.device import set_up, thread_count
     from onnxattr.convert.session import Runtime
@@ -82,6 +88,8 @@ def is_possible(
         images: Probes, uint8 [probe, y, x, 3], of which the first is used; without any the model
             is not run.
     """
+    if spec.kind != IMAGE:
+        return False
     bodies = (model.proto.graph, *model.proto.functions)
     if any(node.op_type == "Loop" for body in bodies for node in nodes(body)):
         return False  # It may never end, and what stopped it on the other way is already known.

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from onnxattr.errors import OnnxattrError
+from onnxattr.graph.array_input import shown_input
 from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
-from onnxattr.graph.inputs import describe, graph_inputs, image_input
 from onnxattr.graph.normalise import normalise
 from onnxattr.graph.options import DEFAULT_AT, InputOptions
+from onnxattr.graph.several import describe, graph_inputs
 from onnxattr.graph.stated import stated
 from onnxattr.graph.tail import tail
 from onnxattr.graph.walk import short
@@ -50,7 +51,7 @@ def inspect_model(
     fixed: Mapping[str, float] = {}
     bomb = False
     try:
-        spec = image_input(model, options)
+        spec = shown_input(model, options)
         require_budget(model, spec, limits)
     except OnnxattrError as error:
         bomb = spec is not None
@@ -60,8 +61,9 @@ def inspect_model(
         fixed = stated(model).fixed
         if not bomb:  # Inference of its shapes alone may take all memory.
             dialect = normalise(model, outputs=[chosen.value], spec=spec)
-            missing, ends = unsupported(dialect), gradientless(dialect)
-            instead = printable(remedy(dialect))
+            inner = spec.at if spec else ""
+            missing, ends = unsupported(dialect), gradientless(dialect, inner)
+            instead = printable(remedy(dialect, inner))
             found = refusals(dialect, spec, limits)
     except OnnxattrError as error:
         problems.append(error.message)

@@ -1,7 +1,7 @@
 """The parent's side of a model: asks a worker for what the store lacks, and keeps what comes."""
 
 import dataclasses
-import hashlib
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from onnxattr._version import __version__
-from onnxattr.arrays import Float32, UInt8
+from onnxattr.arrays import Float32
 from onnxattr.attribution.methods import BLACK_BOX, options_of
 from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
@@ -32,8 +32,9 @@ from onnxattr.pipeline.messages import (
 )
 from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.trust import hash_source, malformed, require_sense
+from onnxattr.probes import hash_values
 from onnxattr.store import Block, Store, make_key
-from onnxattr.types import Failure, GradientCheck, Maps, Parity, Probes, Summary
+from onnxattr.types import IMAGE, Failure, GradientCheck, Maps, Parity, Probes, Summary
 
 T = TypeVar("T")
 
@@ -114,11 +115,6 @@ def failure_of(name: str, error: Exception) -> Failure:
     return Failure(name, reason, "this is a bug in onnxattr, or memory ran out")
 
 
-def hash_probe(image: UInt8) -> str:
-    """Returns the SHA-256 of one probe's shape and pixels."""
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-
-
 class Examiner:
     """Has models examined on one set of probes.
 
@@ -134,7 +130,7 @@ class Examiner:
     ) -> None:
         self._probes, self._options, self._store = probes, options, store
         self._black_box = options.method in BLACK_BOX
-        self._hashes = [hash_probe(image) for image in probes.images]
+        self._hashes = [hash_values(value) for value in probes.values]
         self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
         #: Why the store could not be written, once.
         self.store_error: StoreError | None = None
@@ -162,16 +158,26 @@ class Examiner:
             OnnxattrError: The model cannot be used.
         """
         options, place = self._options, place_of(self._options, device)
+        kind, inner = self._probes.kind, self._probes.values.shape[1:]
         channel.send(
-            Examine(place, source, options.at, options.input, options.method, options.batch_size)
+            Examine(
+                place=place,
+                source=source,
+                at=options.at,
+                input=options.input,
+                method=options.method,
+                batch_size=options.batch_size,
+                kind=kind,
+                shape=() if kind == IMAGE else inner,
+            )
         )
         found = expect(channel, Described, name)
         digest = hash_source(source, options.limits)
-        require_sense(found, digest, name)
+        require_sense(found, digest, name, self._probes)
         shape = (len(self._hashes), *found.spec.map_shape)
         if 4 * int(np.prod(shape, dtype=object)) > self._share:
             raise LimitError(
-                f"its {shape[0]} maps of {shape[1]}×{shape[2]} would take more than "
+                f"its {shape[0]} maps of {'×'.join(map(str, shape[1:]))} would take more than "
                 f"{self._share / 2**30:.3g} GiB",
                 hint="take fewer probes or models, or a --size where the model leaves it free",
                 model=name,
@@ -208,8 +214,8 @@ class Examiner:
     def _ask(
         self, channel: Channel, name: str, chunk: Sequence[int], size: tuple[int, ...], check: bool
     ) -> Attributed:
-        channel.send(Attribute(pack(self._probes.images[chunk]), check))
-        most = 4 * len(chunk) * size[0] * size[1] + MAX_MESSAGE
+        channel.send(Attribute(pack(self._probes.values[chunk]), check))
+        most = 4 * len(chunk) * math.prod(size) + MAX_MESSAGE
         answer = expect(channel, Attributed, name, most)
         senseless = malformed(_facts(answer), black_box=self._black_box)
         if senseless or not np.isfinite(list(answer.seconds.values())).all():
@@ -222,11 +228,7 @@ class Examiner:
             # The second is our own: no worker can put maps under the name of another file.
             "model": found.sha256,
             "file": digest,
-            "spec": {
-                field.name: getattr(spec, field.name)
-                for field in dataclasses.fields(spec)
-                if field.name != "sources"
-            },
+            "spec": {k: v for k, v in dataclasses.asdict(spec).items() if k != "sources"},
             "tensor": found.representation.value,
             "method": options.method,
             "method_options": options_of(options.method),

@@ -14,6 +14,9 @@ from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
+    ARRAY,
+    IMAGE,
+    TOKENS,
     Failure,
     GradientCheck,
     InputSpec,
@@ -79,24 +82,37 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Decode(msgspec.Struct, frozen=True, tag=True):
-    """Asks for probe images."""
+    """Asks for probes, of several arrays for the one of that name."""
 
     place: Place
     sources: tuple[bytes, ...] | None
     limit: int | None
+    name: str | None = None
 
 
 class Decoded(msgspec.Struct, frozen=True, tag=True):
-    """Probe images, uint8 [probe, y, x, 3], and what was left out."""
+    """Probes, as `types.Probes` has them, and what was left out."""
 
-    images: Array
+    values: Array
     names: tuple[str, ...]
     source: str
     failures: tuple[Failure, ...]
+    kind: str = IMAGE
 
 
 class Examine(msgspec.Struct, frozen=True, tag=True):
-    """Asks for what a model is; requests for its maps follow, until `End`."""
+    """Asks for what a model is; requests for its maps follow, until `End`.
+
+    Attributes:
+        place: Where to work.
+        source: The model.
+        at: As for `rank`.
+        input: What the user says of its input.
+        method: Name of the method.
+        batch_size: Probes at a time; None for the default.
+        kind: What probes are.
+        shape: Of one probe.
+    """
 
     place: Place
     source: Source
@@ -104,6 +120,8 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
     input: InputOptions
     method: str
     batch_size: int | None
+    kind: str = IMAGE
+    shape: tuple[int, ...] = ()
 
 
 class Described(msgspec.Struct, frozen=True, tag=True):
@@ -131,10 +149,10 @@ class Described(msgspec.Struct, frozen=True, tag=True):
 
 
 class Attribute(msgspec.Struct, frozen=True, tag=True):
-    """Asks for the maps of some probes, uint8 [probe, y, x, 3].
+    """Asks for the maps of some probes.
 
     Attributes:
-        images: The probes.
+        images: The probes, images or not, as `types.Probes` has them.
         check: Whether the gradient is checked on them, too.
     """
 
@@ -143,7 +161,7 @@ class Attribute(msgspec.Struct, frozen=True, tag=True):
 
 
 class Attributed(msgspec.Struct, frozen=True, tag=True):
-    """Maps, float32 [probe, y, x], and what was measured while they were made.
+    """Maps, float32 [probe, …], and what was measured while they were made.
 
     Of black-box maps there is neither parity nor its tolerance: nothing was converted.
     """
@@ -202,6 +220,10 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
 
 
 Request = Hello | Decode | Examine | Attribute | End | Inspect | Stamp
+
+
+#: Types of probes, by their kind.
+DTYPES: dict[str, type[np.generic]] = {IMAGE: np.uint8, ARRAY: np.float32, TOKENS: np.int64}
 
 
 def pack(array: np.ndarray[Any, Any]) -> Array:

@@ -41,8 +41,8 @@ def attribute(
 
     Args:
         model: A path, the bytes of an ONNX file, a parsed model, or what `load` returned.
-        probes: One or several image files and directories, what `load_probes` returned, or None
-            for the built-in set.
+        probes: One or several image files and directories, one file of arrays, what `load_probes`
+            returned, or None for the built-in images.
         options: What decides the maps.
 
     Raises:
@@ -73,8 +73,8 @@ def rank(
     Args:
         models: One or several files, directories or glob patterns.
         target: Name or path of one of the models; None ranks the sources of every model.
-        probes: One or several image files and directories, what `load_probes` returned, or None
-            for the built-in set.
+        probes: One or several image files and directories, one file of arrays, what `load_probes`
+            returned, or None for the built-in images.
         options: What decides the numbers.
         progress: Told of what is going on.
         stop: Ends the work when another thread or a signal handler sets it; what is finished is

@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from onnxattr.arrays import UInt8
+from onnxattr.arrays import Probing
 from onnxattr.attribution.methods import BLACK_BOX
 from onnxattr.convert.device import choose_device, runtime_device, set_up, thread_count
 from onnxattr.errors import ModelFileError, ParityError, SupportError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
+from onnxattr.graph.array_input import probe_input, shown_input
 from onnxattr.graph.attributed import attributed
 from onnxattr.graph.budget import require_budget
 from onnxattr.graph.files import read_file
@@ -24,6 +23,7 @@ from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.pipeline import blackbox
 from onnxattr.pipeline.messages import (
+    DTYPES,
     Attribute,
     Attributed,
     Decode,
@@ -44,7 +44,7 @@ from onnxattr.pipeline.messages import (
     refusal_of,
     unpack,
 )
-from onnxattr.types import Failure, GradientCheck, InputSpec, Model, Representation
+from onnxattr.types import IMAGE, Failure, GradientCheck, InputSpec, Model, Representation
 
 #: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
 _ANY = 2**40
@@ -112,7 +112,7 @@ class Examination:
         self._black_box = request.method in BLACK_BOX
         self._device = device = runtime_device(device) if self._black_box else device
         self._model, self._request = model, request
-        spec = image_input(model, request.input)
+        spec = probe_input(model, request.input, request.kind, request.shape)
         self.described = Described(
             sha256=model.sha256,
             external=model.external,
@@ -134,13 +134,15 @@ class Examination:
             OnnxattrError: The model cannot be used.
         """
         self._seconds = {}
-        images = unpack(wanted.images, np.uint8, (-1, -1, -1, 3))
+        kind = self._request.kind
+        shape = (-1, -1, 3) if kind == IMAGE else self._request.shape
+        probes = unpack(wanted.images, DTYPES[kind], (-1, *shape))
         if self._black_box:
-            return self._by_outputs(images)
+            return self._by_outputs(probes)
         try:
-            return self._by_gradient(images, wanted.check)
+            return self._by_gradient(probes, wanted.check)
         except (SupportError, ParityError) as error:
-            if blackbox.is_possible(*self._whole(), images):
+            if blackbox.is_possible(*self._whole(), probes):
                 error.hint = f"{error.hint}; {blackbox.HINT}" if error.hint else blackbox.HINT
             raise
 
@@ -148,7 +150,7 @@ class Examination:
         found = self.described
         return self._model, found.spec, found.representation, self._request.place
 
-    def _by_outputs(self, images: UInt8) -> Attributed:
+    def _by_outputs(self, probes: Probing) -> Attributed:
         """Returns maps of outputs alone: there is no conversion that could be wrong."""
         request = self._request
         if self._maker is None:
@@ -161,7 +163,7 @@ class Examination:
                     batch_size=request.batch_size,
                 )
         with self._timed("attribute"):
-            maps = self._maker.maps(images)
+            maps = self._maker.maps(probes)
         return Attributed(
             maps=pack(maps),
             batch=self._maker.size,
@@ -171,7 +173,7 @@ class Examination:
             seconds=self._seconds,
         )
 
-    def _by_gradient(self, images: UInt8, check: bool) -> Attributed:
+    def _by_gradient(self, probes: Probing, check: bool) -> Attributed:
         """Returns maps of gradients, once the network is found right on the probes."""
         from onnxattr.attribution.check import check_gradient
         from onnxattr.attribution.engine import deterministic
@@ -180,12 +182,12 @@ class Examination:
         gradient: GradientCheck | None = None
         # TF32, which torch allows convolutions by default, is coarser than the tolerance.
         with self._timed("parity"), deterministic():
-            parity = gate.check(images)
+            parity = gate.check(probes)
         with self._timed("attribute"):
-            maps = engine.maps(images)
+            maps = engine.maps(probes)
         if check:
             with self._timed("check"), deterministic():
-                gradient = check_gradient(network, gate, images)
+                gradient = check_gradient(network, gate, probes)
         return Attributed(
             maps=pack(maps),
             batch=engine.size,
@@ -209,7 +211,7 @@ class Examination:
             network = to_network(
                 self._model,
                 at=request.at,
-                options=request.input,
+                spec=self.described.spec,
                 device=self._device,
                 fuse=request.method not in BY_OPERATOR,
                 limits=place.limits,
@@ -240,9 +242,10 @@ def _decode(request: Decode) -> Decoded:
     from onnxattr.probes import load_probes
 
     sources = None if request.sources is None else [os.fsdecode(s) for s in request.sources]
-    probes = load_probes(sources, limit=request.limit)
+    probes = load_probes(sources, limit=request.limit, name=request.name)
     return Decoded(
-        images=pack(probes.images),
+        values=pack(probes.values),
+        kind=probes.kind,
         names=tuple(map(printable, probes.names)),
         source=printable(probes.source),
         failures=tuple(
@@ -259,7 +262,7 @@ def _inspect(request: Inspect) -> Inspected:
     trial = (lambda: _trial(model, request)) if request.check else None
 
     def runs(spec: InputSpec, chosen: Representation) -> bool:
-        images = _few_probes() if request.check else None
+        images = _few_probes(spec) if request.check else None
         return blackbox.is_possible(model, spec, chosen, request.place, images)
 
     limits = request.place.limits
@@ -282,7 +285,8 @@ def _stamp(request: Stamp) -> Stamped:
 
 
 def _trial(model: Model, request: Inspect) -> Attributed:
-    """Runs a model on a few of the built-in probes, with all checks."""
+    """Runs a model on a few probes, with all checks."""
+    spec = shown_input(model, request.input)
     examine = Examine(
         place=request.place,
         source=request.source,
@@ -290,12 +294,18 @@ def _trial(model: Model, request: Inspect) -> Attributed:
         input=request.input,
         method="saliency",
         batch_size=None,
+        kind=spec.kind,
+        shape=spec.axes,
     )
-    wanted = Attribute(pack(_few_probes()), check=True)
+    wanted = Attribute(pack(_few_probes(spec)), check=True)
     return Examination(model, examine, "cpu").attribute(wanted)
 
 
-def _few_probes() -> UInt8:
+def _few_probes(spec: InputSpec) -> Probing:
+    """Returns some of the built-in probes, or noise for a model that takes no images."""
+    from onnxattr.probe_arrays import trial_array
     from onnxattr.probes import load_probes
 
-    return load_probes(limit=_PROBES).images
+    if spec.kind != IMAGE:
+        return trial_array(spec.kind, spec.axes, _PROBES)
+    return load_probes(limit=_PROBES).values

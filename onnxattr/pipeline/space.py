@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 
 from onnxattr.attribution.methods import BLACK_BOX, options_of
-from onnxattr.errors import ProbeError, RankingError, UsageError
+from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
 from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
 from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
-from onnxattr.pipeline.messages import Decode, Decoded, Hello, Ready, Source, unpack
+from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
 from onnxattr.pipeline.options import Options, Progress
-from onnxattr.probes import hash_images
+from onnxattr.probes import hash_values
+from onnxattr.registry import closest
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity
 from onnxattr.store import Store
-from onnxattr.types import ASSUMED, Failure, Maps, Probes, Similarity, Summary
+from onnxattr.types import ASSUMED, IMAGE, TOKENS, Failure, Maps, Probes, Similarity, Summary
 
-#: One or several image files and directories, a loaded set, or None for the built-in one.
+#: One or several image files and directories, one file of arrays, a loaded set, or None for the
+#: built-in one.
 ProbeSource = str | Path | Sequence[str | Path] | Probes | None
 
 #: Bytes of all probes, which this process holds.
@@ -85,28 +87,28 @@ def build_space(
     devices, probes = prepare(given, options, stop)
     for failure in probes.failures:
         leave_out(failure)
-    if len(probes.images) < 2 and not options.paper:
+    if len(probes.values) < 2 and not options.paper:
         raise UsageError(
             "centred maps need at least two probes, and there is one",
             hint="give more probes, or --paper for maps that are not centred",
         )
     chosen = ", ".join(devices)
     auto = " (auto)" if options.device == "auto" else ""
-    progress.begin(len(sources), len(probes.images), chosen + auto)
+    progress.begin(len(sources), len(probes.values), chosen + auto)
     examiner = Examiner(probes, options, store, len(sources))
     outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
     usable = [outcomes[name] for name in sources if name in outcomes]
-    compared = _compare_maps(usable, options)
+    compared = _compare_maps(usable, probes, options)
     lost = {
         each.summary.name
         for each, count in zip(usable, compared.unusable, strict=True)
-        if count == len(probes.images)
+        if count == len(probes.values)
     }
     for name in sorted(lost):
         leave_out(Failure(name, "its maps are the same on every probe", ""))
     if lost:
         usable = [each for each in usable if each.summary.name not in lost]
-        compared = _compare_maps(usable, options)
+        compared = _compare_maps(usable, probes, options)
     seconds: dict[str, float] = {}
     for each in usable:
         for part, spent in each.seconds.items():
@@ -210,10 +212,11 @@ def prepare(
             channel.send(Hello(place_of(options, device)))
             devices.append(job.expect(channel, Ready, "").device)
         if isinstance(given, Probes):
+            _require_type(given)
             return devices, _first(given, options.limit)
         sources = [given] if isinstance(given, str | Path) else given
         paths = None if sources is None else tuple(os.fsencode(s) for s in sources)
-        channel.send(Decode(place_of(options), paths, options.limit))
+        channel.send(Decode(place_of(options), paths, options.limit, options.input.name))
         return devices, _decoded(job.expect(channel, Decoded, "", MAX_PROBES))
 
     workers: Workers[tuple[list[str], Probes]] = Workers(
@@ -231,13 +234,23 @@ def prepare(
 
 
 def _decoded(answer: Decoded) -> Probes:
-    images = unpack(answer.images, np.uint8, (len(answer.names), -1, -1, 3))
-    return Probes(images, answer.names, hash_images(images), answer.source, answer.failures)
+    if answer.kind not in DTYPES:
+        raise WorkerError("its worker sent probes of a kind that there is not")
+    inner = (-1, -1, 3) if answer.kind == IMAGE else (-1,) * (len(answer.values.shape) - 1)
+    values = unpack(answer.values, DTYPES[answer.kind], (len(answer.names), *inner))
+    return Probes(
+        values, answer.names, hash_values(values), answer.source, answer.failures, answer.kind
+    )
 
 
-def _compare_maps(usable: Sequence[Examined], options: Options) -> Similarity:
+def _compare_maps(usable: Sequence[Examined], probes: Probes, options: Options) -> Similarity:
     names = [each.summary.name for each in usable]
-    return similarity([each.maps.values for each in usable], names, centred=not options.paper)
+    return similarity(
+        [each.maps.values for each in usable],
+        names,
+        centred=not options.paper,
+        images=probes.kind == IMAGE,
+    )
 
 
 def _store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
@@ -258,13 +271,26 @@ def _device_notes(
     return (f"ONNX Runtime cannot compute on {asked} here: the maps were made on the {place}",)
 
 
+def _require_type(given: Probes) -> None:
+    wanted = DTYPES.get(given.kind)
+    if wanted is None:
+        raise UsageError(
+            f"there are no probes of the kind `{given.kind}`", hint=closest(given.kind, DTYPES)
+        )
+    if given.values.dtype != wanted:
+        raise UsageError(
+            f"probes of the kind `{given.kind}` are {np.dtype(wanted).name}, and not "
+            f"{given.values.dtype}"
+        )
+
+
 def _first(given: Probes, limit: int | None) -> Probes:
     """Returns the first `limit` of loaded probes."""
-    if limit is None or limit >= len(given.images):
+    if limit is None or limit >= len(given.values):
         return given
-    images = given.images[:limit]
-    digest = hash_images(images)
-    return dataclasses.replace(given, images=images, names=given.names[:limit], sha256=digest)
+    values = given.values[:limit]
+    digest = hash_values(values)
+    return dataclasses.replace(given, values=values, names=given.names[:limit], sha256=digest)
 
 
 def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
@@ -281,7 +307,8 @@ def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
         "input": given,
         "probes": {
             "source": probes.source,
-            "count": len(probes.images),
+            "kind": probes.kind,
+            "count": len(probes.values),
             "sha256": probes.sha256,
         },
     }
@@ -297,16 +324,26 @@ def warnings_of(space: ModelSpace, options: Options) -> tuple[str, ...]:
         noun = "1 model was" if count == 1 else f"{count} models were"
         lines.append(f"the ranking is partial: {noun} not finished before the interruption{again}")
     for part, meaning in (("range", "input range [0, 1]"), ("size", "input size of 224×224")):
-        assumed = [s.name for s in summaries if s.spec.sources[part].startswith(ASSUMED)]
+        assumed = [s.name for s in summaries if s.spec.sources.get(part, "").startswith(ASSUMED)]
         if assumed:
             everyone = "all models" if len(assumed) == len(summaries) else ", ".join(assumed)
             lines.append(f"{meaning} is assumed for {everyone}; --{part} says otherwise")
-    if (count := len(space.probes.images)) < FEW_PROBES:
+    lines += [
+        f"{summary.name}: {free}, in the inputs that are fed a number"
+        for summary in summaries
+        if (free := summary.spec.sources.get("inputs", "").partition("; ")[2])
+    ]
+    lines += [
+        f"{summary.name}: its gradient could not be checked by finite differences"
+        for summary in summaries
+        if summary.spec.kind == TOKENS and summary.gradient is None
+    ]
+    if (count := len(space.probes.values)) < FEW_PROBES:
         noun = "1 probe is" if count == 1 else f"{count} probes are"
         lines.append(f"{noun} too few for intervals and ties to be trusted")
     for summary in summaries:
         if summary.unusable:
-            total = len(space.probes.images)
+            total = len(space.probes.values)
             lines.append(
                 f"{summary.name}: {summary.unusable} of {total} maps are zero or not finite, "
                 "and left out"

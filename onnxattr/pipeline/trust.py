@@ -11,7 +11,7 @@ from onnxattr.errors import WorkerError
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Described, Source
-from onnxattr.types import RESIZE_RULES
+from onnxattr.types import IMAGE, RESIZE_RULES, InputSpec, Probes
 
 #: Bytes that are read at a time.
 _PIECE = 2**20
@@ -42,7 +42,7 @@ def hash_source(source: Source, limits: Limits) -> str:
     return digest.hexdigest()
 
 
-def require_sense(found: Described, digest: str, name: str) -> None:
+def require_sense(found: Described, digest: str, name: str, probes: Probes) -> None:
     """Makes sure that a worker describes a model that there can be, and the one that was meant.
 
     Raises:
@@ -50,13 +50,10 @@ def require_sense(found: Described, digest: str, name: str) -> None:
     """
     spec = found.spec
     sensible = (
-        1 <= spec.height <= MAX_SIZE
-        and 1 <= spec.width <= MAX_SIZE
+        spec.kind == probes.kind
+        and (_is_image(spec) if spec.kind == IMAGE else _takes(spec, probes))
         and (spec.batch is None or 1 <= spec.batch <= MAX_BATCH)
-        and all(map(math.isfinite, (*spec.range, *spec.mean, *spec.std, spec.gamma)))
-        and set("HW") <= set(spec.layout) <= set("NCHW")
-        and len(set(spec.layout)) == len(spec.layout)
-        and spec.resize in RESIZE_RULES
+        and all(map(math.isfinite, (fixed.value for fixed in spec.fixed)))
         and len(found.sha256) == len(digest)
         and (found.external or found.sha256 == digest)
     )
@@ -66,6 +63,23 @@ def require_sense(found: Described, digest: str, name: str) -> None:
             hint="did the file change while it was read?",
             model=name,
         )
+
+
+def _is_image(spec: InputSpec) -> bool:
+    """Whether there can be such an input of images."""
+    return (
+        1 <= spec.height <= MAX_SIZE
+        and 1 <= spec.width <= MAX_SIZE
+        and all(map(math.isfinite, (*spec.range, *spec.mean, *spec.std, spec.gamma)))
+        and set("HW") <= set(spec.layout) <= set("NCHW")
+        and len(set(spec.layout)) == len(spec.layout)
+        and spec.resize in RESIZE_RULES
+    )
+
+
+def _takes(spec: InputSpec, probes: Probes) -> bool:
+    """Whether there can be such an input of arrays, or token ids, and it takes the probes."""
+    return spec.axes == probes.values.shape[1:] and spec.layout in ("N", "")
 
 
 def malformed(facts: Mapping[str, Any], *, black_box: bool = False) -> bool:

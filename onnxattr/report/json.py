@@ -8,9 +8,13 @@ from typing import Any
 
 from onnxattr.report.rows import Result
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Comparison, Ranking, Similarity
+from onnxattr.types import IMAGE, Comparison, InputSpec, Ranking, Similarity
 
 SCHEMA_VERSION = 1
+
+
+#: Parts of an `InputSpec` that say nothing of arrays and token ids.
+_OF_IMAGES = ["height", "width", "channels", "color", "range", "mean", "std", "gamma", "resize"]
 
 
 def to_json(result: Result) -> str:
@@ -41,6 +45,9 @@ def to_json(result: Result) -> str:
 
 def plain(value: Any) -> Any:
     """Returns `value` in JSON's types: no NaN, no tuples, every string cleaned."""
+    if isinstance(value, InputSpec) and value.kind != IMAGE:
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        value |= dict.fromkeys(_OF_IMAGES)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from onnxattr.report.text import assumptions, value_range
-from onnxattr.types import Comparison, Inspection, Ranking, Summary, Survey
+from onnxattr.report.text import assumptions, sizes, value_range
+from onnxattr.types import IMAGE, Comparison, Inspection, Ranking, Summary, Survey
 
 Result = Ranking | Comparison | Survey
 Row = dict[str, Any]
@@ -60,6 +60,8 @@ def _facts(model: Summary) -> Row:
         "parameters": model.parameters,
         "parity_error": model.parity.error if model.parity else None,
         "gradient_error": model.gradient.error if model.gradient else None,
+        "kind": model.spec.kind,
+        "shape": sizes(model.spec),
         "layout": model.spec.layout,
         "range": value_range(model.spec).replace("*", ""),
         "assumed": assumptions(model.spec),
@@ -78,9 +80,11 @@ def _inspection(model: Inspection) -> Row:
         "parameters": model.parameters,
         "inputs": "; ".join(model.inputs),
         "outputs": "; ".join(model.outputs),
+        "kind": spec.kind if spec else None,
+        "shape": sizes(spec) if spec else None,
         "layout": spec.layout if spec else None,
-        "height": spec.height if spec else None,
-        "width": spec.width if spec else None,
+        "height": spec.height if spec and spec.kind == IMAGE else None,
+        "width": spec.width if spec and spec.kind == IMAGE else None,
         "range": value_range(spec).replace("*", "") if spec else None,
         "assumed": assumptions(spec) if spec else None,
         "representation": model.representation.value if model.representation else None,

@@ -14,6 +14,7 @@ from onnxattr.report.rows import Result
 from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
+    IMAGE,
     Comparison,
     Inspection,
     ProbeCosine,
@@ -164,8 +165,7 @@ def _models_tables(models: Iterable[Summary], console: Console) -> Iterator[Tabl
     second = _table(_name("model"), *(c.copy() for c in places))
     for m in models:
         known = (m.origin.framework, *_facts(m))
-        size = f"{m.spec.layout} {m.spec.height}×{m.spec.width}"
-        fed = (size, text.value_range(m.spec), m.representation.value)
+        fed = (text.fed(m.spec), text.value_range(m.spec), m.representation.value)
         _add(table, m.name, *known, *fed)
         _add(first, m.name, *known)
         _add(second, m.name, *fed)
@@ -321,9 +321,15 @@ def spec_lines(model: Inspection) -> dict[str, str]:
     """Returns each part of a model's `InputSpec` as text, with what decided it."""
     spec = model.spec
     assert spec is not None
+    others = {f"input {number}": line for number, line in enumerate(text.fixed(spec), 2)}
+    if spec.kind != IMAGE:
+        lines = {spec.kind: f"{text.sizes(spec)}  ({spec.sources['size']})"}
+        if spec.at:
+            lines["maps of"] = f"{spec.at}  ({spec.sources['at']})"
+        return {**lines, "batch": str(spec.batch) if spec.batch else "free", **others}
     values = {
         "layout": spec.layout,
-        "size": f"{spec.height}×{spec.width}",
+        "size": text.sizes(spec),
         "color": text.colors(spec),
         "range": f"{spec.range[0]:g} to {spec.range[1]:g}",
         "mean": " ".join(f"{v:g}" for v in spec.mean),
@@ -337,7 +343,7 @@ def spec_lines(model: Inspection) -> dict[str, str]:
         lines = {"probe input": f"{spec.input}  ({spec.sources['input']})", **lines}
     if "metadata" in spec.sources:
         lines["metadata"] = spec.sources["metadata"]
-    return lines
+    return {**lines, **others}
 
 
 def _widest(

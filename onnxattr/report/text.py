@@ -1,6 +1,6 @@
 """Words and numbers for people: short forms of figures."""
 
-from onnxattr.types import ASSUMED, GradientCheck, InputSpec, Parity
+from onnxattr.types import ASSUMED, IMAGE, GradientCheck, InputSpec, Parity
 
 #: What our own words use beyond ASCII, for terminals that have nothing else.
 _IN_ASCII = str.maketrans({"×": "x", "Σ": "sum", "…": "...", "−": "-", "Δ": "delta"})
@@ -40,10 +40,32 @@ def rank(number: int, tied: bool) -> str:
 
 def value_range(spec: InputSpec) -> str:
     """Returns what black and white become, before mean and std; `*` says that it is assumed."""
+    if spec.kind != IMAGE:
+        return "as it is"
     low, high = spec.range
     doubt = "*" if spec.sources.get("range", "").startswith(ASSUMED) else ""
     standardised = (set(spec.mean), set(spec.std)) != ({0.0}, {1.0})
     return f"{low:g} to {high:g}{doubt}" + (", standardised" if standardised else "")
+
+
+def fed(spec: InputSpec) -> str:
+    """Returns what a model is fed: `NCHW 64×64`, `array 20×4`, `tokens 16`."""
+    return f"{spec.layout if spec.kind == IMAGE else spec.kind} {sizes(spec)}"
+
+
+def sizes(spec: InputSpec) -> str:
+    """Returns the size of a probe as the model is fed it: `64×64`."""
+    axes = (spec.height, spec.width) if spec.kind == IMAGE else spec.axes
+    return "×".join(map(str, axes))
+
+
+def fixed(spec: InputSpec) -> list[str]:
+    """Returns what the other inputs are fed, one a line: `mask = 1 [batch, 16]`."""
+    return [
+        f"{one.name} = {one.value:g} "
+        f"[{', '.join('batch' if size is None else str(size) for size in one.shape)}]"
+        for one in spec.fixed
+    ]
 
 
 def colors(spec: InputSpec) -> str:

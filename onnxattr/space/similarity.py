@@ -1,5 +1,6 @@
 """How alike the maps of every two models are: cosines, a probe at a time."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ _ROWS, _BLOCK = 64, 2**28
 
 
 def similarity(
-    maps: Sequence[Float32], names: Sequence[str], *, centred: bool = True
+    maps: Sequence[Float32], names: Sequence[str], *, centred: bool = True, images: bool = True
 ) -> Similarity:
     """Returns the cosine between the maps of every two models on every probe.
 
@@ -31,6 +32,7 @@ def similarity(
             What is removed is the same on every probe: the imprint of strides and borders, which
             makes even untrained networks alike. False is the paper's arithmetic (Song et al. 2019):
             cosines of the maps as they are.
+        images: Whether there is a canvas. Without, maps are [probe, …], all of one shape.
 
     Example:
         >>> import numpy as np
@@ -41,8 +43,19 @@ def similarity(
     """
     if not maps:
         return Similarity((), np.empty((0, 0)), np.empty((0, 0, 0)), centred, (0, 0), ())
+    if not images:
+        rows = [m.reshape(len(m), 1, -1) for m in maps]
+        return dataclasses.replace(
+            _similarity(rows, names, centred, 1, rows[0].shape[2]), canvas=maps[0].shape[1:]
+        )
     height = min(MAX_CANVAS, max(m.shape[1] for m in maps))
     width = min(MAX_CANVAS, max(m.shape[2] for m in maps))
+    return _similarity(maps, names, centred, height, width)
+
+
+def _similarity(
+    maps: Sequence[Float32], names: Sequence[str], centred: bool, height: int, width: int
+) -> Similarity:
     count = maps[0].shape[0]
     step = max(1, min(_ROWS, _BLOCK // (8 * height * width * len(maps))))
     centres = [_centre(m, height, width, step) if centred else None for m in maps]

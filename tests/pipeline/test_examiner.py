@@ -29,8 +29,17 @@ from onnxattr.pipeline.messages import (
 )
 from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.trust import hash_source
+from onnxattr.probes import hash_values
 from onnxattr.store import Store
-from onnxattr.types import GradientCheck, InputSpec, Origin, Probes, Representation
+from onnxattr.types import (
+    ARRAY,
+    FixedInput,
+    GradientCheck,
+    InputSpec,
+    Origin,
+    Probes,
+    Representation,
+)
 
 DATA = b"the bytes of a model"
 SIZE = 4
@@ -138,6 +147,9 @@ def test_the_gradient_is_checked_once():
         {"spec": {"batch": 2**40}},
         {"spec": {"range": (0.0, float("nan"))}},
         {"spec": {"std": (float("inf"),)}},
+        {"spec": {"fixed": (FixedInput("m", float("nan"), (None,), "float32"),)}},
+        {"spec": {"kind": "array", "axes": (6, 6, 3), "layout": "N"}},
+        {"spec": {"kind": "something", "axes": (6, 6, 3), "layout": "N"}},
     ],
     ids=str,
 )
@@ -243,6 +255,36 @@ def test_whatever_decides_the_maps_is_in_the_key(what, tmp_path):
     one, _ = plain._key("m", described(), hash_source(Source("m", data=DATA), Limits()))
     two, _ = examiner._key("m", found, digest)
     assert one != two
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"axes": (5,)},
+        {"axes": (4, 1)},
+        {"axes": ()},
+        {"layout": "NCHW"},
+        {"kind": "tokens"},
+        {"kind": "image"},
+    ],
+    ids=str,
+)
+def test_a_worker_that_describes_an_input_of_another_shape(changes):
+    values = np.ones((3, 4), np.float32)
+    arrays = Probes(values, ("a", "b", "c"), "", "", kind=ARRAY)
+    right = {"kind": ARRAY, "axes": (4,), "layout": "N", "height": 0, "width": 0}
+    talk = Talk(described(spec=right), attributed(3, maps=pack(values)))
+    found = Examiner(arrays, Options(device="cpu"), None).examine(
+        "m", Source("m", data=DATA), talk, "cpu", Pool()
+    )
+    assert found.maps.values.shape == (3, 4)
+    assert (talk.asked[0].kind, talk.asked[0].shape) == (ARRAY, (4,))
+
+    lie = Talk(described(spec={**right, **changes}))
+    with pytest.raises(WorkerError, match="describes another model"):
+        Examiner(arrays, Options(device="cpu"), None).examine(
+            "m", Source("m", data=DATA), lie, "cpu", Pool()
+        )
 
 
 def test_versions_are_in_the_key(monkeypatch):
@@ -378,7 +420,7 @@ def test_facts_that_somebody_wrote_into_the_store(facts, tmp_path):
     store = Store(tmp_path)
     examiner = Examiner(probes(20), Options(device="cpu"), store)
     key, about = examiner._key("m", described(), hash_source(Source("m", data=DATA), Limits()))
-    hashes = tuple(job.hash_probe(image) for image in probes(20).images)
+    hashes = tuple(hash_values(image) for image in probes(20).images)
     store.put(key, Block(np.ones((20, SIZE, SIZE), np.float32), hashes, facts), about)
     talk = Talk(described(), attributed, attributed)
     examine(talk, store=store)

@@ -129,7 +129,7 @@ def deep(levels):
 @pytest.mark.parametrize(
     "bad",
     [
-        Block(np.zeros((2, 3), np.float32), (probe(0), probe(1)), FACTS),
+        Block(np.zeros(2, np.float32), (probe(0), probe(1)), FACTS),
         Block(np.zeros((2, 3, 3), np.float32), (probe(0),), FACTS),
         Block(np.zeros((0, 3, 3), np.float32), (), FACTS),
         Block(np.zeros((1, 0, 3), np.float32), (probe(0),), FACTS),

@@ -7,6 +7,7 @@ node at the end, and none of the vendor's names.
 
 from onnxattr.graph.passes.batch import FreeBatch
 from onnxattr.graph.passes.cut import Cut
+from onnxattr.graph.passes.fix_inputs import FixInputs
 from onnxattr.graph.passes.fold_batch_norm import FoldBatchNorm
 from onnxattr.graph.passes.freeze import Freeze
 from onnxattr.graph.passes.functions import KeepFunctionOpsets
@@ -30,6 +31,7 @@ __all__ = [
     "Cut",
     "DropIdentities",
     "ExplicitPads",
+    "FixInputs",
     "FoldBatchNorm",
     "FoldShapes",
     "FreeBatch",

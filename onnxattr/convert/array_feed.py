@@ -1,0 +1,102 @@
+"""Feeds arrays and token ids, as they are, and numbers to a model's other inputs."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from onnxattr.convert.feed import Feed
+from onnxattr.types import IMAGE, TOKENS, InputSpec
+
+Array = np.ndarray[Any, Any]
+
+
+class ArrayFeed(nn.Module):
+    """The step from arrays to what a model's input expects: another type, or no axis of a batch.
+
+    Args:
+        spec: What the model expects.
+
+    Attributes:
+        dtype: Of the model's input.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.dtype: torch.dtype = getattr(torch, spec.dtype)
+
+    def canonical(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns probes, float32 [probe, …]."""
+        return values.float()
+
+    def forward(self, probes: torch.Tensor) -> torch.Tensor:
+        """Returns what the network is fed for probes, in the model's type and with its axes."""
+        x = probes.to(self.dtype)
+        return x if self.spec.layout else x.squeeze(0)
+
+    def array(self, probes: torch.Tensor) -> Array:
+        """Returns what ONNX Runtime is fed for probes, in the type of the input."""
+        found: Array = self(probes).detach().cpu().numpy()
+        return found
+
+    def to_canonical(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns values in the model's own axes as float32 [probe, …]."""
+        return (values if self.spec.layout else values.unsqueeze(0)).float()
+
+    def to_map(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns what a map is of values, [probe, …]: an array has no channels."""
+        return values
+
+    def noise(self, probes: torch.Tensor) -> torch.Tensor:
+        """Returns a probe, or a batch that the graph fixes, of noise in the range of `probes`."""
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.rand(self.spec.batch or 1, *probes.shape[1:], generator=generator)
+        low, high = probes.amin(), probes.amax()
+        return low + (high - low) * noise
+
+
+class TokenFeed(ArrayFeed):
+    """The step from token ids to what a model's input expects.
+
+    Canonical values, those of gradients, are of the ids' embedding, [probe, length, …].
+    """
+
+    def canonical(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns token ids, int64 [probe, length]."""
+        return values
+
+    def to_canonical(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns values of the embedding as float32."""
+        return values.float()
+
+    def to_map(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns the mean of each token's values, [probe, length]."""
+        return values.flatten(2).mean(dim=2) if values.dim() > 2 else values
+
+    def noise(self, probes: torch.Tensor) -> torch.Tensor:
+        """Returns a row, or a batch that the graph fixes, of the ids in another order."""
+        generator = torch.Generator().manual_seed(0)
+        size = (self.spec.batch or 1, *probes.shape[1:])
+        places = torch.randint(probes.numel(), size, generator=generator)
+        return probes.flatten()[places]
+
+
+def feed_of(spec: InputSpec) -> Feed | ArrayFeed:
+    """Returns the step from canonical probes to what a model's input expects."""
+    if spec.kind == IMAGE:
+        return Feed(spec)
+    return TokenFeed(spec) if spec.kind == TOKENS else ArrayFeed(spec)
+
+
+def feeds(spec: InputSpec, array: Array) -> dict[str, Array]:
+    """Returns what ONNX Runtime is fed: `array` at the probe's input, numbers at the others."""
+    batch = array.shape[spec.layout.index("N")] if "N" in spec.layout else 1
+    others = {
+        fixed.name: np.full(
+            [batch if size is None else size for size in fixed.shape], fixed.value, fixed.dtype
+        )
+        for fixed in spec.fixed
+    }
+    return {spec.input: array, **others}
