@@ -138,7 +138,7 @@ CASES: list[Case] = [
                 replaced(TensorProto.INT4, raw_data=bytes(COUNT // 2)),
             ),
             "type-string": (
-                r"ONNX Runtime|convert",
+                r"ONNX Runtime|convert|tensors of type",
                 replaced(TensorProto.STRING, string_data=[b"0.5"] * COUNT),
             ),
             "type-string-raw": (FIT, replaced(TensorProto.STRING, raw_data=bytes(COUNT))),
