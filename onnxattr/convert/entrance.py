@@ -1,12 +1,19 @@
 """What a module takes: sizes that its graph fixes, checked at every call, as ONNX Runtime does."""
 
-import torch
-from onnx import TypeProto
-from torch import fx, nn
+from collections.abc import Sequence
 
+import torch
+from onnx import NodeProto, ValueInfoProto, helper
+from onnx2torch.onnx_graph import OnnxGraph
+from onnx2torch.onnx_node import OnnxNode
+from torch import nn
+
+from onnxattr.convert.ops.table import builder, current
 from onnxattr.errors import ModelInputError
-from onnxattr.graph.walk import short
-from onnxattr.types import Model
+from onnxattr.graph.load import OWN_DOMAIN
+
+#: A size that the graph leaves free.
+_FREE = -1
 
 
 class Entrance(nn.Module):
@@ -39,28 +46,21 @@ class Entrance(nn.Module):
         return x
 
 
-def entrances(dialect: Model) -> list[Entrance | None]:
-    """Returns what checks each input of a normalised model; None for one of any size."""
-    return [
-        Entrance(short(dialect.names.values.get(value.name, value.name)), shape)
-        if any(shape := _shape(value.type.tensor_type))
-        else None
-        for value in dialect.proto.graph.input
-    ]
+def entrance(value: ValueInfoProto) -> NodeProto | None:
+    """Renames an input whose sizes are not all free, and returns the node that it goes through."""
+    dims = value.type.tensor_type.shape.dim
+    sizes = [d.dim_value if d.HasField("dim_value") else _FREE for d in dims]
+    if all(size == _FREE for size in sizes):
+        return None
+    inside = value.name
+    value.name = f"{inside}.given"  # No name of ours has a point.
+    return helper.make_node(
+        "Entrance", [value.name], [inside], value.name, domain=OWN_DOMAIN, shape=sizes
+    )
 
 
-def _shape(kind: TypeProto.Tensor) -> tuple[int | None, ...]:
-    return tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
-
-
-def guard(module: fx.GraphModule, checks: list[Entrance | None]) -> bool:
-    """Puts the checks behind a module's inputs, in place; returns whether there are any."""
-    inputs = module.graph.find_nodes(op="placeholder")
-    for i, (node, check) in enumerate(zip(inputs, checks, strict=True)):
-        if check is None:
-            continue
-        module.add_module(name := f"entrance{i}", check)
-        with module.graph.inserting_after(inputs[-1]):
-            passed = module.graph.call_module(name, (node,))
-        node.replace_all_uses_with(passed, delete_user_cb=lambda user, own=passed: user is not own)
-    return any(check is not None for check in checks)
+@builder("Entrance")
+def _build(node: OnnxNode, graph: OnnxGraph) -> tuple[nn.Module, Sequence[str]]:
+    sizes = node.attributes["shape"]
+    vendor = current().inputs.get(node.output_values[0], "")
+    return Entrance(vendor, tuple(None if s == _FREE else s for s in sizes)), node.input_values

@@ -10,6 +10,7 @@ from collections.abc import Collection
 import onnx
 from onnx import GraphProto
 
+from onnxattr.convert.entrance import entrance
 from onnxattr.convert.ops import OPERATORS
 from onnxattr.graph.walk import taken
 
@@ -32,10 +33,17 @@ def held(graph: GraphProto) -> dict[str, None]:
     return dict.fromkeys(n for n in stored if uses[n] <= 1 and n not in elsewhere)
 
 
-def without(proto: onnx.ModelProto, values: Collection[str]) -> onnx.ModelProto:
+def without(
+    proto: onnx.ModelProto, values: Collection[str], *, checked: bool = False
+) -> onnx.ModelProto:
     """Returns a copy of a dialect's model for onnx2torch, which copies it once more.
 
     It lacks the `Parameter` nodes of `values`, and all types and shapes that no converter asks for.
+
+    Args:
+        proto: A dialect's model.
+        values: Those that the nodes which take them hold.
+        checked: Whether inputs go through nodes that check the sizes which the graph fixes.
     """
     graph = proto.graph
     asked = {v for n in graph.node if n.op_type.startswith("CastLike_") for v in n.input}
@@ -44,6 +52,9 @@ def without(proto: onnx.ModelProto, values: Collection[str]) -> onnx.ModelProto:
     copy.graph.input.extend(graph.input)
     copy.graph.output.extend(graph.output)
     copy.graph.value_info.extend(v for v in graph.value_info if v.name in asked)
+    if checked:
+        copy.graph.value_info.extend(v for v in graph.input if v.name in asked)
+        copy.graph.node.extend(filter(None, map(entrance, copy.graph.input)))
     copy.graph.node.extend(
         node for node in graph.node if node.op_type != "Parameter" or node.output[0] not in values
     )

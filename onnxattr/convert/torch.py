@@ -11,7 +11,6 @@ from torch import fx, nn
 
 from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
-from onnxattr.convert.entrance import entrances, guard
 from onnxattr.convert.held import held, without
 from onnxattr.convert.ops import table
 from onnxattr.convert.support import require_support
@@ -174,18 +173,15 @@ def _dialect(
 
 
 def _module(dialect: Model, limits: Limits) -> nn.Module:
-    name, nodes, checks = dialect.name, dialect.names.nodes, entrances(dialect)
+    name, nodes = dialect.name, dialect.names.nodes
     last = [dialect]
     del dialect
     module, refused = convert(last.pop(), limits, hold=True)
     if refused:
         raise SupportError(f"onnxattr cannot convert it: {_listing(refused, nodes)}", model=name)
-    changed = guard(module, checks)
     # What was read at conversion need not be carried along.
     if module.graph.eliminate_dead_code():
         module.delete_all_unused_submodules()
-        changed = True
-    if changed:
         module.recompile()
     return module.eval().requires_grad_(False)
 
@@ -199,13 +195,14 @@ def convert(dialect: Model, limits: Limits, *, hold: bool) -> tuple[fx.GraphModu
         dialect: A normalised model.
         limits: What bodies that run again and again may cost.
         hold: Whether stored tensors that one node alone takes are held by it, and not by nodes of
-            their own.
+            their own, and inputs are checked: as the module is that is run.
 
     Raises:
         SupportError: An operator has no converter, or onnx2torch fails.
     """
     own = held(dialect.proto.graph) if hold else {}
-    proto = without(dialect.proto, own)
+    proto = without(dialect.proto, own, checked=hold)
+    inputs = {v.name: dialect.names.values.get(v.name, "") for v in dialect.proto.graph.input}
     name, stored, nodes = dialect.name, dialect.stored, dialect.names.nodes
     # Where nobody else has it, it is freed before the most memory is taken.
     del dialect
@@ -213,7 +210,7 @@ def convert(dialect: Model, limits: Limits, *, hold: bool) -> tuple[fx.GraphModu
     with (
         warnings.catch_warnings(),
         torch.inference_mode(False),
-        table.scope(stored, limits, nodes, own) as here,
+        table.scope(stored, limits, nodes, own, inputs) as here,
     ):
         # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")

@@ -79,7 +79,7 @@ def test_stamp(run, net):
     shown = run("inspect", copy).out
     assert re.search(r"^layout +NCHW  \(metadata\)$", shown, re.MULTILINE)
     assert re.search(r"^range +0 to 1  \(assumed\)$", shown, re.MULTILINE)
-    assert "(the first output, by metadata)" in shown
+    assert "(the output, by metadata)" in shown
     assert run("stamp", net, "-o", copy, "-q").err == ""
 
 
@@ -123,7 +123,7 @@ def test_verbose_says_who_said_what(rank, good):
     outcome = rank(good, "-v")
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("depth-keras: ")]
     assert "range: sidecar" in line
-    assert "attributed at features: the first output, by sidecar" in line
+    assert "attributed at features: the output, by sidecar" in line
     assert outcome.json["settings"]["at"] == "feature"
     assert "edges-torch" in next(w for w in outcome.warnings if "range" in w)
     outcome = rank(good, "-v", "--at", "features", "--range", "0", "1")

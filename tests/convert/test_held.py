@@ -100,9 +100,9 @@ def test_nodes_of_a_chain_are_all_that_its_graph_has(build):
     body = " ".join(f"h{i + 1} = Add(h{i}, w{i})" for i in range(50))
     text = f"(float[4] x) => (float[4] y) {{ h0 = Relu(x) {body} y = Identity(h50) }}"
     module = onnxattr.to_torch(build(text, **{f"w{i}": W + i for i in range(50)}))
-    # Beside the nodes: the input, the outputs as one value, and what the function returns.
-    assert len(module.graph.nodes) == 51 + 3
-    assert len(list(module.children())) == 51 + 1
+    # Beside the nodes: the input and its check, the outputs as one, and what the function returns.
+    assert len(module.graph.nodes) == 51 + 4
+    assert len(list(module.children())) == 51 + 2
 
 
 def test_convolutions_have_their_channels_last(build, noise):

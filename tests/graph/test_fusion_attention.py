@@ -241,7 +241,10 @@ def test_a_computed_mask_is_as_it_comes(attention, rewrite, noise, qkv, low):
 def test_a_mask_may_add_dimensions(attention, qkv, noise):
     """The kernels refuse what makes the scores larger; the chain does not."""
     body = f"{TURN} p = MatMul(q, t) s = Add(p, mask) {SOFT}"
-    module = onnxattr.to_torch(attention(body, inputs=", float[N,1,M,7] mask"))
+    proto = attention(body, inputs=", float[N,1,M,7] mask")
+    for value in proto.graph.input[:3]:
+        value.type.tensor_type.shape.dim[0].dim_param = "B"
+    module = onnxattr.to_torch(proto)
     q, k, v = (torch.from_numpy(f[:1]) for f in qkv)
     mask = torch.from_numpy(noise(4, 1, 1, KEYS))
     expected = (q @ k.mT + mask).softmax(-1) @ v

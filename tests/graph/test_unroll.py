@@ -603,6 +603,7 @@ def test_the_batch_of_a_recurrent_net_is_freed(build, runtime, noise):
 
 
 def test_a_scan_of_the_batch_goes_through_all_of_it(build, runtime, noise):
-    proto, x = build(STAY["one step, which may be the batch"][0]), noise(3, 3)
+    text = STAY["one step, which may be the batch"][0].replace("[1,3]", "[N,3]")
+    proto, x = build(text), noise(3, 3)
     rows = [runtime(proto, row[None])[0] for row in x]
     same(computed(proto, x), [np.concatenate(rows)])

@@ -34,7 +34,7 @@ def test_models_of_one_task_are_each_others_nearest(
 
 
 def test_every_model_is_there_with_what_was_found(ranking: onnxattr.Ranking) -> None:
-    assert len(ranking.models) == 10
+    assert len(ranking.models) == 11
     assert ranking.failures == ()
     for model in ranking.models:
         keras = "keras" in model.name

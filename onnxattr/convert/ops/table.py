@@ -154,6 +154,7 @@ class Scope:
         limits: What bodies that run again and again may cost.
         vendor: The vendor's nodes, by the name of ours.
         held: Values of which there is no `Parameter` node: the node that takes one holds it.
+        inputs: The vendor's names of inputs, by ours.
         refused: Why nodes cannot be converted, by name.
         known: Values that are stored, or were computed from stored ones.
         host: Values that stay on the host, whatever the device.
@@ -164,6 +165,7 @@ class Scope:
     limits: Limits
     vendor: Mapping[str, VendorNode]
     held: Collection[str] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
     host: set[str] = field(default_factory=set)
@@ -179,9 +181,10 @@ def scope(
     limits: Limits,
     vendor: Mapping[str, VendorNode],
     held: Collection[str] = (),
+    inputs: Mapping[str, str] | None = None,
 ) -> Iterator[Scope]:
     """Holds what the graph stores, and what is known of it, for as long as it is converted."""
-    token = _SCOPE.set(Scope(arrays, limits, vendor, held))
+    token = _SCOPE.set(Scope(arrays, limits, vendor, held, inputs or {}))
     try:
         for name in held:
             note(name, from_numpy(arrays[name]))
