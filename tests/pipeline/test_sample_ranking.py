@@ -33,20 +33,24 @@ def test_models_of_one_task_are_each_others_nearest(
         assert found.name == nearest.name or found.high >= nearest.similarity
 
 
+#: What the samples' names say of where they come from.
+ORIGINS = {"keras": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
+
+
 def test_every_model_is_there_with_what_was_found(ranking: onnxattr.Ranking) -> None:
     assert len(ranking.models) == 11
     assert ranking.failures == ()
     for model in ranking.models:
-        keras = "keras" in model.name
-        assert model.origin.framework == ("TensorFlow" if keras else "PyTorch")
-        assert model.spec.layout == ("NHWC" if keras else "NCHW")
+        (origin,) = {"keras", "torch", "jax"} & set(model.name.split("-"))
+        assert model.origin.framework == ORIGINS[origin]
+        assert model.spec.layout == ("NCHW" if origin == "torch" else "NHWC")
         assert (model.spec.height, model.spec.width, model.spec.batch) == (64, 64, None)
         assert model.parity.error < 1e-5
         assert model.unusable == 0
         headless = "the output: the graph ends without a head"
         head = model.name == "class_object-torch"
         assert (model.representation.rule == headless) is not head
-    assert [len(t.sources) for t in ranking.targets] == [9] * 10
+    assert [len(t.sources) for t in ranking.targets] == [10] * 11
     assert all(t.name not in {s.name for s in t.sources} for t in ranking.targets)
 
 
