@@ -113,3 +113,11 @@ def test_convolutions_have_their_channels_last(build, noise):
     found = [p for p in network.module.parameters() if p.dim() == 4]
     assert len(found) == 2
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in found)
+
+
+def test_a_held_tensor_is_held_once(build):
+    """A second name for it would be a second tensor once the module moves to another device."""
+    text = "(float[N,4] x) => (float[N,4] y) { z = Add(x, w) y = Mul(z, v) }"
+    module = onnxattr.to_torch(build(text, w=W, v=W + 1))
+    assert [p.numel() for p in module.parameters()] == [4, 4]
+    assert list(module.buffers()) == []

@@ -307,8 +307,6 @@ class Call(nn.Module):
             # The usual case: everything is given, in order.
             plain=given == tuple(range(len(arguments))) and not moved,
         )
-        for position, value in held.items():
-            self.register_buffer(f"input_{position}", value, persistent=False)
 
     def forward(self, *values: Any) -> Any:
         try:
