@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import onnx
 from onnx import numpy_helper
 
-from onnxattr.graph.walk import STANDARD
+from onnxattr.graph.walk import STANDARD, constants
 
 #: Operators that leave the meaning of every axis as it is.
 _KEEP_AXES = {
@@ -61,9 +61,7 @@ def _reached(
         if node.domain in STANDARD:
             for value in node.input:
                 consumers.setdefault(value, []).append(node)
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    constants = (n for n in graph.node if n.op_type == "Constant" and n.output)
-    stored |= {n.output[0]: a.t for n in constants for a in n.attribute if a.name == "value"}
+    stored = constants(graph)
     queue: deque[tuple[str, _Axes, tuple[int | None, ...]]] = deque(
         [(name, tuple(range(len(shape))), tuple(shape))]
     )

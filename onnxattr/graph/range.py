@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from onnxattr.graph.walk import STANDARD
+from onnxattr.graph.walk import STANDARD, constants
 
 _Array = np.ndarray[Any, Any]
 
@@ -34,7 +34,10 @@ _ARITHMETIC = {"Add", "Sub", "Mul", "Div", "BatchNormalization", "ImageScaler"}
 _STEPS, _MOST = 24, 16
 
 #: Means of photos a channel, RGB, of 0 to 1, that nearly all pipelines subtract (ImageNet).
-_MEANS = (0.485, 0.456, 0.406)
+MEANS = (0.485, 0.456, 0.406)
+
+#: Standard deviations, likewise.
+DEVIATIONS = (0.229, 0.224, 0.225)
 
 #: Of what is subtracted, relative to the range, that is taken for such means.
 _CLOSE = 0.02
@@ -118,7 +121,7 @@ def _color(centre: _Array, bounds: tuple[float, float]) -> str | None:
     if centre.shape != (3,):
         return None
     means = (centre - bounds[0]) / (bounds[1] - bounds[0])
-    for color, order in (("RGB", _MEANS), ("BGR", _MEANS[::-1])):
+    for color, order in (("RGB", MEANS), ("BGR", MEANS[::-1])):
         if np.abs(means - order).max() < _CLOSE:
             return color
     return None
@@ -130,18 +133,16 @@ def _steps(graph: onnx.GraphProto, name: str) -> Iterator[_Step | Shown]:
     for node in graph.node:
         for value in node.input:
             readers.setdefault(value, []).append(node)
-    constants = {t.name: t for t in graph.initializer}
-    makers = (n for n in graph.node if n.op_type == "Constant" and n.output)
-    constants |= {n.output[0]: a.t for n in makers for a in n.attribute if a.name == "value"}
+    tensors = constants(graph)
     for _ in range(_STEPS):
         if len(readers.get(name, [])) != 1:
             return
         (node,) = readers[name]
         if node.domain not in STANDARD or not node.output:
             return
-        numbers = [_numbers(constants.get(v)) for v in node.input]
+        numbers = [_numbers(tensors.get(v)) for v in node.input]
         if node.op_type in ("Clip", "QuantizeLinear"):
-            stored = (constants[v] for v in node.input if v in constants)
+            stored = (tensors[v] for v in node.input if v in tensors)
             signed = any(t.data_type == onnx.TensorProto.INT8 for t in stored)
             if bounds := _bounds(node, numbers, signed):
                 yield Shown(bounds, None, f"{node.op_type} keeps {bounds[0]:g} to {bounds[1]:g}")

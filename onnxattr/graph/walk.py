@@ -92,3 +92,11 @@ def captured(graph: GraphProto) -> list[str]:
         outer.update(dict.fromkeys(name for name in read if name and name not in inside))
         inside.update(node.output)
     return list(outer)
+
+
+def constants(graph: GraphProto) -> dict[str, onnx.TensorProto]:
+    """Returns the tensors that a graph stores, by value: initializers and `Constant` nodes."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    makers = (node for node in graph.node if node.op_type == "Constant" and node.output)
+    stored |= {n.output[0]: a.t for n in makers for a in n.attribute if a.name == "value"}
+    return stored

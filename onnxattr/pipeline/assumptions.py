@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.range import RANGES
+from onnxattr.graph.range import DEVIATIONS, MEANS, RANGES
 from onnxattr.pipeline.job import Examined, Examiner
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options, Progress
@@ -20,9 +20,7 @@ from onnxattr.types import ASSUMED, Assumption, Failure, Summary, Target
 #: What is put in the place of an assumed range: the others, and what ImageNet's pipelines give.
 ALTERNATIVES = {
     **{f"{low:g} to {high:g}": InputOptions(range=(low, high)) for low, high in RANGES},
-    "standardised": InputOptions(
-        range=(0.0, 1.0), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-    ),
+    "standardised": InputOptions(range=(0.0, 1.0), mean=MEANS, std=DEVIATIONS),
 }
 
 
