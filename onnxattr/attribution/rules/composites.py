@@ -1,7 +1,8 @@
 """Composites: which rule each layer gets, as ordered data. No torch.
 
 A composite is a list of choices, and the first one that fits a layer decides. Layers are called by
-their ONNX operator, so models of all frameworks go through the same list.
+their ONNX operator, so models of all frameworks go through the same list. Those that are not built
+in are TOML; see `composite_file`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ STABILIZER = 1e-6
 #: of a network it would be lost there, so they are for first layers alone.
 ABSOLUTE = frozenset({"flat", "w-square", "z-box", "pass"})
 
-#: Rules of layers, each with its options and their defaults; None where there is none.
-RULES: Registry[Mapping[str, float | None]] = Registry(
+#: An option of a rule: a number, one number a channel, or nothing.
+Value = float | tuple[float, ...] | None
+
+#: Rules of layers, each with its options and their defaults.
+RULES: Registry[Mapping[str, Value]] = Registry(
     "rule",
     {
         "epsilon": {"epsilon": 1e-6},
@@ -48,10 +52,10 @@ class LayerRule:
     """
 
     name: str
-    options: Mapping[str, float | None] = field(default_factory=dict)
+    options: Mapping[str, Value] = field(default_factory=dict)
 
 
-def layer_rule(name: str, **options: float) -> LayerRule:
+def layer_rule(name: str, **options: Value) -> LayerRule:
     """Returns a rule with its options, the defaults filled in.
 
     Raises:
@@ -129,7 +133,7 @@ COMPOSITES: Registry[Callable[[float, float], list[Choice]]] = Registry(
 )
 
 
-def composite(name: str, *, epsilon: float = 1e-6, gamma: float = 0.25) -> Composite:
+def built_in(name: str, *, epsilon: float = 1e-6, gamma: float = 0.25) -> Composite:
     """Returns a built-in composite.
 
     Args:
