@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from onnxattr.attribution.rules.apply import with_rules
-from onnxattr.attribution.rules.composite_file import parse
 from onnxattr.attribution.rules.composites import LAYERS, Choice, Composite, built_in, layer_rule
 from onnxattr.attribution.rules.multipliers import nonzero
 from onnxattr.convert.array_feed import feed_of
