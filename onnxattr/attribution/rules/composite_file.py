@@ -106,8 +106,10 @@ def parse(text: str, name: str = "") -> Composite:
         raise UsageError(f"`{name}` is not TOML: {error}") from error
     lines = text.splitlines()
     if unknown := next((key for key in said if key != "rule"), None):
-        raise UsageError(f"{_at(name, lines, unknown)} there is no `{unknown}` in a composite",
-                         hint="a composite is made of `[[rule]]`, nothing else")
+        raise UsageError(
+            f"{_at(name, lines, unknown)} there is no `{unknown}` in a composite",
+            hint="a composite is made of `[[rule]]`, nothing else",
+        )
     rules = said.get("rule", [])
     if not isinstance(rules, list) or not rules or not all(isinstance(r, dict) for r in rules):
         raise UsageError(f"`{name}` has no `[[rule]]`", hint="each is a table: `[[rule]]`")
@@ -117,8 +119,7 @@ def parse(text: str, name: str = "") -> Composite:
     spans = list(zip(starts, ends, strict=True)) if ends else [(0, len(lines))] * len(rules)
     return Composite(
         tuple(
-            _Reader(name, lines, span).choice(rule)
-            for rule, span in zip(rules, spans, strict=True)
+            _Reader(name, lines, span).choice(rule) for rule, span in zip(rules, spans, strict=True)
         )
     )
 
@@ -180,7 +181,9 @@ class _Reader:
             assert isinstance(beta, float)
             if abs(alpha - beta - 1) > 1e-9:
                 raise self._wrong(
-                    "alpha", f"`alpha` − `beta` is 1, not {alpha:g} − {beta:g}", "as 2 and 1, or 1 and 0"
+                    "alpha",
+                    f"`alpha` − `beta` is 1, not {alpha:g} − {beta:g}",
+                    "as 2 and 1, or 1 and 0",
                 )
         if rule.name == "z-box" and (options["low"] is None) != (options["high"] is None):
             raise self._wrong("rule", "`z-box` has both `low` and `high`, or none of them")

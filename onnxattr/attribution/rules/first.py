@@ -21,7 +21,9 @@ from onnxattr.types import IMAGE, Network
 _BY_VALUE = frozenset({"Add", "Sub", "Mul", "Div", "BatchNormalization"})
 
 
-def normalising(graph: onnx.GraphProto, facts: Mapping[str, Facts], layers: Collection[str]) -> set[str]:
+def normalising(
+    graph: onnx.GraphProto, facts: Mapping[str, Facts], layers: Collection[str]
+) -> set[str]:
     """Returns the nodes that change values one by one on the way from the input to some layers.
 
     Args:
