@@ -1,11 +1,11 @@
-"""The rows of operators that only move, add up or choose values, and of layers."""
+"""The rows of all operators, by family. Importing this fills the table."""
 
-from onnxattr.attribution.rules.table import ALL, row
-
-row("Conv", layer="Conv")
-row("ConvTranspose", layer="ConvTranspose")
-row("Gemm", layer="Gemm")
-row("FusedLinear", layer="Gemm")
-row("MatMul", layer="MatMul")
-row("Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "Flatten", "Reshape", "Transpose")
-row("Add", "Sub", "Sum", "Concat", signal=ALL)
+from onnxattr.attribution.rules import (  # noqa: F401 - each fills a part of it
+    operators_attention,
+    operators_elementwise,
+    operators_fused,
+    operators_linear,
+    operators_normalization,
+    operators_products,
+    operators_recurrent,
+)
