@@ -90,9 +90,14 @@ def _fusions() -> list[ir.passes.PassBase]:
     return [
         passes.FoldBatchNorm(),
         passes.FuseGelu(),
+        passes.FuseSwish(),
+        passes.FuseMish(),
+        passes.FuseHardSwish(),
         passes.FuseLayerNorm(),
         passes.FuseAttention(),
         passes.FuseLinear(),
+        # Others look for a Max of their own.
+        passes.FuseBounds(),
         common.RemoveUnusedNodesPass(),
     ]
 
