@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -15,12 +15,27 @@ from onnxattr.types import InputSpec, Model
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 
+#: What may become one node, in the order in which it must: some look for what others made.
+FUSIONS: Mapping[str, type[ir.passes.PassBase]] = {
+    "batch-norm": passes.FoldBatchNorm,
+    "gelu": passes.FuseGelu,
+    "swish": passes.FuseSwish,
+    "mish": passes.FuseMish,
+    "hard-swish": passes.FuseHardSwish,
+    "layer-norm": passes.FuseLayerNorm,
+    "attention": passes.FuseAttention,
+    "linear": passes.FuseLinear,
+    # Others look for a Max of their own.
+    "bounds": passes.FuseBounds,
+}
+
+
 def normalise(
     model: Model,
     *,
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
-    fuse: bool = False,
+    fuse: Collection[str] = (),
     free_batch: bool = False,
 ) -> Model:
     """Returns `model` in our dialect, with the way back to the vendor's names; the input is kept.
@@ -30,8 +45,8 @@ def normalise(
         outputs: Tensors of the main graph to end at; by default the graph's own outputs.
         spec: Fixes the input's free dimensions, all but the batch, and stores what other inputs
             are fed; by default they stay free.
-        fuse: Joins chains of operators that torch computes by one kernel. Rules that go by the
-            operator want the vendor's own.
+        fuse: Of `FUSIONS`: which chains of operators, that torch computes by one kernel, become
+            one.
         free_batch: Whether inputs that fix a batch of one take any, where operators tell how.
 
     Raises:
@@ -61,7 +76,7 @@ def normalise(
         *([passes.FreeBatch()] if free_batch else []),
         passes.ExplicitPads(),
         passes.Carry(),
-        *(_fusions() if fuse else ()),
+        *_fusions(fuse),
         passes.UseOwnOperators(),
         passes.JoinOutputs(),
         take_out,
@@ -86,20 +101,9 @@ def normalise(
     return dataclasses.replace(model, proto=proto, names=rename.names, stored=stored)
 
 
-def _fusions() -> list[ir.passes.PassBase]:
-    return [
-        passes.FoldBatchNorm(),
-        passes.FuseGelu(),
-        passes.FuseSwish(),
-        passes.FuseMish(),
-        passes.FuseHardSwish(),
-        passes.FuseLayerNorm(),
-        passes.FuseAttention(),
-        passes.FuseLinear(),
-        # Others look for a Max of their own.
-        passes.FuseBounds(),
-        common.RemoveUnusedNodesPass(),
-    ]
+def _fusions(chosen: Collection[str]) -> list[ir.passes.PassBase]:
+    found = [make() for name, make in FUSIONS.items() if name in chosen]
+    return [*found, common.RemoveUnusedNodesPass()] if found else []
 
 
 def shape(spec: InputSpec) -> list[int | str]:
