@@ -2,19 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution import gradients
-from onnxattr.attribution.methods import Explain, Method, find, parse
+from onnxattr.attribution.methods import Method, find, parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.attribution.setting import Setting
+from onnxattr.attribution.shared import SHARING, shared
 from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.parity import is_out_of_memory, runnable, wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.types import Network
+
+if TYPE_CHECKING:
+    from onnxattr.attribution.methods import Explain
 
 #: Probes at a time, where the graph leaves the batch free. Results depend on it in the last bits.
 BATCH = 8
@@ -60,9 +65,15 @@ class Engine:
         self._network = network
         compared = None if background is None else self._probes(background)
         self._targets = (reduction or Reduction()).targets(seed)
-        #: Of each method, what explains each target.
-        self._explain: list[list[Explain]] = [
-            [
+        together = [m.name for m in methods if m.name in SHARING]
+        #: Names of the methods that share their passes, where that saves any.
+        self._together = together if len(together) * len(self._targets) > 1 else []
+        self._shared = shared(network, self._together, self._targets)
+        #: Of each other method, what explains each target.
+        self._explain: list[list[Explain] | None] = [
+            None
+            if method.name in self._together
+            else [
                 find(method.name)(Setting(network, target, seed, compared), **method.options)
                 for target in self._targets
             ]
@@ -108,7 +119,13 @@ class Engine:
     def _batch(self, probes: Probing) -> Float32:
         with runnable(self._network):
             x = self._probes(probes)
-            maps = [_joined([explain(x).detach() for explain in each]) for each in self._explain]
+            together = iter(self._shared(x) if self._together else ())
+            maps = [
+                _joined(
+                    next(together) if each is None else [explain(x).detach() for explain in each]
+                )
+                for each in self._explain
+            ]
         found: Float32 = torch.stack(maps).cpu().numpy()
         return found[:, : len(probes)]
 

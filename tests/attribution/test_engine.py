@@ -9,7 +9,7 @@ from nets import SIZE, Net, attribute, network, probes
 from onnx import numpy_helper, parser
 
 import onnxattr
-from onnxattr.attribution import engine, gradients, methods
+from onnxattr.attribution import engine, gradients
 from onnxattr.attribution.methods import METHODS
 from onnxattr.convert import device
 from onnxattr.convert.device import choose_device
@@ -38,7 +38,7 @@ def limited(monkeypatch):
 
             return explain
 
-        monkeypatch.setattr(methods, "find", lambda name: method)
+        monkeypatch.setattr(engine, "find", lambda name: method)
 
     return limit
 
