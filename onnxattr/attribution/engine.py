@@ -1,5 +1,7 @@
 """Runs methods over all probes of a set, in batches, on the network's device."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
