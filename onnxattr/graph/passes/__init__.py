@@ -28,6 +28,7 @@ from onnxattr.graph.passes.quantised import Carry
 from onnxattr.graph.passes.rename import Rename
 from onnxattr.graph.passes.shapes import FoldShapes, KnownShapes
 from onnxattr.graph.passes.unroll import Unroll
+from onnxattr.graph.passes.widen import Widen
 
 __all__ = [
     "Carry",
@@ -55,6 +56,7 @@ __all__ = [
     "TakeOutStored",
     "Unroll",
     "UseOwnOperators",
+    "Widen",
     "vendor_name",
     "vendor_node",
 ]
