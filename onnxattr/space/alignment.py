@@ -25,6 +25,7 @@ class Aligned:
         scores: One array a similarity, likewise.
         missing: Names of the truth that are not in every similarity.
         unknown: Names of the similarities that are not in the truth.
+        flat: Targets that were left out, because all of their sources have the same truth.
     """
 
     sources: tuple[str, ...]
@@ -33,6 +34,7 @@ class Aligned:
     scores: tuple[Float64, ...]
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
+    flat: tuple[str, ...]
 
 
 def align(truth: Scores, similarities: Sequence[Scores], only: Sequence[str] = ()) -> Aligned:
@@ -69,14 +71,29 @@ def align(truth: Scores, similarities: Sequence[Scores], only: Sequence[str] = (
     models = {*sources, *targets}
     if not targets or len(models) < FEWEST or len(sources) < FEWEST - 1:
         raise _too_few(truth, similarities, len(models))
+    values = _picked(truth, sources, targets, "truth")
+    flat = [t for t, column in zip(targets, values.T, strict=True) if _flat(column, sources, t)]
+    targets, values = _without(targets, flat), values[:, [t not in flat for t in targets]]
+    if not targets:
+        raise ScoresError(f"the truth `{truth.name}` is the same for all sources of every target")
     return Aligned(
         sources=tuple(sources),
         targets=tuple(targets),
-        truth=_picked(truth, sources, targets, "truth"),
+        truth=values,
         scores=tuple(_picked(one, sources, targets, "similarity") for one in similarities),
         missing=tuple(sorted((known & wanted) - set.intersection(*given))),
         unknown=tuple(sorted((set.union(*given) & wanted) - known)),
+        flat=tuple(flat),
     )
+
+
+def _flat(column: Float64, sources: Sequence[str], target: str) -> bool:
+    others = column[[s != target for s in sources]]
+    return bool((others == others[0]).all())
+
+
+def _without(names: Sequence[str], dropped: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in dropped]
 
 
 def _names(scores: Scores) -> set[str]:

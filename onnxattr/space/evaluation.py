@@ -90,14 +90,36 @@ def symmetrised(aligned: Aligned) -> Float64 | None:
         lowest, spread = truth.min(), np.ptp(truth)
         scaled[:, column.index] = (aligned.truth[:, column.index] - lowest) / spread
     rows = {name: i for i, name in enumerate(aligned.sources)}
-    columns = {name: j for j, name in enumerate(aligned.targets)}
-    result, both = scaled.copy(), False
-    for source, i in rows.items():
-        for target, j in columns.items():
-            if source != target and source in columns and target in rows:
-                result[i, j] = (scaled[i, j] + scaled[rows[target], columns[source]]) / 2
-                both = True
-    return result if both else None
+    common = [(rows[name], j) for j, name in enumerate(aligned.targets) if name in rows]
+    if len(common) < 2:
+        return None
+    both = np.ix_([i for i, _ in common], [j for _, j in common])
+    scaled[both] = (scaled[both] + scaled[both].T) / 2
+    return scaled
+
+
+def ties(aligned: Aligned, relevant: int) -> tuple[int, list[int]]:
+    """Returns for how many targets names decide, because numbers are equal.
+
+    Args:
+        aligned: The truth and the similarities.
+        relevant: Number of relevant sources a target.
+
+    Returns:
+        Of the truth: targets with equal numbers on both sides of the border of what is relevant. Of
+        each similarity: targets with any equal numbers.
+    """
+    columns = list(_columns(aligned))
+    border = 0
+    for column in columns:
+        truth = aligned.truth[column.others, column.index]
+        inside, outside = np.split(truth[order(truth)], [relevant])
+        border += bool(inside[-1] == outside[0])
+    counts = []
+    for scores in aligned.scores:
+        rows = [scores[column.others, column.index] for column in columns]
+        counts.append(sum(len(np.unique(row)) < len(row) for row in rows))
+    return border, counts
 
 
 def _columns(aligned: Aligned) -> Iterator[_Column]:
