@@ -1,6 +1,6 @@
 """A tensor inside a network as something that can be moved: the embedding of token ids."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,12 +17,17 @@ _DTYPES = {onnx.TensorProto.FLOAT16: torch.float16, onnx.TensorProto.DOUBLE: tor
 
 
 @contextmanager
-def leaf(network: Network, module: nn.Module) -> Iterator[list[torch.Tensor]]:
+def leaf(
+    network: Network,
+    module: nn.Module,
+    point: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Iterator[list[torch.Tensor]]:
     """Makes the tensor `spec.at` a leaf of every forward pass in the body.
 
     Args:
         network: A network of token ids.
         module: The network's own module, or one that shares its submodules.
+        point: What the pass goes on with, of what the tensor is; by default that.
 
     Yields:
         One tensor for each pass so far, [probe, length, …], which takes part in its gradient.
@@ -36,13 +41,14 @@ def leaf(network: Network, module: nn.Module) -> Iterator[list[torch.Tensor]]:
     def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
         whole = list(output) if isinstance(output, tuple) else [output]
         value = whole[place].detach()
-        value = (value if batched else value.unsqueeze(0)).requires_grad_()
+        value = value if batched else value.unsqueeze(0)
         if value.dim() < 2 or value.shape[1:2] != network.spec.axes[:1]:
             raise SupportError(
                 f"the embedding `{short(network.spec.at)}` has the shape {list(value.shape)}: that "
                 "is not one row for each token",
                 model=network.model.name,
             )
+        value = (value if point is None else point(value).to(value)).detach().requires_grad_()
         made.append(value)
         whole[place] = value if batched else value[0]
         return tuple(whole) if isinstance(output, tuple) else whole[0]
