@@ -14,6 +14,7 @@ for functions that are linear, or of one number. Those of others are, with Δa =
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -94,7 +95,7 @@ def _detach(
     *("type_as", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "imag"),
     *("view_as_complex", "view_as_real", "requires_grad_", "interpolate", "hsplit", "vsplit"),
     *("fft_fft", "fft_fftn", "fft_ifft", "fft_ifftn", "fft_irfft", "fft_irfftn", "fft_rfft"),
-    *("fft_rfftn", "tensor_split", "embedding"),
+    *("fft_rfftn", "tensor_split", "embedding", "resolve_conj", "affine_grid"),
 )
 def _linear(
     walk: Walk, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -232,8 +233,8 @@ def _extreme(walk: Walk, x: torch.Tensor, axes: Sequence[int], largest: bool) ->
     rest = [axis for axis in range(x.dim()) if axis not in axes]
     lines = x.permute(*rest, *axes).flatten(len(rest)) if axes else x.unsqueeze(-1)
     sign = 1 if largest else -1
-    y, place = (lines if largest else -lines).max(-1)
-    return _at_one_place(walk, lines, sign * y, place)
+    y, place = (lines if largest else -lines).max(-1, keepdim=True)
+    return _at_one_place(walk, lines, sign * y, place).squeeze(-1)
 
 
 @_rule("max_pool1d", "max_pool2d", "max_pool3d")
@@ -399,8 +400,10 @@ def _attention(
 ) -> Any:
     q, k, v, *rest = args
     mask = rest[0] if rest else kwargs.get("attn_mask")
-    if kwargs.get("is_causal") or kwargs.get("enable_gqa"):
-        raise SupportError("DeepLIFT has no rule for attention that makes masks or heads itself")
+    if kwargs.get("enable_gqa"):
+        k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
+    if kwargs.get("is_causal"):
+        mask = q.new_ones(q.shape[-2], k.shape[-2], dtype=torch.bool).tril()
     scale = kwargs.get("scale")
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = walk.apply(torch.matmul, q, k.transpose(-1, -2)) * scale
@@ -410,6 +413,28 @@ def _attention(
         scores = scores + mask
     weights = walk.apply(torch.softmax, scores, -1)
     return graft(func(*args, **kwargs), walk.apply(torch.matmul, weights, v))
+
+
+@_rule("var")
+def _variance(
+    walk: Walk, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    x, axes = args
+    y = func(x, axes, **kwargs)
+    squares = walk.apply(torch.square, x - x.mean(axes, keepdim=True))
+    lost = kwargs.get("correction", 1)
+    count = x.numel() // max(y.numel(), 1)
+    return graft(y, squares.sum(axes).reshape(y.shape) / (count - lost))
+
+
+@_rule("prod")
+def _product_of_all(
+    walk: Walk, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Returns a product of many, one after the other."""
+    y = func(*args, **kwargs)
+    found = functools.reduce(functools.partial(walk.apply, torch.mul), args[0].unbind(args[1]))
+    return graft(y, found.reshape(y.shape))
 
 
 @_rule("linalg_vector_norm")
