@@ -89,6 +89,19 @@ def forward(
     return source, module(feed(source))
 
 
+def embedded(network: Network, probes: torch.Tensor) -> torch.Tensor:
+    """Returns what gradients are taken to: canonical probes, or the embedding of token ids.
+
+    Args:
+        network: From `convert.torch.to_network`.
+        probes: Canonical probes, on the network's device.
+    """
+    if network.spec.kind != TOKENS:
+        return probes.detach()
+    with torch.no_grad():
+        return forward(network, network.module, probes)[0].detach()
+
+
 def gradient(
     network: Network, units: torch.Tensor, source: torch.Tensor, target: Target = SUM
 ) -> torch.Tensor:
