@@ -51,9 +51,7 @@ def _baseline(setting: Setting, name: str) -> Baseline:
     if name.startswith(baseline_files.PREFIXES):
         return _stored(setting, name)
     if name not in baseline_files.NAMES:
-        raise UsageError(
-            f"there is no baseline `{name}`", hint=closest(name, baseline_files.NAMES)
-        )
+        raise UsageError(f"there is no baseline `{name}`", hint=closest(name, baseline_files.NAMES))
     known = _OF_KIND.get(kind, _OF_ARRAYS)
     if name not in known:
         raise SupportError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -65,8 +65,12 @@ def contributions(setting: Setting, probes: torch.Tensor, baseline: Baseline) ->
         found.append(baseline(x.detach()))
         return found[-1]
 
+    nothing = torch.empty(0)
     # Nothing goes back from the baseline: what a gradient would want is not kept.
-    with torch.autograd.graph.saved_tensors_hooks(_nothing, _nothing), Walk(RULES) as first:
+    with (
+        torch.autograd.graph.saved_tensors_hooks(lambda _: nothing, lambda _: nothing),
+        Walk(RULES) as first,
+    ):
         _, units = forward(network, network.module, probes, point=point)
         target.total(units, network.spec)
     del units
@@ -74,7 +78,3 @@ def contributions(setting: Setting, probes: torch.Tensor, baseline: Baseline) ->
         source, units = forward(network, network.module, probes)
         multipliers = gradient(network, units, source, target)
     return (source.detach() - found[0]) * multipliers
-
-
-def _nothing(value: Any) -> None:
-    return None

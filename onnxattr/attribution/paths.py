@@ -62,14 +62,11 @@ def contributions(
     """
     # On [−1, 1], where the weights sum to 2.
     places, weights = np.polynomial.legendre.leggauss(steps)
-    x = x0 = total = None
+    x = embedded(setting.network, probes)
+    x0 = baseline(x)
+    total = torch.zeros_like(x)
     for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
-        if x is None or x0 is None:
-            x = embedded(setting.network, probes)
-            x0 = baseline(x)
-        slope = _gradient(setting, probes, x0 + float(place) * (x - x0))
-        total = float(weight) * slope if total is None else total + float(weight) * slope
-    assert x is not None and x0 is not None and total is not None
+        total += float(weight) * _gradient(setting, probes, x0 + float(place) * (x - x0))
     return (x - x0) * total
 
 

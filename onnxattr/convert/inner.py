@@ -1,4 +1,4 @@
-"""A tensor inside a network as something that can be moved: the embedding of token ids, …"""
+"""A tensor inside a network as something that can be moved, as an embedding is."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

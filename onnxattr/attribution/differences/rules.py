@@ -59,20 +59,16 @@ def _of_one_number(
         raise SupportError(f"DeepLIFT has no rule for `torch.{func.__name__}` of complex numbers")
     if walk.first:
         y = func(*args, **kwargs)
-        walk.meet(x.expand(y.shape), y)
-        return y
+        return walk.note(y, x.expand(y.shape), y)
     others = [v.shape for i, v in enumerate(values) if i != place and v.dim()]
     # One slope a channel broadcasts to x in a way of its own.
     if others and func.__name__ != "prelu":
-        x = x.expand(torch.broadcast_shapes(x.shape, *others))
-    leaf = x.detach().requires_grad_()
-    values[place] = leaf
-    a, k = again(values)
-    y = func(*a, **k)
+        x = x.expand(torch.broadcast_shapes(x.shape, *others))  # type: ignore[no-untyped-call]
+    values[place] = leaf = x.detach().requires_grad_()
+    again_args, again_kwargs = again(values)
+    y = func(*again_args, **again_kwargs)
     (slope,) = torch.autograd.grad(y.sum(), leaf)
-    before = walk.meet(x, y)
-    assert before is not None
-    x0, y0 = before
+    x0, y0 = walk.before(x, y)
     m = _quotient(y.detach() - y0, leaf.detach() - x0, _size(leaf.detach(), x0), slope)
     return graft(y, m * x)
 
@@ -134,9 +130,9 @@ def _linear_given_others(
     if all(v.requires_grad or isinstance(v, torch.nn.Parameter) for v in values):
         return func(*args, **kwargs)
     a = func(*args, **kwargs)
-    before = walk.meet(*values)
-    if before is None:
-        return a
+    if walk.first:
+        return walk.note(a, *values)
+    before = walk.before(*values)
     pairs = list(zip(values, before, strict=True))
     given, named = again([v if v.requires_grad else v0 for v, v0 in pairs])
     b = func(*given, **named)
@@ -179,10 +175,9 @@ def _product(
         raise SupportError("DeepLIFT has no rule for products of more than two tensors at once")
     y = func(*args, **kwargs)
     a, b = (args[i] for i in factors)
-    before = walk.meet(a, b)
-    if before is None:
-        return y
-    means = [((v.detach() + v0) / 2) for v, v0 in zip((a, b), before, strict=True)]
+    if walk.first:
+        return walk.note(y, a, b)
+    means = [(v.detach() + v0) / 2 for v, v0 in zip((a, b), walk.before(a, b), strict=True)]
     first, second = list(args), list(args)
     first[factors[1]] = means[1]
     second[factors[0]] = means[0]
@@ -213,7 +208,7 @@ def _larger_of_two(
     a, b = args
     if not (_moves(a) and _moves(b)):
         return _of_one_number(walk, func, args, kwargs)
-    pair = torch.stack(torch.broadcast_tensors(a, b))
+    pair = torch.stack(torch.broadcast_tensors(a, b))  # type: ignore[no-untyped-call]
     return graft(func(a, b), _extreme(walk, pair, (0,), func.__name__ == "maximum"))
 
 
@@ -266,10 +261,9 @@ def _at_one_place(
     Where y > y₀, x at the place of y has risen by more than y; where y < y₀, x at the place of y₀
     has fallen by more. So the quotient is in [0, 1]. Of minima it is the other way round.
     """
-    before = walk.meet(x, y, place)
-    if before is None:
-        return x.gather(-1, place)
-    x0, y0, place0 = before
+    if walk.first:
+        return walk.note(x.gather(-1, place), x, y, place)
+    x0, y0, place0 = walk.before(x, y, place)
     change = y.detach() - y0
     reached = x.detach().gather(-1, place) - x0.gather(-1, place)
     # At the place of the extreme the change is at least as large; if not, it is that of y₀.
@@ -300,10 +294,9 @@ def _of_exponentials(walk: Walk, x: torch.Tensor, axes: Any) -> torch.Tensor:
         m_i = exp(max(x_i, x₀_i) − max(y, y₀)) · φ(|Δx_i|) / φ(|Δy|),  φ(t) = (1 − exp(−t)) / t
     """
     y = x.logsumexp(axes, keepdim=True)
-    before = walk.meet(x, y)
-    if before is None:
-        return y
-    x0, y0 = before
+    if walk.first:
+        return walk.note(y, x, y)
+    x0, y0 = walk.before(x, y)
     with torch.no_grad():
         m = torch.exp(torch.maximum(x, x0) - torch.maximum(y, y0))
         m = torch.nan_to_num(m * _phi((x - x0).abs()) / _phi((y - y0).abs()), 0.0, 0.0, 0.0)

@@ -82,22 +82,24 @@ class Walk(TorchFunctionMode):
             raise SupportError(f"DeepLIFT has no rule for its step `torch.{name}`")
         return result
 
-    def meet(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...] | None:
-        """Returns some values as they were at the baseline, or None if this is there.
+    def note(self, result: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        """Returns a result at the baseline, and notes the values of which a rule made it."""
+        self.noted.append(tuple(v.detach() for v in values))
+        return result
+
+    def before(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Returns what some values were at the baseline.
 
         Raises:
             SupportError: Another way was taken there.
         """
-        if self.first:
-            self.noted.append(tuple(v.detach() for v in values))
-            return None
-        before: tuple[torch.Tensor, ...] = self.noted.popleft() if self.noted else ()
-        if [v.shape for v in before] != [v.shape for v in values]:
+        found: tuple[torch.Tensor, ...] = self.noted.popleft() if self.noted else ()
+        if [v.shape for v in found] != [v.shape for v in values]:
             raise SupportError(
                 "it takes other steps, or other sizes, for the baseline than for the probe, and "
                 "DeepLIFT compares step by step"
             )
-        return before
+        return found
 
 
 def moving(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[torch.Tensor]:
