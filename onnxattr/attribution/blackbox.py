@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from onnxattr.arrays import Float32, Float64, UInt8
-from onnxattr.attribution import methods
 from onnxattr.attribution.engine import BATCH
+from onnxattr.attribution.methods import Method, find_black_box, parse
+from onnxattr.attribution.reductions import Reduction
 from onnxattr.convert.feed import resize
 from onnxattr.convert.parity import TOLERANCE, relative_error, require_same, wrap
 from onnxattr.convert.session import Runtime
@@ -121,7 +122,9 @@ class BlackBox:
 
     Args:
         runtime: The model.
-        method: `occlusion`.
+        method: A black-box method.
+        reduction: How T is made of the units.
+        seed: Of all that is drawn.
         batch_size: Variants at a time, of one or several probes; a graph that fixes its batch
             overrules it.
 
@@ -133,13 +136,19 @@ class BlackBox:
     """
 
     def __init__(
-        self, runtime: Runtime, *, method: str = "occlusion", batch_size: int | None = None
+        self,
+        runtime: Runtime,
+        *,
+        method: Method = parse("occlusion"),  # noqa: B008 - a constant
+        reduction: Reduction | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
         self._runtime = runtime
-        prepare = methods.find_black_box(method)
-        self._scheme: Scheme = prepare(runtime.spec.map_shape, **methods.options_of(method))
+        prepare = find_black_box(method.name)
+        self._scheme: Scheme = prepare(runtime.spec.map_shape, **method.options)
         self.size = runtime.spec.batch or batch_size or BATCH
         self._tried = False
         self._by_itself = self.size == 1

@@ -1,13 +1,16 @@
-"""Runs a method over all probes of a set, in batches, on the network's device."""
+"""Runs methods over all probes of a set, in batches, on the network's device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from onnxattr.arrays import Float32, Probing
-from onnxattr.attribution import gradients, methods
+from onnxattr.attribution import gradients
+from onnxattr.attribution.methods import Explain, Method, find, parse
+from onnxattr.attribution.reductions import Reduction
+from onnxattr.attribution.setting import Setting
 from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.parity import is_out_of_memory, runnable, wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
@@ -22,34 +25,56 @@ CANCELLED = 1e-4
 
 
 class Engine:
-    """Makes the maps of one network by one method.
+    """Makes the maps of one network, by one or several methods.
 
     Repeatable for a batch size on the CPU; on a GPU as far as cuDNN's deterministic algorithms go.
 
     Args:
         network: From `convert.torch.to_network`.
-        method: `saliency`, `grad-input` or `elrp`.
+        methods: By gradient or by relevance.
+        reduction: How T is made of the units.
+        seed: Of all that is drawn.
+        background: Probes that some methods compare others with, as `types.Probes` has them.
         batch_size: Probes at a time; a graph that fixes its batch overrules it.
 
     Attributes:
         size: Probes at a time. It is halved where memory runs out.
 
     Raises:
-        UsageError: There is no such method, or the batch size is not positive.
+        UsageError: The batch size is not positive.
+        SupportError: A method refuses an operator of the network.
     """
 
     def __init__(
-        self, network: Network, *, method: str = "saliency", batch_size: int | None = None
+        self,
+        network: Network,
+        *,
+        methods: Sequence[Method] = (parse("saliency"),),
+        reduction: Reduction | None = None,
+        seed: int = 0,
+        background: Probing | None = None,
+        batch_size: int | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
         self._network = network
-        self._explain = methods.find(method)(network)
+        compared = None if background is None else self._probes(background)
+        self._targets = (reduction or Reduction()).targets(seed)
+        #: Of each method, what explains each target.
+        self._explain: list[list[Explain]] = [
+            [
+                find(method.name)(Setting(network, target, seed, compared), **method.options)
+                for target in self._targets
+            ]
+            for method in methods
+        ]
         self.size = network.spec.batch or batch_size or BATCH
         self._tried = False
 
     def maps(self, probes: Probing) -> Float32:
-        """Returns maps, float32 [probe, …], of the shape `spec.map_shape`.
+        """Returns maps, float32 [method, probe, …], each of the shape `spec.map_shape`.
+
+        Of several targets it is the root mean square.
 
         Args:
             probes: Probes, as `types.Probes` has them.
@@ -59,7 +84,8 @@ class Engine:
             DeviceError: Memory runs out at a batch of one.
         """
         network = self._network
-        values = np.empty((len(probes), *network.spec.map_shape), np.float32)
+        count = len(self._explain)
+        values = np.empty((count, len(probes), *network.spec.map_shape), np.float32)
         done = 0
         # Whatever mode the caller is in, a gradient is wanted.
         with deterministic(), torch.inference_mode(False), torch.enable_grad():
@@ -75,14 +101,16 @@ class Engine:
                         raise
                     self._halve()
                     continue
-                values[done : done + len(batch)] = maps
+                values[:, done : done + len(batch)] = maps
                 done += len(batch)
         return values
 
     def _batch(self, probes: Probing) -> Float32:
         with runnable(self._network):
-            maps: Float32 = self._explain(self._probes(probes)).detach().cpu().numpy()
-        return maps[: len(probes)]
+            x = self._probes(probes)
+            maps = [_joined([explain(x).detach() for explain in each]) for each in self._explain]
+        found: Float32 = torch.stack(maps).cpu().numpy()
+        return found[:, : len(probes)]
 
     def _probes(self, probes: Probing, size: int | None = None) -> torch.Tensor:
         """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""
@@ -105,7 +133,7 @@ class Engine:
         """Refuses units that cancel: their maps would be rounding noise, finite all of it."""
         few = self._probes(probes[: self._network.spec.batch or 2], 2)
         with runnable(self._network):
-            ratio = gradients.dependence(self._network, few)
+            ratio = gradients.dependence(self._network, few, self._targets[0])
         if ratio < CANCELLED:
             raise SupportError(
                 f"the units of `{self._network.representation.value}` cancel: their sum does not "
@@ -114,6 +142,11 @@ class Engine:
                 hint="choose another tensor with --at: before a softmax, or a final normalisation",
                 model=self._network.model.name,
             )
+
+
+def _joined(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns the one map, or the root mean square of several."""
+    return maps[0] if len(maps) == 1 else torch.stack(list(maps)).square().mean(0).sqrt()
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from onnxattr.convert.array_feed import ArrayFeed, feed_of
-from onnxattr.convert.feed import Feed
+from onnxattr.attribution.reductions import SUM, Target
+from onnxattr.attribution.setting import Setting
+from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.inner import leaf
 from onnxattr.errors import SupportError
 from onnxattr.types import TOKENS, Network
@@ -17,36 +18,36 @@ if TYPE_CHECKING:
     from onnxattr.attribution.methods import Explain
 
 
-def saliency(network: Network) -> Explain:
+def saliency(setting: Setting) -> Explain:
     """Prepares |∂T/∂x|, averaged over the channels; x is the canonical probe.
 
     The absolute value is taken after the sum over units (Simonyan et al. 2014; Song et al. 2019,
     official code).
     """
-    feed = _feed(network)
+    feed, network = setting.feed, setting.network
 
     def explain(probes: torch.Tensor) -> torch.Tensor:
-        return feed.to_map(canonical_gradient(network, probes).abs())
+        return feed.to_map(canonical_gradient(network, probes, setting.target).abs())
 
     return explain
 
 
-def grad_input(network: Network) -> Explain:
+def grad_input(setting: Setting) -> Explain:
     """Prepares z ⊙ ∂T/∂z, signed, averaged over the channels; z is what the model is fed.
 
     As in the paper, which multiplies by the input that its encoders see, in [-1, 1]
     (Shrikumar et al. 2016; Song et al. 2019, official code).
     """
-    return times_input(network, network.module)
+    return times_input(setting, setting.network.module)
 
 
-def times_input(network: Network, module: nn.Module) -> Explain:
+def times_input(setting: Setting, module: nn.Module) -> Explain:
     """Returns the function z ⊙ ∂T/∂z for `module`, which stands for the network's own."""
-    feed = _feed(network)
+    feed, network = setting.feed, setting.network
 
     def explain(probes: torch.Tensor) -> torch.Tensor:
         fed, units = forward(network, module, probes, fed=True)
-        product = fed.detach() * gradient(network, units, fed)
+        product = fed.detach() * gradient(network, units, fed, setting.target)
         return feed.to_map(feed.to_canonical(product))
 
     return explain
@@ -64,7 +65,7 @@ def forward(
         fed: Take it to what the model is fed, not to the canonical probes. Of token ids it is their
             embedding in any case.
     """
-    feed = _feed(network)
+    feed = feed_of(network.spec).to(network.device)
     if network.spec.kind == TOKENS:
         with leaf(network, module) as made:
             units = module(feed(probes))
@@ -76,11 +77,13 @@ def forward(
     return source, module(feed(source))
 
 
-def gradient(network: Network, units: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """Returns ∂T/∂source, T the sum of `units`.
+def gradient(
+    network: Network, units: torch.Tensor, source: torch.Tensor, target: Target = SUM
+) -> torch.Tensor:
+    """Returns ∂T/∂source of each probe.
 
     Raises:
-        SupportError: Nothing differentiable connects the two.
+        SupportError: Nothing differentiable connects the two, or there is no such target.
     """
     if not units.is_floating_point() or not units.requires_grad:
         raise SupportError(
@@ -88,11 +91,13 @@ def gradient(network: Network, units: torch.Tensor, source: torch.Tensor) -> tor
             hint="choose another tensor with --at",
             model=network.model.name,
         )
-    (result,) = torch.autograd.grad(units.sum(), source)
+    (result,) = torch.autograd.grad(target.total(units, network.spec), source)
     return result
 
 
-def canonical_gradient(network: Network, probes: torch.Tensor) -> torch.Tensor:
+def canonical_gradient(
+    network: Network, probes: torch.Tensor, target: Target = SUM
+) -> torch.Tensor:
     """Returns ∂T/∂x at canonical probes, float32: of images [probe, 3, y, x], of arrays [probe, …].
 
     Of token ids it is that of their embedding, [probe, length, …].
@@ -101,29 +106,26 @@ def canonical_gradient(network: Network, probes: torch.Tensor) -> torch.Tensor:
         SupportError: Nothing differentiable connects the two.
     """
     source, units = forward(network, network.module, probes)
-    return gradient(network, units, source)
+    return gradient(network, units, source, target)
 
 
-def dependence(network: Network, probes: torch.Tensor) -> float:
+def dependence(network: Network, probes: torch.Tensor, target: Target = SUM) -> float:
     """Returns how much T depends on the probes, against a sum of the same units with random signs.
 
-    ‖∂ΣU/∂x‖ / ‖∂Σ±U/∂x‖, seeded: about 1 or more as a rule; where the units cancel only rounding
+    ‖∂T/∂x‖ / ‖∂Σ±U/∂x‖, seeded: about 1 or more as a rule; where the units cancel only rounding
     is left. A softmax sums to 1, and an untrained LayerNormalization to 0, whatever
     the probe. NaN where neither sum depends on the probes.
 
     Args:
         network: From `convert.torch.to_network`.
         probes: Canonical probes, on the network's device.
+        target: T.
     """
     source, units = forward(network, network.module, probes)
     if not units.requires_grad:
         return float("nan")
     coins = torch.randint(0, 2, units.shape, generator=torch.Generator().manual_seed(0))
     signs = (coins * 2 - 1).to(units)
-    (plain,) = torch.autograd.grad(units.sum(), source, retain_graph=True)
+    (plain,) = torch.autograd.grad(target.total(units, network.spec), source, retain_graph=True)
     (signed,) = torch.autograd.grad((units * signs).sum(), source)
     return float(plain.double().norm() / signed.double().norm())
-
-
-def _feed(network: Network) -> Feed | ArrayFeed:
-    return feed_of(network.spec).to(network.device)

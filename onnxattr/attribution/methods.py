@@ -1,11 +1,12 @@
 """The table of attribution methods: names here, functions in their families' modules.
 
-T is the sum of all units of the representation. There are two kinds of methods, and a ranking is
-made of the maps of one method, so of one kind:
+T is a number a probe, made of the units of the representation by a reduction, as a rule their sum.
+There are three kinds of methods:
 
-- by gradient: `method(network)` returns a function from canonical probes, float32 [probe, 3, y, x]
-  in [0, 1] on the network's device, to maps, float32 [probe, y, x]. One backward pass serves a
-  batch.
+- by gradient, and by relevance: `method(setting, **options)` returns a function from canonical
+  probes, float32 [probe, 3, y, x] in [0, 1] on the network's device, to maps, float32
+  [probe, y, x]. One backward pass serves a batch. Relevance is a gradient whose rules go by the
+  operator, and is refused where an operator has none.
 - black-box: `method(shape, **options)` returns a `Scheme`, the variants of a probe on which T is
   wanted, and what becomes of their values. ONNX Runtime computes them; there is no network.
 
@@ -14,62 +15,271 @@ Importing this loads no torch, so that a wrong name can be refused before anythi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from onnxattr.registry import Registry
+from onnxattr.errors import UsageError
+from onnxattr.registry import Registry, closest
 
 if TYPE_CHECKING:
     import torch
 
     from onnxattr.attribution.blackbox import Scheme
-    from onnxattr.types import Network
 
+    #: From canonical probes to maps.
     Explain = Callable[[torch.Tensor], torch.Tensor]
-    Method = Callable[[Network], Explain]
+    #: Of a `Setting` and the method's options, by name.
+    Prepare = Callable[..., Explain]
     BlackBoxMethod = Callable[..., Scheme]
 
-#: Name → the module of this package whose function of that name, with underscores, prepares it.
-BY_GRADIENT = Registry(
-    "method by gradient", {"saliency": "gradients", "grad-input": "gradients", "elrp": "relevance"}
-)
-BLACK_BOX = Registry("black-box method", {"occlusion": "blackbox"})
+#: What the options of a method may be.
+Value = bool | int | float | str
 
-#: All of them.
-METHODS = Registry("method", {**BY_GRADIENT, **BLACK_BOX})
-
-#: Those whose rules go by the vendor's operators: for the others a chain of them may be one.
-BY_OPERATOR = frozenset({"elrp"})
-
-#: What decides the maps beside a method's name; finished maps are kept by it.
-OPTIONS: Mapping[str, Mapping[str, int]] = {"occlusion": {"grid": 8, "span": 1}}
+GRADIENT, RELEVANCE, OUTPUTS = KINDS = ("gradient", "relevance", "black-box")
 
 
-def find(name: str) -> Method:
-    """Returns the function that prepares a method by gradient.
+@dataclass(frozen=True)
+class Option:
+    """An option of a method.
+
+    Attributes:
+        default: Its value where nobody says; the type of all values is that of this one.
+        about: What it decides, on one line.
+        least: The smallest number that is allowed, or None.
+        most: The largest number that is allowed, or None.
+        choices: The texts that are allowed; any, where there are none.
+        resolve: `module:function` of this package, which turns what the user wrote (a path, say)
+            into what decides the maps. It runs in the user's process, and loads no torch.
+    """
+
+    default: Value
+    about: str
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    resolve: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the table says of a method.
+
+    Attributes:
+        kind: One of `KINDS`.
+        module: Of this package; its function of the method's name, with underscores, prepares it.
+        about: What the maps are, on one line.
+        source: Where the method was published.
+        cost: Passes a probe, in words.
+        signed: Whether its maps have both signs.
+        options: By name.
+        unfused: Fusions, of `graph.normalise.FUSIONS`, that it wants left out.
+        draws: Whether it draws random numbers: maps depend on the seed.
+        background: Whether it looks at other probes than that which is explained.
+    """
+
+    kind: str
+    module: str
+    about: str
+    source: str
+    cost: str
+    signed: bool = True
+    options: Mapping[str, Option] = field(default_factory=dict)
+    unfused: frozenset[str] = frozenset()
+    draws: bool = False
+    background: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with everything that decides its maps.
+
+    Attributes:
+        name: Of the table.
+        options: All of its options, in the order of the table.
+    """
+
+    name: str
+    options: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> Entry:
+        """What the table says of it."""
+        return METHODS[self.name]
+
+    def __str__(self) -> str:
+        """Returns the shortest text that means it; long values are cut."""
+        table = self.entry.options
+        said = [f"{k}={_text(v)}" for k, v in self.options.items() if v != table[k].default]
+        return ":".join([self.name, *said])
+
+
+_ENTRIES: dict[str, Entry] = {
+    "saliency": Entry(
+        kind=GRADIENT,
+        module="gradients",
+        about="|∂T/∂x| at the probe x",
+        source="Simonyan et al. 2014",
+        cost="1 forward, 1 backward",
+        signed=False,
+    ),
+    "grad-input": Entry(
+        kind=GRADIENT,
+        module="gradients",
+        about="z ⊙ ∂T/∂z, z what the model is fed",
+        source="Shrikumar et al. 2016",
+        cost="1 forward, 1 backward",
+    ),
+    "elrp": Entry(
+        kind=GRADIENT,
+        module="relevance",
+        about="z ⊙ ∂ᵍT/∂z, five activations' derivatives replaced by f(z)/(z + ε·sign z)",
+        source="Ancona et al. 2018; Song et al. 2019",
+        cost="1 forward, 1 backward",
+        unfused=frozenset({"batch-norm", "gelu", "layer-norm", "attention", "linear"}),
+    ),
+    "occlusion": Entry(
+        kind=OUTPUTS,
+        module="blackbox",
+        about="T(x) − T(x with a patch hidden)",
+        source="Zeiler and Fergus 2014",
+        cost="1 + grid² forward",
+        options=MappingProxyType(
+            {
+                "grid": Option(8, "cells a side, at each of which a patch begins", 1, 64),
+                "span": Option(1, "cells a side that a patch takes", 1, 64),
+            }
+        ),
+    ),
+}
+
+#: All of them, by name.
+METHODS: Registry[Entry] = Registry("method", _ENTRIES)
+
+#: The names of those that ask ONNX Runtime alone, and of those that want a network.
+BLACK_BOX = tuple(name for name, entry in METHODS.items() if entry.kind == OUTPUTS)
+BY_GRADIENT = tuple(name for name, entry in METHODS.items() if entry.kind != OUTPUTS)
+
+
+def parse(text: str) -> Method:
+    """Returns the method that a text means: `NAME` or `NAME:OPTION=VALUE:…`.
 
     Raises:
-        UsageError: There is no such method.
+        UsageError: There is no such method or option, or the value is not one of it.
+
+    Example:
+        >>> str(parse("occlusion:grid=8:span=2"))
+        'occlusion:span=2'
     """
-    method: Method = _function(BY_GRADIENT[name], name)
-    return method
+    name, *parts = text.strip().split(":")
+    entry = METHODS[name]
+    options = {key: option.default for key, option in entry.options.items()}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if key not in entry.options:
+            if not entry.options:
+                raise UsageError(f"`{name}` has no options, and `{part}` is given one")
+            raise UsageError(f"`{name}` has no option `{key}`", hint=closest(key, entry.options))
+        if not equals:
+            raise UsageError(f"`{part}` gives `{key}` no value", hint=f"as in `{name}:{key}=…`")
+        options[key] = _value(name, key, entry.options[key], value)
+    return Method(name, options)
+
+
+def parse_all(text: str) -> tuple[Method, ...]:
+    """Returns the methods that a text means, which are separated by commas; each once.
+
+    Raises:
+        UsageError: As `parse`; or black-box methods are among others.
+    """
+    found: list[Method] = []
+    for part in text.split(","):
+        if (method := parse(part)) not in found:
+            found.append(method)
+    kinds = {method.entry.kind == OUTPUTS for method in found}
+    if len(kinds) > 1:
+        raise UsageError(
+            f"`{text}` mixes black-box methods with others", hint="they take a run of their own"
+        )
+    return tuple(found)
+
+
+def find(name: str) -> Prepare:
+    """Returns the function that prepares a method by gradient or by relevance.
+
+    Raises:
+        UsageError: There is no such method, or it is a black-box one.
+    """
+    prepare: Prepare = _function(name, "method by gradient", BY_GRADIENT)
+    return prepare
 
 
 def find_black_box(name: str) -> BlackBoxMethod:
-    """Returns the function that prepares a black-box method, which takes what `options_of` returns.
+    """Returns the function that prepares a black-box method.
 
     Raises:
-        UsageError: There is no such method.
+        UsageError: There is no such method, or it is none.
     """
-    method: BlackBoxMethod = _function(BLACK_BOX[name], name)
+    method: BlackBoxMethod = _function(name, "black-box method", BLACK_BOX)
     return method
 
 
-def options_of(name: str) -> dict[str, int]:
-    """Returns what decides the maps of a method beside its name."""
-    return dict(OPTIONS.get(name, {}))
+def _function(name: str, kind: str, names: Collection[str]) -> Any:
+    if name not in names:
+        raise UsageError(f"there is no {kind} `{name}`", hint=closest(name, names))
+    module = import_module(f"onnxattr.attribution.{METHODS[name].module}")
+    return getattr(module, name.replace("-", "_"))
 
 
-def _function(module: str, name: str) -> Any:
-    return getattr(import_module(f"onnxattr.attribution.{module}"), name.replace("-", "_"))
+def _value(name: str, key: str, option: Option, text: str) -> Value:
+    """Returns what a text means as the value of an option."""
+    if isinstance(option.default, bool):
+        if text.lower() not in ("true", "false"):
+            raise UsageError(f"`{key}` of `{name}` is `true` or `false`, not `{text}`")
+        return text.lower() == "true"
+    if isinstance(option.default, str):
+        if option.choices and text not in option.choices:
+            raise UsageError(
+                f"`{key}` of `{name}` is no `{text}`", hint=closest(text, option.choices)
+            )
+        if not option.resolve:
+            return text
+        module, _, function = option.resolve.partition(":")
+        resolved: str = getattr(import_module(f"onnxattr.attribution.{module}"), function)(text)
+        return resolved
+    kind = type(option.default)
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    bounds = (option.least, option.most)
+    if number is None or not _within(number, *bounds):
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(f"`{key}` of `{name}` is {what}{_bounds(*bounds)}, not `{text}`")
+    return number
+
+
+def _within(number: float, least: float | None, most: float | None) -> bool:
+    # Written so that NaN is outside.
+    return (
+        (least is None or number >= least)
+        and (most is None or number <= most)
+        and (abs(number) != float("inf"))
+    )
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f" from {least:g} to {most:g}"
+    return (
+        f" from {least:g}" if least is not None else f" up to {most:g}" if most is not None else ""
+    )
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = " ".join(str(value).split())
+    return text if len(text) <= 40 else f"{text[:39]}…"

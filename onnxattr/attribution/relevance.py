@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from onnxattr.attribution.gradients import times_input
+from onnxattr.attribution.setting import Setting
 from onnxattr.types import Network
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ EPSILON = 1e-4
 NONLINEARITIES = frozenset({"Relu", "Elu", "Sigmoid", "Tanh", "Softplus"})
 
 
-def elrp(network: Network) -> Explain:
+def elrp(setting: Setting) -> Explain:
     """Prepares ε-LRP: z ⊙ ∂ᵍT/∂z, signed, averaged over the channels.
 
     ∂ᵍ is the gradient with the derivative of each Relu, Elu, Sigmoid, Tanh and Softplus replaced by
     f(z) / (z + ε·sign z), where sign 0 = +1 and ε = 1e-4 (Ancona et al. 2018, table 1 and their
     code; Song et al. 2019). For piecewise-linear nets it tends to `grad-input` as ε → 0.
     """
-    return times_input(network, with_secants(network))
+    return times_input(setting, with_secants(setting.network))
 
 
 def with_secants(network: Network, epsilon: float = EPSILON) -> nn.Module:

@@ -1,7 +1,7 @@
 """From a model to a differentiable torch module, through onnx2torch."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -18,7 +18,7 @@ from onnxattr.errors import SupportError
 from onnxattr.graph.attributed import attributed
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
-from onnxattr.graph.normalise import normalise
+from onnxattr.graph.normalise import FUSIONS, normalise
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.walk import label
 from onnxattr.limits import Limits
@@ -35,7 +35,7 @@ def to_network(
     options: InputOptions | None = None,
     spec: InputSpec | None = None,
     device: str = "cpu",
-    fuse: bool = False,
+    fuse: Collection[str] = (),
     limits: Limits | None = None,
 ) -> Network:
     """Returns the differentiable network of `model` up to its representation.
@@ -46,7 +46,7 @@ def to_network(
         options: What the user says of the input, which takes an image.
         spec: How probes are fed to it, where that is decided already.
         device: Where the parameters go, as torch names it.
-        fuse: Whether chains of operators become one: faster, where only a gradient is wanted.
+        fuse: Of `graph.normalise.FUSIONS`: which chains of operators become one.
         limits: What its Loops and Scans may cost as it runs; by default `Limits()`.
 
     Raises:
@@ -122,7 +122,8 @@ def to_torch(
     with garbage.kept():
         limits = limits or _LARGE
         # No name for either model: each is freed as soon as the next one is there.
-        return _module(_dialect(_loaded(source, limits), fuse=fuse, free_batch=True), limits).to(
+        fusions = FUSIONS if fuse else ()
+        return _module(_dialect(_loaded(source, limits), fuse=fusions, free_batch=True), limits).to(
             device
         )
 
@@ -161,7 +162,7 @@ def _submodule(module: nn.Module, node: onnx.NodeProto) -> nn.Module | None:
 def _dialect(
     model: Model,
     *,
-    fuse: bool,
+    fuse: Collection[str],
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
     free_batch: bool = False,

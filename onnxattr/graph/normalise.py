@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -15,12 +15,22 @@ from onnxattr.types import InputSpec, Model
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 
+#: What may become one node, in the order in which it must: some look for what others made.
+FUSIONS: Mapping[str, type[ir.passes.PassBase]] = {
+    "batch-norm": passes.FoldBatchNorm,
+    "gelu": passes.FuseGelu,
+    "layer-norm": passes.FuseLayerNorm,
+    "attention": passes.FuseAttention,
+    "linear": passes.FuseLinear,
+}
+
+
 def normalise(
     model: Model,
     *,
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
-    fuse: bool = False,
+    fuse: Collection[str] = (),
     free_batch: bool = False,
 ) -> Model:
     """Returns `model` in our dialect, with the way back to the vendor's names; the input is kept.
@@ -30,8 +40,8 @@ def normalise(
         outputs: Tensors of the main graph to end at; by default the graph's own outputs.
         spec: Fixes the input's free dimensions, all but the batch, and stores what other inputs
             are fed; by default they stay free.
-        fuse: Joins chains of operators that torch computes by one kernel. Rules that go by the
-            operator want the vendor's own.
+        fuse: Of `FUSIONS`: which chains of operators, that torch computes by one kernel, become
+            one.
         free_batch: Whether inputs that fix a batch of one take any, where operators tell how.
 
     Raises:
@@ -61,7 +71,7 @@ def normalise(
         *([passes.FreeBatch()] if free_batch else []),
         passes.ExplicitPads(),
         passes.Carry(),
-        *(_fusions() if fuse else ()),
+        *_fusions(fuse),
         passes.UseOwnOperators(),
         passes.JoinOutputs(),
         take_out,
@@ -86,15 +96,9 @@ def normalise(
     return dataclasses.replace(model, proto=proto, names=rename.names, stored=stored)
 
 
-def _fusions() -> list[ir.passes.PassBase]:
-    return [
-        passes.FoldBatchNorm(),
-        passes.FuseGelu(),
-        passes.FuseLayerNorm(),
-        passes.FuseAttention(),
-        passes.FuseLinear(),
-        common.RemoveUnusedNodesPass(),
-    ]
+def _fusions(chosen: Collection[str]) -> list[ir.passes.PassBase]:
+    found = [make() for name, make in FUSIONS.items() if name in chosen]
+    return [*found, common.RemoveUnusedNodesPass()] if found else []
 
 
 def shape(spec: InputSpec) -> list[int | str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxattr.attribution.methods import BLACK_BOX
+from onnxattr.attribution.methods import BLACK_BOX, Method, parse
+from onnxattr.attribution.reductions import Reduction
 from onnxattr.errors import OnnxattrError, SupportError
 from onnxattr.graph.walk import nodes
 from onnxattr.pipeline.messages import Place
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from onnxattr.attribution.blackbox import BlackBox
 
 #: What `inspect` says of a model that can go this way.
-POSSIBLE = f"black-box: --method {next(iter(BLACK_BOX))}"
+POSSIBLE = f"black-box: --method {BLACK_BOX[0]}"
 
 #: What `rank` says of one that another way did not take.
-HINT = f"`--method {next(iter(BLACK_BOX))}` ranks all models by black-box maps"
+HINT = f"`--method {BLACK_BOX[0]}` ranks all models by black-box maps"
 
 
 def black_box(
@@ -29,7 +30,9 @@ def black_box(
     place: Place,
     *,
     device: str = "cpu",
-    method: str = "occlusion",
+    method: Method = parse(BLACK_BOX[0]),  # noqa: B008 - a constant
+    reduction: Reduction | None = None,
+    seed: int = 0,
     batch_size: int | None = None,
 ) -> BlackBox:
     """Returns what makes the maps of a model.
@@ -40,7 +43,9 @@ def black_box(
         representation: What is attributed.
         place: Bounds of this process.
         device: From `convert.device.runtime_device`.
-        method: Of `methods.BLACK_BOX`.
+        method: Of `methods.BLACK_BOX`; by default occlusion.
+        reduction: How T is made of the units.
+        seed: Of all that the method draws.
         batch_size: As in `Options`.
 
     Raises:
@@ -66,7 +71,13 @@ def black_box(
         device=device,
         gpu_memory=place.limits.gpu_memory,
     )
-    return BlackBox(runtime, method=method, batch_size=batch_size)
+    return BlackBox(
+        runtime,
+        method=method,
+        reduction=reduction,
+        seed=seed,
+        batch_size=batch_size,
+    )
 
 
 def is_possible(

@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxattr._version import __version__
 from onnxattr.arrays import Float32
-from onnxattr.attribution.methods import BLACK_BOX, options_of
+from onnxattr.attribution.methods import OUTPUTS, Method
 from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit
@@ -61,6 +61,9 @@ BLACK_BOX_CHUNK = 4
 
 #: The batch size where nobody says and the graph leaves it free.
 BATCH = 8
+
+#: Probes that methods compare others with.
+BACKGROUND = 16
 
 #: Bytes of all maps of a model, which this process holds; less where many models share its memory.
 MAX_MAPS = 2**31
@@ -129,7 +132,7 @@ class Examiner:
         self, probes: Probes, options: Options, store: Store | None, models: int = 1
     ) -> None:
         self._probes, self._options, self._store = probes, options, store
-        self._black_box = options.method in BLACK_BOX
+        self._black_box = options.methods[0].entry.kind == OUTPUTS
         self._hashes = [hash_values(value) for value in probes.values]
         self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
         #: Why the store could not be written, once.
@@ -165,7 +168,12 @@ class Examiner:
                 source=source,
                 at=options.at,
                 input=options.input,
-                method=options.method,
+                methods=options.methods,
+                reduction=options.reduced,
+                seed=options.seed,
+                background=pack(self._background()) if self._compares() else None,
+                precision=options.precision,
+                compile=options.compile,
                 batch_size=options.batch_size,
                 kind=kind,
                 shape=() if kind == IMAGE else inner,
@@ -174,34 +182,39 @@ class Examiner:
         found = expect(channel, Described, name)
         digest = hash_source(source, options.limits)
         require_sense(found, digest, name, self._probes)
-        shape = (len(self._hashes), *found.spec.map_shape)
+        methods = options.methods
+        shape = (len(methods), len(self._hashes), *found.spec.map_shape)
         if 4 * int(np.prod(shape, dtype=object)) > self._share:
             raise LimitError(
-                f"its {shape[0]} maps of {'×'.join(map(str, shape[1:]))} would take more than "
-                f"{self._share / 2**30:.3g} GiB",
+                f"its {shape[0] * shape[1]} maps of {'×'.join(map(str, shape[2:]))} would take "
+                f"more than {self._share / 2**30:.3g} GiB",
                 hint="take fewer probes or models, or a --size where the model leaves it free",
                 model=name,
             )
-        key, about = self._key(name, found, digest)
+        keys = [self._key(name, found, digest, method) for method in methods]
         values = np.empty(shape, np.float32)
         facts: list[Mapping[str, Any]] = []
-        missing = self._take_stored(key, values, facts)
-        advance(shape[0] - len(missing))
+        lacking = [self._take_stored(key, values[i], facts) for i, (key, _) in enumerate(keys)]
+        # What one method lacks is made by all: they share their passes.
+        missing = sorted(set().union(*lacking))
+        advance(shape[1] - len(missing))
         stored = not missing
         seconds: dict[str, float] = {}
         if missing:
             workers.warm()
         checked = any(fact["gradient"] for fact in facts)
         for chunk in self._chunks(missing, found):
-            answer = self._ask(channel, name, chunk, shape[1:], check=not checked)
+            wanted = (len(methods), len(chunk), *shape[2:])
+            answer = self._ask(channel, name, chunk, wanted, check=not checked)
             checked = True
-            maps: Float32 = unpack(answer.maps, np.float32, (len(chunk), *shape[1:]))
-            values[chunk] = maps
+            maps: Float32 = unpack(answer.maps, np.float32, wanted)
+            values[:, chunk] = maps
             facts.append(_facts(answer))
             for part, spent in answer.seconds.items():
                 seconds[part] = seconds.get(part, 0.0) + spent
             hashes = tuple(self._hashes[i] for i in chunk)
-            self._keep(key, Block(maps, hashes, facts[-1]), about)
+            for made, (key, about) in zip(maps, keys, strict=True):
+                self._keep(key, Block(made, hashes, facts[-1]), about)
             advance(len(chunk))
         channel.send(End())
         return self._outcome(name, source, found, values, facts, stored, seconds)
@@ -212,30 +225,41 @@ class Examiner:
         return _chunks(missing, found.spec.batch or self._options.batch_size or BATCH, CHUNK)
 
     def _ask(
-        self, channel: Channel, name: str, chunk: Sequence[int], size: tuple[int, ...], check: bool
+        self, channel: Channel, name: str, chunk: Sequence[int], shape: tuple[int, ...], check: bool
     ) -> Attributed:
         channel.send(Attribute(pack(self._probes.values[chunk]), check))
-        most = 4 * len(chunk) * math.prod(size) + MAX_MESSAGE
+        most = 4 * math.prod(shape) + MAX_MESSAGE
         answer = expect(channel, Attributed, name, most)
         senseless = malformed(_facts(answer), black_box=self._black_box)
         if senseless or not np.isfinite(list(answer.seconds.values())).all():
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
 
-    def _key(self, name: str, found: Described, digest: str) -> tuple[str, dict[str, Any]]:
-        options, spec = self._options, found.spec
+    def _compares(self) -> bool:
+        return any(method.entry.background for method in self._options.methods)
+
+    def _background(self) -> np.ndarray[Any, Any]:
+        """Returns the probes that methods compare others with: the same for all models."""
+        return self._probes.values[:BACKGROUND]
+
+    def _key(
+        self, name: str, found: Described, digest: str, method: Method
+    ) -> tuple[str, dict[str, Any]]:
+        options, spec, entry = self._options, found.spec, method.entry
         parts = {
             # The second is our own: no worker can put maps under the name of another file.
             "model": found.sha256,
             "file": digest,
             "spec": {k: v for k, v in dataclasses.asdict(spec).items() if k != "sources"},
             "tensor": found.representation.value,
-            "method": options.method,
-            "method_options": options_of(options.method),
-            # None of the methods draws random numbers yet.
-            "seed": None,
+            "method": method.name,
+            "method_options": dict(method.options),
+            "reduction": str(options.reduced),
+            "seed": options.seed if entry.draws or options.reduced.kind == "projection" else None,
+            "background": hash_values(self._background()) if entry.background else None,
             "device": found.device.split(":")[0],
-            "precision": "float32",
+            "precision": options.precision,
+            "compile": options.compile,
             "versions": {
                 p: versions().get(p, "")
                 for p in ("onnxattr", "torch", *(_RUNTIMES if self._black_box else ("onnx2torch",)))
@@ -284,8 +308,8 @@ class Examiner:
         stored: bool,
         seconds: Mapping[str, float],
     ) -> Examined:
-        flat = values.reshape(len(values), -1)
-        if not (np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)).any():
+        flat = values.reshape(*values.shape[:2], -1)
+        if not (np.isfinite(flat).all(axis=2) & (flat != 0).any(axis=2)).any(axis=1).all():
             raise self._unusable(name, found)
         checks = [fact["gradient"] for fact in facts if fact["gradient"]]
         worst = max(checks, key=lambda check: check["error"], default=None)
@@ -304,16 +328,16 @@ class Examiner:
             else Parity(
                 error=max(fact["parity"] for fact in facts),
                 tolerance=max(fact["tolerance"] for fact in facts),
-                probes=len(values),
+                probes=values.shape[1],
             ),
             gradient=GradientCheck(**worst) if worst else None,
             batch=batch,
             unusable=0,
         )
         maps = Maps(
-            values=values,
+            values=values[0] if len(values) == 1 else values,
             probes=self._probes.names,
-            method=self._options.method,
+            method=",".join(map(str, self._options.methods)),
             model=name,
             batch=batch,
             device=found.device,

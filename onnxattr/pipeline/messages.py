@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 
 from onnxattr import errors
+from onnxattr.attribution.methods import Method
+from onnxattr.attribution.reductions import Reduction
 from onnxattr.errors import OnnxattrError, WorkerError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
@@ -108,7 +110,12 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
         source: The model.
         at: As for `rank`.
         input: What the user says of its input.
-        method: Name of the method.
+        methods: By which maps are made.
+        reduction: How T is made of the units.
+        seed: Of all that methods draw.
+        background: Probes that methods compare others with, as `types.Probes` has them, or None.
+        precision: Of the arithmetic.
+        compile: Whether torch compiles the network.
         batch_size: Probes at a time; None for the default.
         kind: What probes are.
         shape: Of one probe.
@@ -118,8 +125,13 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
     source: Source
     at: str | None
     input: InputOptions
-    method: str
+    methods: tuple[Method, ...]
+    reduction: Reduction
     batch_size: int | None
+    seed: int = 0
+    background: Array | None = None
+    precision: str = "float32"
+    compile: bool = False
     kind: str = IMAGE
     shape: tuple[int, ...] = ()
 
@@ -161,7 +173,7 @@ class Attribute(msgspec.Struct, frozen=True, tag=True):
 
 
 class Attributed(msgspec.Struct, frozen=True, tag=True):
-    """Maps, float32 [probe, …], and what was measured while they were made.
+    """Maps, float32 [method, probe, …], and what was measured while they were made.
 
     Of black-box maps there is neither parity nor its tolerance: nothing was converted.
     """

@@ -1,16 +1,23 @@
 """What decides the numbers, and who is told while they are computed."""
 
+import functools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from onnxattr.attribution.methods import METHODS
+from onnxattr.attribution import reductions
+from onnxattr.attribution.methods import Method, parse_all
+from onnxattr.attribution.reductions import Reduction
 from onnxattr.errors import UsageError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
 from onnxattr.pipeline.adapters import ExportOptions
+from onnxattr.registry import closest
 from onnxattr.types import Failure
+
+#: Of the arithmetic of gradients. `bf16` is float32 where autocast does not take bfloat16 instead.
+PRECISIONS = ("float32", "bf16", "tf32", "float64")
 
 
 @dataclass(frozen=True)
@@ -18,7 +25,12 @@ class Options:
     """What decides the maps and the numbers made of them, and within which bounds.
 
     Attributes:
-        method: `saliency`, `grad-input`, `elrp` or `occlusion`.
+        method: A name of `methods.METHODS`, with options as in `occlusion:grid=4:span=2`; for
+            `attribute` several, separated by commas.
+        reduction: How the units of a representation become the number that is attributed, one of
+            `reductions.REDUCTIONS`.
+        precision: One of `PRECISIONS`.
+        compile: Whether torch compiles networks.
         at: The tensor that is attributed, see `graph.outputs.representation`; None for what a
             model's sidecar or metadata says, or else `feature`.
         input: What the user says of the models' inputs; it holds for all of them.
@@ -28,7 +40,7 @@ class Options:
         batch_size: Probes at a time; None for the default.
         limit: Number of probes; None for 64 of the built-in set, or all of the user's.
         paper: The paper's own arithmetic: maps are not centred.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap, and of all that methods draw.
         check_assumptions: Whether models whose range is assumed are examined in other plausible
             ranges too, to see if the ranking would change.
         limits: What a model may cost.
@@ -39,6 +51,9 @@ class Options:
     """
 
     method: str = "saliency"
+    reduction: str = "sum"
+    precision: str = "float32"
+    compile: bool = False
     at: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
     export: ExportOptions = field(default_factory=ExportOptions)
@@ -53,12 +68,28 @@ class Options:
     store: str | Path | None = "default"
 
     def __post_init__(self) -> None:
-        METHODS[self.method]  # An unknown name raises.
+        # Wrong names and numbers raise.
+        _, _ = self.methods, self.reduced
+        if self.precision not in PRECISIONS:
+            raise UsageError(
+                f"there is no precision `{self.precision}`",
+                hint=closest(self.precision, PRECISIONS),
+            )
         for key, lowest in (("batch_size", 1), ("limit", 1), ("seed", 0), ("workers", 1)):
             value = getattr(self, key)
             if value is not None and value < lowest:
                 option = f"--{key.replace('_', '-')}"
                 raise UsageError(f"{option} takes a whole number from {lowest}, not `{value}`")
+
+    @functools.cached_property
+    def methods(self) -> tuple[Method, ...]:
+        """By which maps are made."""
+        return parse_all(self.method)
+
+    @functools.cached_property
+    def reduced(self) -> Reduction:
+        """How T is made of the units."""
+        return reductions.parse(self.reduction)
 
     @property
     def devices(self) -> list[str]:

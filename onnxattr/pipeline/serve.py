@@ -6,11 +6,15 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from onnxattr.arrays import Probing
-from onnxattr.attribution.methods import BLACK_BOX
+from onnxattr.attribution.methods import OUTPUTS, parse
+from onnxattr.attribution.reductions import Reduction
 from onnxattr.convert.device import choose_device, runtime_device, set_up, thread_count
 from onnxattr.errors import ModelFileError, ParityError, SupportError
 from onnxattr.execution.channel import Channel
@@ -44,7 +48,7 @@ from onnxattr.pipeline.messages import (
     refusal_of,
     unpack,
 )
-from onnxattr.types import IMAGE, Failure, GradientCheck, InputSpec, Model, Representation
+from onnxattr.types import IMAGE, Failure, InputSpec, Model, Representation
 
 #: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
 _ANY = 2**40
@@ -96,6 +100,23 @@ def enter(place: Place) -> str:
     return device
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A conversion of the model, and what makes the maps of some of the methods from it.
+
+    Attributes:
+        places: Of these methods, among all.
+        network: A `types.Network`.
+        gate: Its way to ONNX Runtime, a `convert.parity.Gate`.
+        engine: An `attribution.engine.Engine`.
+    """
+
+    places: tuple[int, ...]
+    network: Any
+    gate: Any
+    engine: Any
+
+
 class Examination:
     """One model on its way from a file to maps; torch is imported when the first are asked for.
 
@@ -109,7 +130,7 @@ class Examination:
     """
 
     def __init__(self, model: Model, request: Examine, device: str) -> None:
-        self._black_box = request.method in BLACK_BOX
+        self._black_box = request.methods[0].entry.kind == OUTPUTS
         self._device = device = runtime_device(device) if self._black_box else device
         self._model, self._request = model, request
         spec = probe_input(model, request.input, request.kind, request.shape)
@@ -123,8 +144,8 @@ class Examination:
             representation=attributed(model, request.at, spec, request.place.limits)[0],
             device=device,
         )
-        self._parts: tuple[Any, Any, Any] | None = None
-        self._maker: Any = None
+        self._parts: list[Part] = []
+        self._makers: list[Any] = []
         self._seconds: dict[str, float] = {}
 
     def attribute(self, wanted: Attribute) -> Attributed:
@@ -153,20 +174,25 @@ class Examination:
     def _by_outputs(self, probes: Probing) -> Attributed:
         """Returns maps of outputs alone: there is no conversion that could be wrong."""
         request = self._request
-        if self._maker is None:
+        if not self._makers:
             require_budget(self._model, self.described.spec, request.place.limits)
             with self._timed("load"):
-                self._maker = blackbox.black_box(
-                    *self._whole(),
-                    device=self._device,
-                    method=request.method,
-                    batch_size=request.batch_size,
-                )
+                self._makers = [
+                    blackbox.black_box(
+                        *self._whole(),
+                        device=self._device,
+                        method=method,
+                        reduction=request.reduction,
+                        seed=request.seed,
+                        batch_size=request.batch_size,
+                    )
+                    for method in request.methods
+                ]
         with self._timed("attribute"):
-            maps = self._maker.maps(probes)
+            maps = np.stack([maker.maps(probes) for maker in self._makers])
         return Attributed(
             maps=pack(maps),
-            batch=self._maker.size,
+            batch=min(maker.size for maker in self._makers),
             parity=None,
             tolerance=None,
             gradient=None,
@@ -178,48 +204,73 @@ class Examination:
         from onnxattr.attribution.check import check_gradient
         from onnxattr.attribution.engine import deterministic
 
-        network, gate, engine = self._parts or self._prepare()
-        gradient: GradientCheck | None = None
-        # TF32, which torch allows convolutions by default, is coarser than the tolerance.
-        with self._timed("parity"), deterministic():
-            parity = gate.check(probes)
-        with self._timed("attribute"):
-            maps = engine.maps(probes)
-        if check:
-            with self._timed("check"), deterministic():
-                gradient = check_gradient(network, gate, probes)
+        self._parts = self._parts or self._prepare()
+        parity, checks = 0.0, []
+        found = np.empty(
+            (len(self._request.methods), len(probes), *self.described.spec.map_shape), np.float32
+        )
+        for part in self._parts:
+            # TF32, which torch allows convolutions by default, is coarser than the tolerance.
+            with self._timed("parity"), deterministic():
+                parity = max(parity, part.gate.check(probes))
+            with self._timed("attribute"):
+                found[list(part.places)] = part.engine.maps(probes)
+            if check:
+                with self._timed("check"), deterministic():
+                    checks.append(check_gradient(part.network, part.gate, probes))
+        known = [each for each in checks if each is not None]
         return Attributed(
-            maps=pack(maps),
-            batch=engine.size,
+            maps=pack(found),
+            batch=min(part.engine.size for part in self._parts),
             parity=parity,
-            tolerance=gate.tolerance,
-            gradient=gradient,
+            tolerance=max(part.gate.tolerance for part in self._parts),
+            gradient=max(known, key=lambda each: each.error, default=None),
             seconds=self._seconds,
         )
 
-    def _prepare(self) -> tuple[Any, Any, Any]:
-        request = self._request
-        require_budget(self._model, self.described.spec, request.place.limits)
+    def _prepare(self) -> list[Part]:
+        """Converts the model once for all methods that want the same fusions."""
+        request, place = self._request, self._request.place
+        require_budget(self._model, self.described.spec, place.limits)
         with self._timed("convert"):
-            place = request.place
             set_up(self._device, place.threads, place.limits.gpu_memory)
             from onnxattr.attribution.engine import Engine
-            from onnxattr.attribution.methods import BY_OPERATOR
             from onnxattr.convert.parity import Gate
             from onnxattr.convert.torch import to_network
+            from onnxattr.graph.normalise import FUSIONS
 
-            network = to_network(
-                self._model,
-                at=request.at,
-                spec=self.described.spec,
-                device=self._device,
-                fuse=request.method not in BY_OPERATOR,
-                limits=place.limits,
-            )
-        gate = Gate(network, threads=thread_count())
-        engine = Engine(network, method=request.method, batch_size=request.batch_size)
-        self._parts = network, gate, engine
-        return self._parts
+            groups: dict[frozenset[str], list[int]] = {}
+            for place_of, method in enumerate(request.methods):
+                groups.setdefault(method.entry.unfused, []).append(place_of)
+            parts = []
+            for unfused, places in groups.items():
+                network = to_network(
+                    self._model,
+                    at=request.at,
+                    spec=self.described.spec,
+                    device=self._device,
+                    fuse=FUSIONS.keys() - unfused,
+                    limits=place.limits,
+                )
+                engine = Engine(
+                    network,
+                    methods=[request.methods[i] for i in places],
+                    reduction=request.reduction,
+                    seed=request.seed,
+                    background=self._background(),
+                    batch_size=request.batch_size,
+                )
+                gate = Gate(network, threads=thread_count())
+                parts.append(Part(tuple(places), network, gate, engine))
+        return parts
+
+    def _background(self) -> Probing | None:
+        given, kind = self._request.background, self._request.kind
+        if given is None:
+            return None
+        return unpack(
+            given, DTYPES[kind], (-1, *((-1, -1, 3) if kind == IMAGE else self._request.shape))
+        )
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -292,7 +343,8 @@ def _trial(model: Model, request: Inspect) -> Attributed:
         source=request.source,
         at=request.at,
         input=request.input,
-        method="saliency",
+        methods=(parse("saliency"),),
+        reduction=Reduction(),
         batch_size=None,
         kind=spec.kind,
         shape=spec.axes,

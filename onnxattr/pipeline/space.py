@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxattr.attribution.methods import BLACK_BOX, options_of
+from onnxattr.attribution.methods import OUTPUTS
 from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
@@ -77,6 +77,11 @@ def build_space(
         DeviceError: The device is not there.
         StoreError: The store cannot be read.
     """
+    if len(options.methods) > 1:
+        raise UsageError(
+            f"`{options.method}` are {len(options.methods)} methods, and one compares models",
+            hint="`onnxattr attribute` takes several",
+        )
 
     def leave_out(failure: Failure) -> None:
         failures.append(failure)
@@ -265,7 +270,7 @@ def _device_notes(
 ) -> tuple[str, ...]:
     """Says where ONNX Runtime, which alone makes black-box maps, computes on another device."""
     places = {each.maps.device for each in usable} - set(devices)
-    if options.method not in BLACK_BOX or not places:
+    if options.methods[0].entry.kind != OUTPUTS or not places:
         return ()
     asked, place = ", ".join(devices), ", ".join(sorted(places))
     return (f"ONNX Runtime cannot compute on {asked} here: the maps were made on the {place}",)
@@ -296,8 +301,10 @@ def _first(given: Probes, limit: int | None) -> Probes:
 def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
     given = {k: v for k, v in dataclasses.asdict(options.input).items() if v is not None}
     return {
-        "method": options.method,
-        "method_options": options_of(options.method),
+        "method": ",".join(method.name for method in options.methods),
+        "method_options": dict(options.methods[0].options),
+        "reduction": str(options.reduced),
+        "precision": options.precision,
         "at": options.at or DEFAULT_AT,
         "centred": not options.paper,
         "device": device,

@@ -7,6 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from onnxattr.attribution.engine import Engine
+from onnxattr.attribution.methods import parse
 from onnxattr.convert.torch import to_network
 from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
@@ -151,4 +152,4 @@ def attribute(
     network: Network, probes: Probes, *, method: str = "saliency", batch_size: int | None = None
 ) -> np.ndarray:
     """The maps of all probes, float32 [probe, y, x]."""
-    return Engine(network, method=method, batch_size=batch_size).maps(probes.images)
+    return Engine(network, methods=[parse(method)], batch_size=batch_size).maps(probes.images)[0]

@@ -11,12 +11,14 @@ from torch import nn
 
 from onnxattr.attribution.check import TOLERANCE, check_gradient
 from onnxattr.attribution.engine import Engine
+from onnxattr.attribution.methods import parse
 from onnxattr.convert import session
 from onnxattr.convert.parity import Gate
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import ParityError, SupportError
 from onnxattr.graph.array_input import probe_input
 from onnxattr.graph.load import load
+from onnxattr.graph.normalise import FUSIONS
 from onnxattr.graph.options import InputOptions
 from onnxattr.types import ARRAY, TOKENS
 
@@ -34,7 +36,7 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def network(proto, values, at="output", fuse=False, **options):
+def network(proto, values, at="output", fuse=(), **options):
     kind = ARRAY if values.dtype.kind == "f" else TOKENS
     model = load(proto if isinstance(proto, bytes) else proto.SerializeToString())
     spec = probe_input(model, InputOptions(**options), kind, values.shape[1:])
@@ -43,12 +45,12 @@ def network(proto, values, at="output", fuse=False, **options):
 
 def maps(proto, values, method="saliency", at="output", **options):
     """Maps by the way that rankings take: gate, gradient check and engine."""
-    net = network(proto, values, at, fuse=method != "elrp", **options)
+    net = network(proto, values, at, fuse=FUSIONS.keys() - parse(method).entry.unfused, **options)
     gate = Gate(net)
     assert gate.check(values) <= gate.tolerance
     if gate.dtype.is_floating_point and gate.dtype != torch.float16:
         assert check_gradient(net, gate, values).error < TOLERANCE / 2
-    return Engine(net, method=method).maps(values)
+    return Engine(net, methods=[parse(method)]).maps(values)[0]
 
 
 def export(module, *inputs, free=(), names=("x",)):

@@ -7,8 +7,9 @@ from nets import FUNCTIONS, PAPER, RANGE, SIZE, Net, attribute, network, probes
 from onnx.reference import ReferenceEvaluator
 
 from onnxattr.attribution.engine import Engine
-from onnxattr.attribution.methods import BY_GRADIENT, find
+from onnxattr.attribution.methods import BY_GRADIENT, find, parse
 from onnxattr.attribution.relevance import with_secants
+from onnxattr.attribution.setting import Setting
 from onnxattr.graph.load import load
 
 
@@ -110,8 +111,8 @@ def test_layouts_give_the_same_map(method: str) -> None:
 def test_a_graph_with_a_fixed_batch_takes_any_number_of_probes(method: str, batch: int) -> None:
     net = Net.random("Tanh", 8)
     free = attribute(network(net.onnx()), probes(5), method=method)
-    engine = Engine(network(net.onnx(batch=batch)), method=method)
-    fixed = engine.maps(probes(5).images)
+    engine = Engine(network(net.onnx(batch=batch)), methods=[parse(method)])
+    (fixed,) = engine.maps(probes(5).images)
     assert engine.size == batch
     np.testing.assert_allclose(fixed, free, rtol=1e-4, atol=1e-5 * np.abs(free).max())
 
@@ -142,6 +143,6 @@ def test_the_network_is_left_as_it_was(method: str) -> None:
 def test_no_tensor_is_left_on_another_device(method: str, layout: str) -> None:
     """The meta device refuses to meet a tensor of the CPU, as a GPU would."""
     net = network(Net.random("Elu", 11).onnx(layout=layout), device="meta")
-    maps = find(method)(net)(torch.empty(2, 3, SIZE, SIZE, device="meta"))
+    maps = find(method)(Setting(net))(torch.empty(2, 3, SIZE, SIZE, device="meta"))
     assert maps.shape == (2, SIZE, SIZE)
     assert maps.device.type == "meta"

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 from onnxattr.attribution.blackbox import BlackBox, occlusion
 from onnxattr.attribution.engine import Engine
+from onnxattr.attribution.methods import parse
 from onnxattr.convert.session import Runtime
 from onnxattr.errors import ParityError, SupportError, UsageError
 from onnxattr.graph.inputs import image_input
@@ -327,9 +328,9 @@ def test_maps_of_inputs_that_are_not_square_are_of_whole_probes(rule):
 
 def test_a_method_is_of_one_kind():
     with pytest.raises(UsageError, match="no method by gradient `occlusion`"):
-        Engine(network(Net.random("Relu", 0).onnx()), method="occlusion")
+        Engine(network(Net.random("Relu", 0).onnx()), methods=[parse("occlusion")])
     with pytest.raises(UsageError, match="no black-box method `saliency`"):
-        BlackBox(runtime(Net.random("Relu", 0).onnx()), method="saliency")
+        BlackBox(runtime(Net.random("Relu", 0).onnx()), method=parse("saliency"))
     with pytest.raises(UsageError, match="positive"):
         BlackBox(runtime(Net.random("Relu", 0).onnx()), batch_size=0)
 

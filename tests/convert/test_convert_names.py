@@ -103,7 +103,7 @@ def test_attribution_executes_nothing(image_net, payload, marker, probes, method
     model = load(poisoned(image_net(), payload), name=payload)
     network = to_network(model, options=onnxattr.InputOptions(layout="NCHW"))
     Gate(network).check(probes(3).images)
-    maps = engine.Engine(network, method=method).maps(probes(3).images)
+    maps = engine.Engine(network, methods=[methods.parse(method)]).maps(probes(3).images)[0]
     assert np.abs(maps).max() > 0
     assert not marker.exists()
 

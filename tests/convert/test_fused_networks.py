@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import onnxattr
-from onnxattr.attribution.methods import BY_GRADIENT, BY_OPERATOR, find
+from onnxattr.attribution.methods import BY_GRADIENT, METHODS, find
+from onnxattr.attribution.setting import Setting
 from onnxattr.convert import garbage
 from onnxattr.convert.torch import to_network
 from onnxattr.graph.load import load
+from onnxattr.graph.normalise import FUSIONS
 
 BODY = """(float[N,3,8,8] x) => (float[N,4] y) {
     c = Conv(x, w) h = BatchNormalization(c, scale, shift, mean, variance)
@@ -40,7 +42,7 @@ def model(build, noise):
 @pytest.fixture
 def networks(model):
     options = onnxattr.InputOptions(layout="NCHW")
-    return [to_network(model, at="y", options=options, fuse=fuse) for fuse in (True, False)]
+    return [to_network(model, at="y", options=options, fuse=fuse) for fuse in (FUSIONS, ())]
 
 
 def test_a_fused_operator_goes_by_its_last_node(networks):
@@ -62,15 +64,11 @@ def test_modules_for_users_have_plain_units(build, noise):
     assert onnxattr.to_torch(proto)(torch.ones(2, 3, 8, 8)).view(2, -1).shape == (2, 144)
 
 
-@pytest.mark.parametrize("method", sorted(set(BY_GRADIENT) - BY_OPERATOR))
+@pytest.mark.parametrize("method", [m for m in BY_GRADIENT if not METHODS[m].unfused])
 def test_maps_are_those_of_the_plain_graph(networks, method):
     probes = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    fused, plain = (find(method)(network)(probes) for network in networks)
+    fused, plain = (find(method)(Setting(network))(probes) for network in networks)
     torch.testing.assert_close(fused, plain, rtol=0, atol=1e-6 * plain.abs().max().item())
-
-
-def test_methods_by_operator_are_methods():
-    assert set(BY_GRADIENT) >= BY_OPERATOR
 
 
 def test_the_collector_is_as_it_was(build):

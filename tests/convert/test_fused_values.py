@@ -266,7 +266,7 @@ def normalised(proto):
     from onnxattr.graph.load import load
     from onnxattr.graph.normalise import normalise
 
-    return sorted(n.op_type for n in normalise(load(proto), fuse=True).proto.graph.node)
+    return sorted(n.op_type for n in normalise(load(proto), fuse=FUSIONS).proto.graph.node)
 
 
 def fused_operators(proto):

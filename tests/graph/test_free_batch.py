@@ -17,6 +17,7 @@ from onnxattr.graph.batch import search
 from onnxattr.graph.batch.axes import AXES
 from onnxattr.graph.batch.rules import RULES
 from onnxattr.graph.load import load
+from onnxattr.graph.normalise import FUSIONS
 from onnxattr.graph.passes import batch
 from onnxattr.graph.passes.infer import InferShapes
 from onnxattr.limits import Limits
@@ -314,7 +315,7 @@ def test_a_batch_of_one_is_the_same_bit_by_bit(build, noise, name):
     sizes = [d.dim_value or 5 for d in model.proto.graph.input[0].type.tensor_type.shape.dim]
     x = torch.from_numpy(noise(*sizes))
     x = torch.tensor([[0, 3, 5, 1, 3]]) if name == "symbols" else x
-    for fuse in (True, False):
+    for fuse in (FUSIONS, ()):
         fixed, free = (_dialect(model, fuse=fuse, free_batch=f) for f in (False, True))
         before, after = (
             [n.op_type for n in d.proto.graph.node if n.op_type != "Parameter"]
@@ -379,7 +380,7 @@ def test_random_graphs_are_right_or_left_alone(runtime, unconfirmed, seed):
     freed = 0
     for one in range(seed, seed + 20):
         proto, x = random_graphs.model(one)
-        dialect = _dialect(load(proto), fuse=False, free_batch=True)
+        dialect = _dialect(load(proto), fuse=(), free_batch=True)
         if dialect.proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
             freed += 1
             reference = members(runtime, proto, x)

@@ -45,6 +45,11 @@ DATA = b"the bytes of a model"
 SIZE = 4
 
 
+def key_of(examiner):
+    (method,) = examiner._options.methods
+    return examiner._key("m", described(), "", method)
+
+
 def described(**changes):
     spec = changes.pop("spec", {})
     found = Described(
@@ -289,28 +294,27 @@ def test_a_worker_that_describes_an_input_of_another_shape(changes):
 
 def test_versions_are_in_the_key(monkeypatch):
     examiner = Examiner(probes(2), Options(device="cpu"), None)
-    before, _ = examiner._key("m", described(), "")
+    before, _ = key_of(examiner)
     for package in ("onnxattr", "torch", "onnx2torch"):
         changed = {**job.versions(), package: "0"}
         with monkeypatch.context() as patch:
             patch.setattr(job, "versions", lambda changed=changed: changed)
-            assert examiner._key("m", described(), "")[0] != before
+            assert key_of(examiner)[0] != before
 
 
 def test_what_decides_black_box_maps_is_in_their_key(monkeypatch):
     """ONNX Runtime makes them, and onnx2torch has no part in them."""
     examiner = Examiner(probes(2), Options(device="cpu", method="occlusion"), None)
-    before, about = examiner._key("m", described(), "")
+    before, about = key_of(examiner)
     assert about["method_options"] == {"grid": 8, "span": 1}
     assert "onnx2torch" not in about["versions"]
-    monkeypatch.setattr(job, "options_of", lambda name: {"grid": 9, "span": 1})
-    assert examiner._key("m", described(), "")[0] != before
-    monkeypatch.undo()
+    other = Examiner(probes(2), Options(device="cpu", method="occlusion:grid=9"), None)
+    assert key_of(other)[0] != before
     for package in ("onnxattr", "torch", "onnxruntime", "onnxruntime-gpu"):
         changed = {**job.versions(), package: "0"}
         with monkeypatch.context() as patch:
             patch.setattr(job, "versions", lambda changed=changed: changed)
-            assert examiner._key("m", described(), "")[0] != before
+            assert key_of(examiner)[0] != before
 
 
 UNCHECKED = {"parity": None, "tolerance": None, "gradient": None}
