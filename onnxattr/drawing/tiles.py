@@ -119,5 +119,5 @@ def _bars(values: Float32, limit: float, size: tuple[int, int], *, signed: bool)
             share = min(max(value / (limit or 1.0), -1.0 if signed else 0.0), 1.0)
             length = round(abs(share) * (zero if signed else height - 1))
             rows = slice(zero - length, zero) if value >= 0 else slice(zero + 1, zero + 1 + length)
-            canvas[rows, x] = colour(np.float32([value]), limit, signed=signed)[0]
+            canvas[rows, x] = colour(np.array([value], np.float32), limit, signed=signed)[0]
     return canvas
