@@ -1,20 +1,26 @@
 """Runs methods over all probes of a set, in batches, on the network's device."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution import gradients
-from onnxattr.attribution.methods import Explain, Method, find, parse
+from onnxattr.attribution.methods import Method, find, parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.attribution.setting import Setting
 from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.parity import is_out_of_memory, runnable, wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.types import Network
+
+if TYPE_CHECKING:
+    from onnxattr.attribution.methods import Explain
 
 #: Probes at a time, where the graph leaves the batch free. Results depend on it in the last bits.
 BATCH = 8

@@ -9,14 +9,14 @@ from nets import SIZE, Net, attribute, network, probes
 from onnx import numpy_helper, parser
 
 import onnxattr
-from onnxattr.attribution import engine, gradients, methods
+from onnxattr.attribution import engine, gradients
 from onnxattr.attribution.methods import METHODS
+from onnxattr.attribution.setting import Setting
 from onnxattr.convert import device
 from onnxattr.convert.device import choose_device
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.space.similarity import similarity
-from onnxattr.types import Network
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -26,8 +26,8 @@ def limited(monkeypatch):
     """Saliency has memory for so many probes at a time, and then fails in this way."""
 
     def limit(count: int, message: str | None) -> None:
-        def method(net: Network):
-            inner = gradients.saliency(net)
+        def method(setting: Setting):
+            inner = gradients.saliency(setting)
 
             def explain(x: torch.Tensor) -> torch.Tensor:
                 if len(x) > count:
@@ -38,7 +38,7 @@ def limited(monkeypatch):
 
             return explain
 
-        monkeypatch.setattr(methods, "find", lambda name: method)
+        monkeypatch.setattr(engine, "find", lambda name: method)
 
     return limit
 

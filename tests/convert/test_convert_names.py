@@ -11,6 +11,7 @@ from onnx import helper, inliner
 
 import onnxattr
 from onnxattr.attribution import engine
+from onnxattr.attribution.methods import parse
 from onnxattr.convert.parity import Gate
 from onnxattr.convert.torch import to_network
 from onnxattr.graph.load import load
@@ -103,7 +104,7 @@ def test_attribution_executes_nothing(image_net, payload, marker, probes, method
     model = load(poisoned(image_net(), payload), name=payload)
     network = to_network(model, options=onnxattr.InputOptions(layout="NCHW"))
     Gate(network).check(probes(3).images)
-    maps = engine.Engine(network, methods=[methods.parse(method)]).maps(probes(3).images)[0]
+    maps = engine.Engine(network, methods=[parse(method)]).maps(probes(3).images)[0]
     assert np.abs(maps).max() > 0
     assert not marker.exists()
 

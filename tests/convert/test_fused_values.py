@@ -264,7 +264,7 @@ def export(module, x, **options):
 
 def normalised(proto):
     from onnxattr.graph.load import load
-    from onnxattr.graph.normalise import normalise
+    from onnxattr.graph.normalise import FUSIONS, normalise
 
     return sorted(n.op_type for n in normalise(load(proto), fuse=FUSIONS).proto.graph.node)
 
