@@ -499,6 +499,7 @@ class Attributions:
     Attributes:
         models: What is to be said of each attributed model.
         maps: Their maps, in the same order; of several methods those of all of them.
+        unusable: Probes whose map is zero or not finite, one count a model and method.
         probes: What was attributed.
         failures: Models and probes that were left out.
         warnings: What the reader must know, a line each.
@@ -511,6 +512,7 @@ class Attributions:
 
     models: tuple[Summary, ...]
     maps: tuple[Maps, ...]
+    unusable: tuple[tuple[int, ...], ...]
     probes: Probes
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
@@ -519,6 +521,29 @@ class Attributions:
     unfinished: tuple[str, ...]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """A file that was written of the maps of a model.
+
+    Attributes:
+        path: Below the directory that was asked for, with `/` between its parts.
+        kind: `maps`, `picture` or `sheet`.
+        model: Whose maps; empty for a sheet.
+        methods: By which; several in one file of maps.
+        probe: Of a picture, the probe; else empty.
+        sha256: Hash over its bytes.
+        bytes: Size.
+    """
+
+    path: str
+    kind: str
+    model: str
+    methods: tuple[str, ...]
+    probe: str
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from onnxattr.errors import RankingError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
-from onnxattr.pipeline.job import Examined, Examiner, open_store, versions
+from onnxattr.pipeline.job import Examiner, open_store, versions
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.space import (
     ProbeSource,
@@ -27,7 +27,7 @@ from onnxattr.pipeline.space import (
     settings_of,
     store_notes,
 )
-from onnxattr.types import Attributions, Failure, Probes, Summary
+from onnxattr.types import Attributions, Failure, Maps, Probes, Summary
 
 #: Settings of a ranking that have no part in maps; methods are told one by one.
 _OF_RANKINGS = ("method", "method_options", "centred", "resamples", "confidence")
@@ -100,9 +100,10 @@ def attribute_many(
             hint="" if unfinished else "`onnxattr inspect` says more of each model",
             failures=failures,
         )
+    lost = [_unusable(one.maps) for one in usable]
     summaries = tuple(
-        dataclasses.replace(one.summary, path=str(found[one.summary.name]), unusable=_unusable(one))
-        for one in usable
+        dataclasses.replace(one.summary, path=str(found[one.summary.name]), unusable=max(counts))
+        for one, counts in zip(usable, lost, strict=True)
     )
     seconds: dict[str, float] = {}
     for one in usable:
@@ -112,6 +113,7 @@ def attribute_many(
     return Attributions(
         models=summaries,
         maps=tuple(one.maps for one in usable),
+        unusable=tuple(lost),
         probes=given,
         failures=tuple(failures),
         warnings=(*notes, *_warnings(summaries, len(given.values), unfinished, options)),
@@ -123,14 +125,14 @@ def attribute_many(
     )
 
 
-def _unusable(one: Examined) -> int:
-    """Returns the number of probes of which a map, of any method, is zero or not finite."""
-    values = one.maps.values
-    if len(one.maps.methods) == 1:
-        values = values[np.newaxis]
-    flat = values.reshape(*values.shape[:2], -1)
-    usable = np.isfinite(flat).all(axis=2) & (flat != 0).any(axis=2)
-    return int(np.count_nonzero(~usable.all(axis=0)))
+def _unusable(maps: Maps) -> tuple[int, ...]:
+    """Returns the number of maps that are zero or not finite, one a method."""
+    counts = []
+    for each in maps.by_method():
+        flat = each.values.reshape(len(each.values), -1)
+        usable = np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)
+        counts.append(int(np.count_nonzero(~usable)))
+    return tuple(counts)
 
 
 def _warnings(
@@ -139,7 +141,7 @@ def _warnings(
     lines = [partial("result", unfinished, options)] if unfinished else []
     lines += model_warnings(summaries)
     return lines + [
-        f"{summary.name}: maps of {summary.unusable} of {probes} probes are zero or not finite"
+        f"{summary.name}: {summary.unusable} of {probes} maps are zero or not finite"
         for summary in summaries
         if summary.unusable
     ]

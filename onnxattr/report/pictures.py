@@ -231,7 +231,7 @@ def to_png(
     for key, value in text.items():
         info.add_itxt(key, clean(value))
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info)
+    image.save(buffer, "PNG", pnginfo=info, compress_level=4)
     return buffer.getvalue()
 
 

@@ -15,8 +15,11 @@ from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     IMAGE,
+    Attributions,
     Comparison,
     Inspection,
+    MapFile,
+    Maps,
     ProbeCosine,
     Ranking,
     Refused,
@@ -134,6 +137,72 @@ def stored_table(entries: Iterable[StoredMaps], now: float) -> Table:
             text.age(now - entry.used),
         )
     return table
+
+
+def attributions_tables(
+    result: Attributions, files: Iterable[MapFile], console: Console
+) -> Iterator[RenderableType]:
+    """Yields tables of what was attributed and written, and a line below.
+
+    Args:
+        result: What was attributed.
+        files: What was written.
+        console: Its width decides whether there is one table, or two.
+    """
+    written = list(files)
+    facts = (_name("model"), _name("method"), *map(_right, ("parity", "maps", "unusable")))
+    whole = _table(*facts, _name("attributed at"), _name("file"))
+    first, second = (
+        _table(*(c.copy() for c in facts), _name("file")),
+        _table(_name("model"), _name("attributed at")),
+    )
+    for model, maps, lost in zip(result.models, result.maps, result.unusable, strict=True):
+        place = model.representation.value
+        _add(second, model.name, place)
+        for position, (method, count) in enumerate(zip(maps.methods, lost, strict=True)):
+            path = next(
+                (
+                    f.path
+                    for f in written
+                    if f.kind == "maps" and f.model == model.name and method in f.methods
+                ),
+                "",
+            )
+            name = Text(clean(model.name), "bold") if position == 0 else ""
+            known = (method, _facts(model)[2], f"{len(maps.probes)} of {_sizes(maps)}", str(count))
+            _add(whole, name, *known, place if position == 0 else "", path)
+            _add(first, name, *known, path)
+    if any(_fits(whole, console, gap) for gap in _GAPS):
+        yield whole
+    else:
+        # Narrower gaps where these spare a fold.
+        _ = any(_fits(first, console, gap) for gap in _GAPS)
+        yield first
+        yield second
+    yield Text(_written(result, written), "dim")
+
+
+def _sizes(maps: Maps) -> str:
+    inner = maps.values.shape[1 + (len(maps.methods) > 1) :]
+    return "×".join(map(str, inner))
+
+
+def _written(result: Attributions, files: Iterable[MapFile]) -> str:
+    settings = result.settings
+    count = settings["probes"]["count"]
+    number = "1 probe" if count == 1 else f"{count} probes"
+    kinds = [f.kind for f in files]
+    nouns = {"maps": "file of maps", "picture": "picture", "sheet": "contact sheet"}
+    plural = {"maps": "files of maps", "picture": "pictures", "sheet": "contact sheets"}
+    counted = [
+        f"{kinds.count(kind)} {nouns[kind] if kinds.count(kind) == 1 else plural[kind]}"
+        for kind in nouns
+        if kind in kinds
+    ]
+    return (
+        f"raw maps at {clean(str(settings['at']))}, by {settings['reduction']} of its units; "
+        f"{number} ({clean(settings['probes']['source'])}); wrote {', '.join(counted)}"
+    )
 
 
 def _footer(result: Ranking | Comparison) -> str:
