@@ -60,7 +60,7 @@ Reduction = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Of the units: sum, squared-norm, abs, rms, projection[:K] or unit:I (`onnxattr methods`).",
+        help="What is made of the units: sum, squared-norm, abs, rms, projection[:K] or unit:I.",
         rich_help_panel=_PROBING,
     ),
 ]

@@ -85,6 +85,18 @@ def draw_probe(values: Any, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
 
 
+def shrunk(values: Float32, size: tuple[int, int]) -> Float32:
+    """Returns maps, [map, y, x], with means where a tile of `size` has fewer pixels.
+
+    Maps of one axis stay as they are: their bars show extremes.
+    """
+    if values.ndim == 2:
+        return values
+    width, height = size
+    smaller = min(width, values.shape[2]), min(height, values.shape[1])
+    return np.stack([_resized(one, smaller) for one in values])
+
+
 def _resized(values: Float32, size: tuple[int, int]) -> Float32:
     """Returns values on another grid: means where it is coarser, copies where it is finer."""
     width, height = size
