@@ -41,8 +41,8 @@ Limit = Annotated[
 Method = Annotated[
     str,
     typer.Option(
-        metavar="NAME[:OPTION=VALUE]...",
-        help="How maps are made; `onnxattr methods` lists methods and their options.",
+        metavar="NAME[:OPT=VALUE]",
+        help="How maps are made; `onnxattr methods` lists methods and options.",
         rich_help_panel=_PROBING,
     ),
 ]
@@ -51,8 +51,8 @@ Methods = Annotated[
     typer.Option(
         "--method",
         "-m",
-        metavar="NAME[:OPTION=VALUE]...[,NAME...]",
-        help="One method or several; `onnxattr methods` lists them and their options.",
+        metavar="NAME[:OPT=VALUE],…",
+        help="One method or several; `onnxattr methods` lists them and options.",
         rich_help_panel=_PROBING,
     ),
 ]

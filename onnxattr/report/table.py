@@ -216,8 +216,12 @@ def _footer(result: Ranking | Comparison) -> str:
     starred = isinstance(result, Comparison) or settings["target"] is None
     what = "* is" if starred else "the input range is"
     assumed = f"; {what} assumed for {everyone}" if doubtful else ""
+    given = ", ".join(f"{k} {v}" for k, v in settings.get("method_options", {}).items())
+    by = f" ({clean(given)})" if given else ""
+    reduction = settings.get("reduction", "sum")
+    of = "" if reduction == "sum" else f" of {clean(reduction)}"
     return (
-        f"{settings['method']} maps at {clean(str(settings['at']))}, {how}; "
+        f"{settings['method']}{by} maps{of} at {clean(str(settings['at']))}, {how}; "
         f"{number} ({clean(settings['probes']['source'])}); "
         f"interval: {settings['confidence']:.0%} of {settings['resamples']} "
         f"resamples of the probes{shared}{assumed}"
