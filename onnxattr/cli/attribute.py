@@ -101,12 +101,9 @@ def attribute(
 
         def draw_all(out: "Console") -> None:
             from onnxattr.report.preview import preview as few
-            from onnxattr.report.table import InAscii, attributions_tables
+            from onnxattr.report.table import render_attributions
 
-            for number, part in enumerate(attributions_tables(result, written, out)):
-                if number:
-                    out.print()
-                out.print(InAscii(part) if out.options.ascii_only else part)
+            render_attributions(result, written, out)
             if preview and drawn:
                 out.print()
                 out.print(few(result, folder.looks(result, plan), out))

@@ -139,47 +139,37 @@ def stored_table(entries: Iterable[StoredMaps], now: float) -> Table:
     return table
 
 
-def attributions_tables(
-    result: Attributions, files: Iterable[MapFile], console: Console
-) -> Iterator[RenderableType]:
-    """Yields tables of what was attributed and written, and a line below.
+def render_attributions(result: Attributions, files: Iterable[MapFile], console: Console) -> None:
+    """Prints what was attributed and written on `console`: one table, or two where it is narrow.
 
     Args:
         result: What was attributed.
         files: What was written.
-        console: Its width decides whether there is one table, or two.
+        console: Where.
     """
     written = list(files)
     facts = (_name("model"), _name("method"), *map(_right, ("parity", "maps", "unusable")))
     whole = _table(*facts, _name("attributed at"), _name("file"))
     first, second = (
-        _table(*(c.copy() for c in facts), _name("file")),
-        _table(_name("model"), _name("attributed at")),
+        _table(*(c.copy() for c in facts)),
+        _table(_name("file"), _name("attributed at")),
     )
+    numbers = {(f.model, m): f.path for f in written if f.kind == "maps" for m in f.methods}
     for model, maps, lost in zip(result.models, result.maps, result.unusable, strict=True):
-        place = model.representation.value
-        _add(second, model.name, place)
-        for position, (method, count) in enumerate(zip(maps.methods, lost, strict=True)):
-            path = next(
-                (
-                    f.path
-                    for f in written
-                    if f.kind == "maps" and f.model == model.name and method in f.methods
-                ),
-                "",
-            )
-            name = Text(clean(model.name), "bold") if position == 0 else ""
+        name, place = Text(clean(model.name), "bold"), model.representation.value
+        for method, count in zip(maps.methods, lost, strict=True):
             known = (method, _facts(model)[2], f"{len(maps.probes)} of {_sizes(maps)}", str(count))
-            _add(whole, name, *known, place if position == 0 else "", path)
-            _add(first, name, *known, path)
-    if any(_fits(whole, console, gap) for gap in _GAPS):
-        yield whole
-    else:
-        # Narrower gaps where these spare a fold.
-        _ = any(_fits(first, console, gap) for gap in _GAPS)
-        yield first
-        yield second
-    yield Text(_written(result, written), "dim")
+            path = numbers.get((model.name, method), "")
+            _add(whole, name, *known, place, path)
+            _add(first, name, *known)
+            _add(second, path, place)
+            name, place = Text(""), ""
+    tables = [whole] if any(_fits(whole, console, gap) for gap in _GAPS) else [first, second]
+    parts: list[RenderableType] = [*tables, Text(_written(result, written), "dim")]
+    for position, part in enumerate(parts):
+        if position:
+            console.print()
+        console.print(InAscii(part) if console.options.ascii_only else part)
 
 
 def _sizes(maps: Maps) -> str:

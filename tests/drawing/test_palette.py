@@ -87,7 +87,7 @@ def test_signs_are_told_apart_by_people_who_lack_a_kind_of_cone(kind):
 
 
 @given(
-    values=arrays.arrays(np.float32, 20, elements=st.floats(-2**20, 2**20, width=32)),
+    values=arrays.arrays(np.float32, 20, elements=st.floats(-(2**20), 2**20, width=32)),
     limit=st.floats(2**-20, 2**20),
 )
 def test_colours_of_opposite_values_mirror_each_other(values, limit):

@@ -84,8 +84,9 @@ def test_a_picture_shows_probe_map_and_both_and_states_its_colours():
     assert text["onnxattr:scale"] == "map"
     assert text["onnxattr:clip"] == "99.5"
     assert float(text["onnxattr:limit"]) == pytest.approx(limit, rel=1e-6)
-    assert f"Colours end at ±{limit:.2e}, the 99.5th percentile of |value| of the map" in (
-        text["Description"]
+    assert (
+        f"Colours end at ±{limit:.2e}, the 99.5th percentile of |value| of the map"
+        in (text["Description"])
     )
     assert "1.56% of the values" in text["Description"]  # One of 64.
     strongest = palette.palette(True)[[0, -1]].tolist()
@@ -101,8 +102,9 @@ def test_a_picture_shows_probe_map_and_both_and_states_its_colours():
 def test_what_shares_a_scale_is_stated(scale, says):
     image = draw(one_map(), Look("saliency", False, scale, 100.0))
 
-    assert f"the largest |value| {'of all maps ' * (scale == 'all')}{says}" in (
-        image.text["Description"]
+    assert (
+        f"the largest |value| {'of all maps ' * (scale == 'all')}{says}"
+        in (image.text["Description"])
     )
     assert "clipped, is nothing" in image.text["Description"]
 
