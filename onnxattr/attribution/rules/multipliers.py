@@ -41,8 +41,10 @@ class Epsilon(torch.autograd.Function):
     def backward(ctx: Any, *multipliers: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Returns the multiplier of z."""
         (z,), (c,), epsilon = ctx.saved_tensors, multipliers, ctx.epsilon
-        # z / (z + ε·sign z) = 1 − ε / (|z| + ε), in three passes over memory instead of six.
-        return torch.addcdiv(c, c, z.abs().add_(epsilon), value=-epsilon), None
+        # z / (z + ε·sign z) = 1 − ε / (|z| + ε): three passes over memory instead of six, and one
+        # new tensor, which costs more than its numbers where it is large.
+        size = z.abs().add_(epsilon)
+        return torch.addcdiv(c, c, size, value=-epsilon, out=size), None
 
 
 class Positive(torch.autograd.Function):
