@@ -116,6 +116,21 @@ class Method:
         return ":".join([self.name, *said])
 
 
+def _of_layers(composite: str) -> Mapping[str, Option]:
+    """Returns the options of a method that has a rule for each layer."""
+    return MappingProxyType(
+        {
+            "composite": Option(
+                composite,
+                "the layers' rules: a built-in composite, or a TOML file",
+                resolve="rules.composite_file:resolve",
+            ),
+            "epsilon": Option(1e-6, "of the ε-rules of a built-in composite", 0),
+            "gamma": Option(0.25, "of the γ-rules of a built-in composite", 0),
+        }
+    )
+
+
 _ENTRIES: dict[str, Entry] = {
     "saliency": Entry(
         kind=GRADIENT,
@@ -139,6 +154,31 @@ _ENTRIES: dict[str, Entry] = {
         source="Ancona et al. 2018; Song et al. 2019",
         cost="1 forward, 1 backward",
         unfused=frozenset({"batch-norm", "gelu", "layer-norm", "attention", "linear"}),
+    ),
+    "lrp": Entry(
+        kind=RELEVANCE,
+        module="lrp",
+        about="layer-wise relevance propagation, by a composite of rules",
+        source="Bach et al. 2015; Montavon et al. 2019",
+        cost="1 to 3 forward, 1 to 2 backward, by the rules",
+        options=_of_layers("epsilon-plus"),
+    ),
+    "attn-lrp": Entry(
+        kind=RELEVANCE,
+        module="lrp",
+        about="relevance that goes through attention's weights and values, half each",
+        source="Achtibat et al. 2024",
+        cost="1 forward, 1 backward",
+        options=_of_layers("epsilon"),
+        unfused=frozenset({"attention"}),
+    ),
+    "cp-lrp": Entry(
+        kind=RELEVANCE,
+        module="lrp",
+        about="relevance that goes through attention's values, its weights held constant",
+        source="Ali et al. 2022",
+        cost="1 forward, 1 backward",
+        options=_of_layers("epsilon"),
     ),
     "occlusion": Entry(
         kind=OUTPUTS,

@@ -195,8 +195,10 @@ class _Reader:
 def _at(name: str, lines: list[str], key: str, span: tuple[int, int] | None = None) -> str:
     """Returns the place of a key in a file: its line, or that where its rule begins."""
     begin, end = span or (0, len(lines))
-    pattern = re.compile(rf"\s*(\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[=\]]") if key else None
-    found = (i for i in range(begin, end) if pattern and pattern.match(lines[i]))
+    # Outside of a rule it may be the name of a table.
+    start = r"\s*" if span else r"[\s\[]*"
+    pattern = re.compile(rf"{start}[\"']?{re.escape(key)}[\"']?\s*[=\]]")
+    found = (i for i in range(begin, end) if key and pattern.match(lines[i]))
     return f"`{name}`, line {next(found, begin) + 1}:"
 
 

@@ -15,7 +15,7 @@ import torch
 from onnxattr.attribution.rules.composites import CONVOLUTIONS, LayerRule, Value
 from onnxattr.attribution.rules.multipliers import Absolute, Epsilon, Positive, Signed, Weighted
 from onnxattr.attribution.rules.multipliers import stabilised as _stabilised
-from onnxattr.attribution.rules.table import Function, Site
+from onnxattr.attribution.rules.table import ROWS, Function, Site
 from onnxattr.errors import SupportError
 
 Tensor = torch.Tensor
@@ -64,6 +64,11 @@ def layer(site: Site, rule: LayerRule, bounds: Bounds | None = None) -> Function
         return multiplied(product, x, w, b)
 
     return function
+
+
+def is_layer(site: Site) -> bool:
+    """Returns whether a node multiplies one moving input with weights that do not move."""
+    return bool(ROWS[site.operator].layer) and sum(site.moving[:2]) == 1
 
 
 def moving_slot(site: Site) -> int:
@@ -116,10 +121,10 @@ def _alpha_beta(site: Site, options: Options, bounds: Bounds | None) -> Multipli
 
 
 def _gamma(site: Site, options: Options, bounds: Bounds | None) -> Multiplied:
-    """R_i = Σ_j x_i (w_ij + γ w_ij⁺) / Σ_k x_k (w_kj + γ w_kj⁺) R_j (Montavon et al. 2019, table 1).
+    """R_i = Σ_j x_i (w_ij + γ w_ij⁺) / Σ_k x_k (w_kj + γ w_kj⁺) R_j (Montavon 2019, 10.2.3).
 
     That is for x ≥ 0 and z_j > 0. In general γ favours the terms x_i w_ij of z_j's own sign
-    (Andéol et al. 2021, eq. 8; as in Zennit).
+    (Andéol et al. 2021; as in Zennit).
     """
     gamma = options["gamma"]
     assert isinstance(gamma, float | int)
@@ -159,9 +164,7 @@ def _z_box(site: Site, options: Options, bounds: Bounds | None) -> Multiplied:
     """R_i = Σ_j (x_i w_ij − l_i w_ij⁺ − h_i w_ij⁻) / Σ_k (…) R_j (Montavon et al. 2017, eq. 15)."""
     given = options["low"], options["high"]
     if bounds is None and None in given:
-        raise SupportError(
-            "`z-box` needs the bounds of the input: give `low` and `high` in a composite of your own"
-        )
+        raise SupportError("`z-box` needs the bounds of its input, `low` and `high`")
     parts = _once(lambda w, b: (_positive(w), _negative(w), _none(b)))
     axis = 1 if site.operator in CONVOLUTIONS else -1
 

@@ -41,8 +41,10 @@ class Epsilon(torch.autograd.Function):
     def backward(ctx: Any, *multipliers: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Returns the multiplier of z."""
         (z,), (c,), epsilon = ctx.saved_tensors, multipliers, ctx.epsilon
-        # z / (z + ε·sign z) = 1 − ε / (|z| + ε), in three passes over memory instead of six.
-        return torch.addcdiv(c, c, z.abs().add_(epsilon), value=-epsilon), None
+        # z / (z + ε·sign z) = 1 − ε / (|z| + ε): three passes over memory instead of six, and one
+        # new tensor, which costs more than its numbers where it is large.
+        size = z.abs().add_(epsilon)
+        return torch.addcdiv(c, c, size, value=-epsilon, out=size), None
 
 
 class Positive(torch.autograd.Function):
@@ -69,7 +71,8 @@ class Positive(torch.autograd.Function):
 class Weighted(torch.autograd.Function):
     """p + n, and c·(p + n)·α/(p + ε) to p, −c·(p + n)·β/(n − ε) to n. Arguments: p, n, α, β, ε.
 
-    p is the sum of what speaks for y = p + n, n that of what speaks against it.
+    p is the sum of what speaks for y = p + n, n that of what speaks against it. Both are
+    overwritten: nobody else may have them.
     """
 
     @staticmethod
@@ -77,25 +80,20 @@ class Weighted(torch.autograd.Function):
         ctx: Any, p: torch.Tensor, n: torch.Tensor, alpha: float, beta: float, epsilon: float
     ) -> torch.Tensor:
         """Returns p + n."""
-        ctx.save_for_backward(p, n)
-        ctx.numbers = alpha, beta, epsilon
-        return p + n
+        y = p + n
+        for_p, for_n = p.add_(epsilon), n.sub_(epsilon)
+        ctx.save_for_backward(
+            torch.div(y, for_p, out=for_p).mul_(alpha), torch.div(y, for_n, out=for_n).mul_(-beta)
+        )
+        return y
 
     @staticmethod
     def backward(
         ctx: Any, *multipliers: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
         """Returns what p and n get."""
-        p, n = ctx.saved_tensors
-        alpha, beta, epsilon = ctx.numbers
-        relevance = multipliers[0] * (p + n)
-        return (
-            alpha * relevance / (p + epsilon),
-            -beta * relevance / (n - epsilon),
-            None,
-            None,
-            None,
-        )
+        for_p, for_n = ctx.saved_tensors
+        return multipliers[0] * for_p, multipliers[0] * for_n, None, None, None
 
 
 class Signed(torch.autograd.Function):
