@@ -283,7 +283,12 @@ _ENTRIES: dict[str, Entry] = {
             }
         ),
         # A tensor within a fusion is no tensor of its own.
-        unfused=frozenset({"batch-norm", "gelu", "layer-norm", "attention", "linear"}),
+        unfused=frozenset(
+            {
+                *("batch-norm", "gelu", "layer-norm", "attention", "linear", "swish", "mish"),
+                *("hard-swish", "bounds"),
+            }
+        ),
     ),
     "occlusion": Entry(
         kind=OUTPUTS,

@@ -42,10 +42,10 @@ def test_kinks_leave_an_error_that_falls_with_the_steps() -> None:
     delta = rows(net.module(x) - net.module(before(x)))
     error = [
         float((rows(contributions(Setting(net), x, before, n)) - delta).abs().sum())
-        for n in (4, 64, 1024)
+        for n in (4, 32, 256)
     ]
     assert error[0] > error[1] > error[2]
-    assert error[2] < 2e-3 * float(delta.abs().sum())
+    assert error[2] < 1e-2 * float(delta.abs().sum())
 
 
 def test_a_polynomial_is_exact() -> None:
@@ -118,7 +118,7 @@ def test_expected_gradients_are_the_mean_over_pairs() -> None:
 def test_expected_gradients_tend_to_the_difference_to_the_background() -> None:
     x, module, background = pixels(), made(Functional), pixels(4, seed=9)
     setting = Setting(networked(Functional), background=background)
-    found = rows(expected_gradients(setting, samples=512)(x)).double()
+    found = rows(expected_gradients(setting, samples=256)(x)).double()
     delta = rows(module(x)) - rows(module(background)).mean()
     torch.testing.assert_close(found, delta, rtol=0.05, atol=0.05 * float(delta.abs().max()))
 

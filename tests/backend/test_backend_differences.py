@@ -13,8 +13,8 @@ from onnxattr.attribution.differences.rules import RULES
 from onnxattr.attribution.differences.walk import Walk
 from onnxattr.errors import SupportError
 
-#: Operators with a step that has no rule, in some of their cases.
-REFUSED = {"CumProd", "Det", "Mod", "ScatterElements", "ScatterND"}
+#: Operators with a step that has no rule, in some of their cases; and Range, of another length.
+REFUSED = {"CumProd", "Det", "Mod", "Range", "ScatterElements", "ScatterND"}
 
 #: What holds need not: cases whose T is infinite, or is of what is no number.
 HOLD, ENDLESS = 1100, 40
@@ -76,7 +76,7 @@ def test_differences_of_all_operators() -> None:
         found = outcome(case)
         if found is not None and found.startswith("refused"):
             refused.add(found.removeprefix("refused: ").partition(":")[0].partition(" ")[0])
-            assert "DeepLIFT has no rule" in found, found
+            assert "DeepLIFT has no rule" in found or "other sizes" in found, found
         elif found == "is off":
             off.append(case.name)
         elif found is not None:
