@@ -12,6 +12,8 @@ import torch
 from onnx import helper, numpy_helper, parser
 
 import onnxattr
+from onnxattr.attribution.methods import parse
+from onnxattr.attribution.reductions import Reduction
 from onnxattr.errors import LimitError, RankingError, SupportError
 from onnxattr.limits import Limits
 from onnxattr.pipeline import serve
@@ -116,7 +118,8 @@ def examination(model: onnx.ModelProto, method: str = "occlusion", **changes) ->
         source=Source("m", data=b""),
         at="feature",
         input=onnxattr.InputOptions(),
-        method=method,
+        methods=(parse(method),),
+        reduction=Reduction(),
         batch_size=None,
     )
     fields = {name: getattr(request, name) for name in request.__struct_fields__}
@@ -140,7 +143,7 @@ def test_trees_are_ranked_beside_networks(folder: Path) -> None:
 def test_the_map_of_trees_is_that_of_a_walk_through_them() -> None:
     model, images = trees(), noise()
     answer = examination(model).attribute(Attribute(pack(images), check=True))
-    found = unpack(answer.maps, np.float32, (3, SIZE, SIZE))
+    (found,) = unpack(answer.maps, np.float32, (1, 3, SIZE, SIZE))
     side = SIZE // 8
     for image, one in zip(images, found, strict=True):
         probe = (image.transpose(2, 0, 1) / 255).astype(np.float32)
@@ -169,7 +172,7 @@ def test_nothing_is_converted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parity.Gate, "__init__", never)
     for model in (trees(), convolution()):
         answer = examination(model).attribute(Attribute(pack(noise()), check=True))
-        assert np.isfinite(unpack(answer.maps, np.float32, (3, SIZE, SIZE))).all()
+        assert np.isfinite(unpack(answer.maps, np.float32, (1, 3, SIZE, SIZE))).all()
 
 
 WITHOUT_A_GRADIENT = {

@@ -45,9 +45,9 @@ DATA = b"the bytes of a model"
 SIZE = 4
 
 
-def key_of(examiner):
+def key_of(examiner, found=None, digest=""):
     (method,) = examiner._options.methods
-    return examiner._key("m", described(), "", method)
+    return examiner._key("m", found or described(), digest, method)
 
 
 def described(**changes):
@@ -71,7 +71,7 @@ def _replace(message, changes):
 
 
 def attributed(count, **changes):
-    values = np.random.default_rng(count).normal(size=(count, SIZE, SIZE)).astype(np.float32)
+    values = np.random.default_rng(count).normal(size=(1, count, SIZE, SIZE)).astype(np.float32)
     made = Attributed(
         maps=pack(values),
         batch=8,
@@ -177,11 +177,11 @@ def test_a_worker_that_describes_another_model(changes):
         {"gradient": GradientCheck(float("nan"), 0.1, 2)},
         {"gradient": GradientCheck(0.2, 0.1, 2)},
         {"gradient": GradientCheck(0.0, 0.1, 0)},
-        {"maps": Array((16, SIZE), bytes(256))},
-        {"maps": Array((16, SIZE, SIZE), bytes(1023))},
-        {"maps": Array((2**40, SIZE, SIZE), bytes(1024))},
-        {"maps": Array((-16, -SIZE, SIZE), bytes(1024))},
-        {"maps": Array((15, SIZE, SIZE), bytes(960))},
+        {"maps": Array((1, 16, SIZE), bytes(256))},
+        {"maps": Array((1, 16, SIZE, SIZE), bytes(1023))},
+        {"maps": Array((1, 2**40, SIZE, SIZE), bytes(1024))},
+        {"maps": Array((1, -16, -SIZE, SIZE), bytes(1024))},
+        {"maps": Array((1, 15, SIZE, SIZE), bytes(960))},
     ],
     ids=str,
 )
@@ -198,7 +198,7 @@ def test_more_maps_than_this_process_can_hold():
 
 
 def test_maps_that_are_all_zero_or_not_finite():
-    nothing = np.zeros((20, SIZE, SIZE), np.float32)
+    nothing = np.zeros((1, 20, SIZE, SIZE), np.float32)
     for value in (0.0, np.nan, np.inf):
         answer = attributed(20, maps=pack(nothing + np.float32(value)))
         with pytest.raises(SupportError, match="zero or not finite"):
@@ -244,6 +244,8 @@ CHANGES = {
     "layout": lambda: (described(spec={"layout": "NHWC"}), None, None),
     "batch": lambda: (described(spec={"batch": 4}), None, None),
     "method": lambda: (described(), None, Options(device="cpu", method="elrp")),
+    "reduction": lambda: (described(), None, Options(device="cpu", reduction="abs")),
+    "precision": lambda: (described(), None, Options(device="cpu", precision="float64")),
     "kind": lambda: (described(), None, Options(device="cpu", method="occlusion")),
     "device": lambda: (described(device="cuda:1"), None, None),
 }
@@ -257,8 +259,8 @@ def test_whatever_decides_the_maps_is_in_the_key(what, tmp_path):
     examiner = Examiner(probes(2), options or Options(device="cpu"), None)
     plain = Examiner(probes(2), Options(device="cpu"), None)
     digest = hash_source(source or Source("m", data=DATA), Limits())
-    one, _ = plain._key("m", described(), hash_source(Source("m", data=DATA), Limits()))
-    two, _ = examiner._key("m", found, digest)
+    one, _ = key_of(plain, digest=hash_source(Source("m", data=DATA), Limits()))
+    two, _ = key_of(examiner, found, digest)
     assert one != two
 
 
@@ -278,7 +280,7 @@ def test_a_worker_that_describes_an_input_of_another_shape(changes):
     values = np.ones((3, 4), np.float32)
     arrays = Probes(values, ("a", "b", "c"), "", "", kind=ARRAY)
     right = {"kind": ARRAY, "axes": (4,), "layout": "N", "height": 0, "width": 0}
-    talk = Talk(described(spec=right), attributed(3, maps=pack(values)))
+    talk = Talk(described(spec=right), attributed(3, maps=pack(values[None])))
     found = Examiner(arrays, Options(device="cpu"), None).examine(
         "m", Source("m", data=DATA), talk, "cpu", Pool()
     )
@@ -357,7 +359,7 @@ def test_what_does_not_decide_the_maps_is_not_in_the_key():
     one = Examiner(probes(2), Options(device="cpu"), None)
     options = Options(device="cpu", seed=9, paper=True, limit=5, workers=2, limits=Limits(nodes=9))
     two = Examiner(probes(2), options, None)
-    assert one._key("a", described(), "")[0] == two._key("b", described(), "")[0]
+    assert key_of(one)[0] == key_of(two)[0]
 
 
 def test_a_worker_cannot_put_maps_under_the_name_of_another_file(tmp_path):
@@ -368,7 +370,7 @@ def test_a_worker_cannot_put_maps_under_the_name_of_another_file(tmp_path):
     attacker = Source("m", data=b"another model")
 
     def false(count):
-        return attributed(count, maps=pack(np.ones((count, SIZE, SIZE), np.float32)))
+        return attributed(count, maps=pack(np.ones((1, count, SIZE, SIZE), np.float32)))
 
     examine(Talk(lie, false, false), store=store, source=attacker)
     again, _ = examine(Talk(described()), store=store)
@@ -411,6 +413,10 @@ FACTS = {"batch": 8, "parity": 1e-7, "tolerance": 1e-4, "gradient": None}
         {**FACTS, "batch": True},
         {**FACTS, "parity": None},
         {**FACTS, "parity": 1.0},
+        {**FACTS, "settings": ["precision"]},
+        {**FACTS, "settings": {"precision": {}}},
+        {**FACTS, "settings": {"precision": "x" * 5000}},
+        {**FACTS, "settings": {str(i): i for i in range(100)}},
         {**FACTS, "gradient": []},
         {**FACTS, "gradient": {"error": 0.0}},
         {**FACTS, "gradient": {"error": "x", "tolerance": 0.1, "probes": 2}},
@@ -423,7 +429,7 @@ def test_facts_that_somebody_wrote_into_the_store(facts, tmp_path):
 
     store = Store(tmp_path)
     examiner = Examiner(probes(20), Options(device="cpu"), store)
-    key, about = examiner._key("m", described(), hash_source(Source("m", data=DATA), Limits()))
+    key, about = key_of(examiner, digest=hash_source(Source("m", data=DATA), Limits()))
     hashes = tuple(hash_values(image) for image in probes(20).images)
     store.put(key, Block(np.ones((20, SIZE, SIZE), np.float32), hashes, facts), about)
     talk = Talk(described(), attributed, attributed)
@@ -486,7 +492,8 @@ def test_options_are_what_the_worker_is_told():
     talk = Talk(described(), attributed, attributed)
     examine(talk, options=options)
     asked = talk.asked[0]
-    assert (asked.method, asked.at, asked.input, asked.batch_size) == ("elrp", "logits", given, 4)
+    assert asked.methods == options.methods
+    assert (asked.at, asked.input, asked.batch_size) == ("logits", given, 4)
 
 
 def test_the_default_memory_is_shared_by_the_workers():
