@@ -86,7 +86,9 @@ class BlackBox:
         """
         scheme = self._scheme
         maps = np.empty((len(probes), *self._runtime.spec.map_shape), np.float32)
-        with torch.no_grad():
+        # Of units that are infinite or no numbers, maps hold some too, which is told where they are
+        # used.
+        with torch.no_grad(), np.errstate(invalid="ignore", over="ignore"):
             x = self._probes(probes)
             self._try(x)
             found = self._totals(x)

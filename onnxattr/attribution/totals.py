@@ -74,4 +74,5 @@ def _rounding(units: torch.Tensor, values: Float64, target: Target, kind: np.dty
     else:
         own, shared = norm, flat.abs().sum(1)
     bound: Float64 = (_ROUNDING * (one * own.sqrt() + common * shared)).numpy()
-    return bound
+    # What is infinite, or no number, was made so by no rounding: it must not count as nothing.
+    return np.where(np.isfinite(values), bound, 0.0)

@@ -12,7 +12,7 @@ from onnxattr.attribution.reductions import Target
 from onnxattr.attribution.totals import totals
 from onnxattr.errors import SupportError
 from onnxattr.graph.options import InputOptions
-from onnxattr.types import InputSpec
+from onnxattr.types import ARRAY, InputSpec
 
 IMAGES = InputSpec("x", "NCHW", 8, 8)
 LAST = InputSpec("x", "NHWC", 8, 8)
@@ -57,6 +57,25 @@ def test_channels_are_the_last_axis_but_where_the_model_has_them_in_front():
     np.testing.assert_allclose(
         found.values, np.sqrt((units[:, :, 0] ** 2).mean(axis=1)).sum(axis=1)
     )
+
+
+@pytest.mark.parametrize("spec", [InputSpec("x", "NHW", 8, 8), InputSpec("x", "N", kind=ARRAY)])
+def test_where_the_input_has_no_channels_they_are_where_convolutions_have_them(spec):
+    units = np.random.default_rng(1).normal(size=(3, 5, 4, 2))
+    (found,) = totals(units, targets("rms"), spec)
+    np.testing.assert_allclose(found.values, PLAIN["rms"](units))
+
+
+@pytest.mark.parametrize(("layout", "axis"), [("CHW", 0), ("HWC", 2)])
+def test_channels_of_one_probe_at_a_time(layout, axis):
+    units = np.random.default_rng(1).normal(size=(5, 4, 2))
+    others = tuple({0, 1, 2} - {axis})
+    expected = np.sqrt((units**2).mean(axis=others)).sum()
+    spec = InputSpec("x", layout, 8, 8, batch=1)
+    (target,) = targets("rms")
+    np.testing.assert_allclose(target.values(torch.from_numpy(units), spec), [expected])
+    (found,) = totals(units[None], [target], spec)
+    np.testing.assert_allclose(found.values, [expected])
 
 
 def test_units_of_no_axis():
