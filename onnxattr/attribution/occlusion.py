@@ -18,6 +18,7 @@ class Occlusion:
         cells: Of the map.
         patches: Runs of cells along each axis; together they cover the map.
         places: Of each patch, how many.
+        covering: Patches that cover each cell, how many.
         masks: Of which the first hides nothing, and each other one a patch.
         fill: As of a `Scheme`.
     """
@@ -25,6 +26,7 @@ class Occlusion:
     cells: Cells
     patches: tuple[tuple[slice, ...], ...]
     places: Float64
+    covering: Float64
     masks: Masks
     fill: str
 
@@ -39,11 +41,11 @@ class Occlusion:
         difference = values[0] - values[1:]
         # Not the other way round: what is no number stays so.
         difference[np.abs(difference) <= np.maximum(rounding[0], rounding[1:])] = 0.0
-        total, covering = np.zeros(self.cells.counts), np.zeros(self.cells.counts)
+        total = np.zeros(self.cells.counts)
         for patch, change in zip(self.patches, difference / self.places, strict=True):
             total[patch] += change
-            covering[patch] += 1
-        found: Float64 = self.cells.spread(torch.from_numpy(total / covering)[None])[0].numpy()
+        mean = torch.from_numpy(total / self.covering)
+        found: Float64 = self.cells.spread(mean[None])[0].numpy()
         return found
 
 
@@ -74,7 +76,9 @@ def occlusion(canvas: Canvas, *, grid: int, span: int, fill: str) -> Occlusion:
         hidden[variant][patch] = True
     kept = torch.from_numpy(~hidden).float()
     masks = remembered(lambda a, b: cells.spread(kept[a:b]), len(kept), cells.shape)
-    return Occlusion(cells, patches, _places(cells, patches), masks, fill)
+    return Occlusion(
+        cells, patches, _places(cells, patches), hidden.sum(axis=0, dtype=float), masks, fill
+    )
 
 
 def _places(cells: Cells, patches: tuple[tuple[slice, ...], ...]) -> Float64:

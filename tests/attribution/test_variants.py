@@ -6,7 +6,7 @@ import torch
 
 from onnxattr.attribution.hiding import Canvas, Cells, cut, filling
 from onnxattr.attribution.rise import rise
-from onnxattr.attribution.variants import Variants
+from onnxattr.attribution.variants import Variants, laid_over
 from onnxattr.convert.array_feed import feed_of
 from onnxattr.errors import UsageError
 from onnxattr.types import ARRAY, InputSpec
@@ -43,7 +43,7 @@ def test_what_the_model_is_fed(name, fill):
     x = torch.from_numpy(np.random.default_rng(0).random((3, *((3,) * image), *shape), np.float32))
     scheme = rise(Canvas(shape, image), masks=7, grid=3, p=0.5, fill=fill, centre=True)
     most = spec.batch or 5
-    variants = Variants(feed, x, scheme, most)
+    variants = Variants(feed, x, scheme, laid_over(feed, scheme), most)
     assert len(variants) == 21
     axes = (2, 3) if image else tuple(range(1, x.dim()))
     mean = x.mean(dim=axes, keepdim=True)
@@ -83,7 +83,8 @@ def test_what_is_kept_is_exact():
             mask[0, :, :4] = mask[1, :, 4:] = 1.0
             return mask[start:stop]
 
-    found = torch.from_numpy(Variants(feed, x, Halves(), 4).fed(0, 4))
+    halves = Halves()
+    found = torch.from_numpy(Variants(feed, x, halves, laid_over(feed, halves), 4).fed(0, 4))
     whole, hidden = feed(x), feed(filling(x, "mean", image=True))
     for probe in range(2):
         left, right = found[2 * probe], found[2 * probe + 1]
