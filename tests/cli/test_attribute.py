@@ -14,6 +14,7 @@ import pytest
 from onnx import numpy_helper, parser
 from PIL import Image
 from rich.console import Console
+from rich.style import Style
 from small_models import SIZE, encoder, save
 from test_screens import attributions
 
@@ -106,8 +107,8 @@ def test_the_index_says_how_maps_were_made(attribute, good, tmp_path):
 
 
 def test_the_same_input_gives_the_same_bytes(attribute, good, tmp_path):
-    """The first run computes, the second finds its maps in the store, the third has none."""
-    for number, options in enumerate(((), (), ("--no-store", "--workers", 2))):
+    """The first run computes, the second finds its maps in the store, the third uses none."""
+    for number, options in enumerate(((), (), ("--no-store",))):
         assert attribute(good, "-o", tmp_path / f"{number}", *TWO, *options).code == 0
 
     first = {path: (tmp_path / "0" / path).read_bytes() for path in found(tmp_path / "0")}
@@ -364,6 +365,9 @@ def test_a_preview_in_true_colour_shows_two_pixels_a_character():
 
 
 def test_a_preview_in_256_colours():
+    # A style remembers how it was written, and sums of styles are remembered: one process has as a
+    # rule one kind of terminal.
+    Style._add.cache_clear()
     text = shown(color_system="256")
 
     assert "▀" in text
@@ -457,12 +461,69 @@ def test_what_is_finished_before_an_interruption_is_returned(good):
     assert told[:2] == [(2, 3), "depth-keras"]
 
 
+def test_methods_with_files_are_told_apart(attribute, good, tmp_path):
+    """What a file holds stands in no name, however long and whatever it is made of."""
+    (tmp_path / "rules.toml").write_text(
+        '[[rule]]\noperators = ["Conv", "Gemm"]\nrule = "z-plus"\n'
+    )
+    for number in range(2):
+        Image.new("RGB", (8, 8), (90 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    by = "integrated-gradients:steps=2:baseline="
+    methods = [
+        f"{by}{tmp_path}/0.png",
+        f"{by}{tmp_path}/1.png",
+        f"lrp:composite={tmp_path}/rules.toml",
+    ]
+    out = tmp_path / "out"
+
+    outcome = attribute(good, "-o", out, "--no-pictures", "--method", ",".join(methods))
+
+    assert outcome.code == 0
+    files = sorted(p.name for p in (out / "edges-torch").iterdir())
+    assert len(files) == 3
+    assert files[0].startswith("integrated-gradients_steps=2_baseline=file-")
+    assert files[2].startswith("lrp_composite=file-")
+    assert len({f["sha256"] for f in index(out)["files"]}) == 6
+    assert len(index(out)["models"][0]["maps"]) == 3
+
+
+def test_a_baseline_of_another_shape(run, tmp_path):
+    array_model(tmp_path / "m.onnx", (30,), 1)
+    np.save(tmp_path / "rows.npy", draw(5, 30))
+    np.save(tmp_path / "zero.npy", np.zeros((1, 29), np.float32))
+
+    outcome = run(
+        "attribute", tmp_path / "m.onnx", "-o", tmp_path / "out", "-p", tmp_path / "rows.npy",
+        "--method", f"integrated-gradients:baseline={tmp_path}/zero.npy",
+    )  # fmt: skip
+
+    assert outcome.code == 3
+    assert "m: the baseline has the shape [29], and its probes are of [30]" in outcome.errors
+
+
+def test_a_method_that_an_operator_refuses(run, tmp_path):
+    """By name, and before any map is made."""
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,6] x) => (float[N,6] y) '
+    proto = parser.parse_model(text + "{ r = Softplus(x) y = Log(r) }")
+    onnx.save(proto, tmp_path / "m.onnx")
+    np.save(tmp_path / "rows.npy", draw(5, 6))
+
+    outcome = run(
+        "attribute", tmp_path / "m.onnx", "-o", tmp_path / "out", "-p", tmp_path / "rows.npy",
+        "--method", "lrp",
+    )  # fmt: skip
+
+    assert outcome.code == 3
+    assert "`Log`" in outcome.errors[0]
+    assert not (tmp_path / "out").exists()
+
+
 def test_rank_takes_options_of_methods_and_reductions(rank, good):
     outcome = rank(good, "--method", "occlusion:grid=3", "--reduction", "squared-norm")
 
     assert outcome.code == 0
     settings = outcome.json["settings"]
-    assert settings["method_options"] == {"grid": 3, "span": 1}
+    assert settings["method_options"] == {"grid": 3, "span": 1, "fill": "auto"}
     assert settings["reduction"] == "squared-norm"
 
 
@@ -489,4 +550,4 @@ def test_the_footer_says_what_is_not_the_default(run, good):
 
     shown = run("rank", good, "--limit", 3, "--device", "cpu", *options).out
 
-    assert "occlusion (grid 3, span 1) maps of abs at feature" in shown
+    assert "occlusion (grid 3, span 1, fill auto) maps of abs at feature" in shown
