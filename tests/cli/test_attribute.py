@@ -514,8 +514,51 @@ def test_a_method_that_an_operator_refuses(run, tmp_path):
     )  # fmt: skip
 
     assert outcome.code == 3
-    assert "`Log`" in outcome.errors[0]
+    assert outcome.errors[0].startswith("m: it has no relevance rule for Log: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_one_method_refuses_has_maps_by_the_others(run, tmp_path):
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,6] x) => (float[N,6] y) '
+    onnx.save(parser.parse_model(text + "{ r = Softplus(x) y = Log(r) }"), tmp_path / "log.onnx")
+    array_model(tmp_path / "tabular.onnx", (6,), 1)
+    np.save(tmp_path / "rows.npy", draw(5, 6))
+    out = tmp_path / "out"
+
+    outcome = run(
+        "attribute", tmp_path, "-o", out, "-p", tmp_path / "rows.npy", "--preview",
+        "--method", "saliency,lrp,grad-input",
+    )  # fmt: skip
+
+    assert outcome.code == 1
+    (error,) = outcome.errors
+    assert error.startswith("log: by `lrp`: it has no relevance rule for Log: ")
+    log, tabular = index(out)["models"]
+    assert [m["method"] for m in log["maps"]] == ["saliency", "grad-input"]
+    assert [m["method"] for m in tabular["maps"]] == ["saliency", "lrp", "grad-input"]
+    assert not (out / "log" / "lrp.npy").exists()
+    expected = onnxattr.attribute(
+        tmp_path / "log.onnx", probes=tmp_path / "rows.npy",
+        options=onnxattr.Options(method="grad-input"),
+    )  # fmt: skip
+    assert (np.load(out / "log" / "grad-input.npy") == expected.values).all()
+    assert (out / "contact-lrp.png").exists()
+    assert outcome.out.count("lrp, signed") == 1
+    assert index(out)["failures"][0]["name"] == "log"
+
+
+def test_a_model_that_all_methods_refuse_is_told_of_once(run, tmp_path):
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,6] x) => (float[N,6] y) '
+    onnx.save(parser.parse_model(text + "{ y = Round(x) }"), tmp_path / "round.onnx")
+    np.save(tmp_path / "rows.npy", draw(5, 6))
+
+    outcome = run(
+        "attribute", tmp_path / "round.onnx", "-o", tmp_path / "out", "-p", tmp_path / "rows.npy",
+        *TWO,
+    )  # fmt: skip
+
+    assert outcome.code == 3
+    assert len([error for error in outcome.errors if error.startswith("round: ")]) == 1
 
 
 def test_rank_takes_options_of_methods_and_reductions(rank, good):
