@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnxattr.errors import SupportError, UsageError
+from onnxattr.errors import UsageError
 from onnxattr.registry import closest
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Target:
             spec: The model's input.
 
         Raises:
-            SupportError: There is no such unit.
+            UsageError: There is no such unit.
         """
         import torch
 
@@ -98,7 +98,7 @@ class Target:
             return torch.where(squares > 0, squares, 1).sqrt().where(squares > 0, 0).sum(1)
         if self.kind == "unit":
             if self.number >= flat.shape[1]:
-                raise SupportError(
+                raise UsageError(
                     f"it has {flat.shape[1]} units, and none of the number {self.number}",
                     hint=f"--reduction unit:I with I from 0 to {flat.shape[1] - 1}",
                 )
@@ -112,7 +112,7 @@ class Target:
         """Returns T summed over the probes, whose gradient holds that of each probe.
 
         Raises:
-            SupportError: There is no such unit, or the units are not a row a probe.
+            UsageError: There is no such unit.
         """
         if self.kind == "sum":
             return units.sum()
