@@ -9,6 +9,7 @@ import typer
 from onnxattr._version import __version__
 from onnxattr.cli.compare import compare
 from onnxattr.cli.console import tell
+from onnxattr.cli.evaluate import evaluate
 from onnxattr.cli.export import export
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command()(compare)
+app.command()(evaluate)
 app.command()(inspect)
 app.command()(stamp)
 app.command()(export)

@@ -16,7 +16,7 @@ from onnxattr.files import write_whole
 from onnxattr.report.rows import Result
 from onnxattr.report.text import in_ascii
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Comparison, Failure, Ranking, Summary
+from onnxattr.types import Comparison, Evaluation, Failure, Ranking, Summary
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.
 _UNBOUNDED = 10_000
@@ -95,6 +95,15 @@ def _print(result: Result, form: Format) -> None:
     sys.stdout.flush()
 
 
+def write_text(path: Path, content: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UsageError: It cannot be written, and what it held is still there.
+    """
+    _replace(path, content)
+
+
 def as_text(result: Result, form: Format, *, styled: bool = False) -> str:
     """Returns `result` in the format asked for; a table is never truncated, and plain by default.
 
@@ -154,7 +163,7 @@ def warn(message: str) -> None:
 
 
 def deliver(
-    result: Ranking | Comparison,
+    result: Ranking | Comparison | Evaluation,
     form: Format,
     output: Path | None,
     *,
@@ -167,9 +176,13 @@ def deliver(
         UsageError: The file cannot be written.
     """
     if not quiet:
-        _explain(result.models, verbosity)
-        if result.stored:
-            _say((f"stored: {len(result.stored)} of {_count(len(result.models), 'model')}", "dim"))
+        if isinstance(result, Evaluation):
+            _compare(result, verbosity)
+        else:
+            _explain(result.models, verbosity)
+            if result.stored:
+                count = _count(len(result.models), "model")
+                _say((f"stored: {len(result.stored)} of {count}", "dim"))
         for line in result.warnings:
             warn(line)
     write(result, form, output)
@@ -190,6 +203,17 @@ def _explain(models: Iterable[Summary], verbosity: int) -> None:
             decided.append(f"gradient {check.error:.1e}, at most {check.tolerance:.0e}")
         decided.append(f"batch {model.batch}")
         _say((f"{clean(model.name)}: {_message('; '.join(decided))}", "dim"))
+
+
+def _compare(result: Evaluation, verbosity: int) -> None:
+    """Prints on stderr what each measure chose for each target, if asked for."""
+    for one in result.measures if verbosity else ():
+        for outcome in one.outcomes:
+            found = f"its best {outcome.best}"
+            if outcome.chosen != outcome.best:
+                found += f", regret {outcome.regret:.3g} ({outcome.relative_regret:.0%})"
+            line = f"{one.name} for {outcome.target}: chose {outcome.chosen}, {found}"
+            _say((_message(line), "dim"))
 
 
 class Bars:

@@ -16,6 +16,7 @@ from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     IMAGE,
     Comparison,
+    Evaluation,
     Inspection,
     ProbeCosine,
     Ranking,
@@ -51,6 +52,10 @@ def render(result: Result, console: Console) -> None:
         parts = _ranking(result, console)
     elif isinstance(result, Comparison):
         parts = _comparison(result, console)
+    elif isinstance(result, Evaluation):
+        from onnxattr.report.evaluated import evaluated  # which builds on what is below
+
+        parts = evaluated(result, console)
     else:
         parts = (_inspection(model) for model in result.models)
     for position, part in enumerate(parts):

@@ -3,7 +3,7 @@
 from onnxattr.types import ASSUMED, IMAGE, GradientCheck, InputSpec, Parity
 
 #: What our own words use beyond ASCII, for terminals that have nothing else.
-_IN_ASCII = str.maketrans({"×": "x", "Σ": "sum", "…": "...", "−": "-", "Δ": "delta"})
+_IN_ASCII = str.maketrans({"×": "x", "Σ": "sum", "…": "...", "−": "-", "Δ": "delta", "τ": "tau"})
 
 
 def in_ascii(text: str) -> str:

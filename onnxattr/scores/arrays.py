@@ -38,7 +38,9 @@ def read_npy(data: bytes, path: Path) -> Scores:
             ".npz",
         ) from None
     names = [name_of(line, f"a line of `{beside}`") for line in lines if line.strip()]
-    return from_matrix(_numbers(_array(io.BytesIO(data), str(path)), str(path)), names, names, str(path))
+    return from_matrix(
+        _numbers(_array(io.BytesIO(data), str(path)), str(path)), names, names, str(path)
+    )
 
 
 def read_npz(data: bytes, path: Path) -> Scores:
@@ -72,7 +74,9 @@ def read_npz(data: bytes, path: Path) -> Scores:
             hint=f"the arrays `{MATRIX}` [source, target] and `{NAMES}`, or `{SOURCES}` and "
             f"`{TARGETS}`",
         )
-    return from_matrix(_numbers(arrays[MATRIX], file), _strings(sources, file), _strings(targets, file), file)
+    return from_matrix(
+        _numbers(arrays[MATRIX], file), _strings(sources, file), _strings(targets, file), file
+    )
 
 
 def _array(stream: io.BytesIO, file: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

@@ -101,7 +101,9 @@ def _matrix(rows: Iterator[Row], header: Sequence[str], file: str) -> Scores:
         if len(row) != len(header):
             raise ScoresError(f"{where} has {len(row)} cells, and the header {len(header)}")
         first.append(name_of(row[0], where))
-        values.append([number(cell, f"{where}, `{n}`") for n, cell in zip(names, row[1:], strict=True)])
+        values.append(
+            [number(cell, f"{where}, `{n}`") for n, cell in zip(names, row[1:], strict=True)]
+        )
     matrix = np.array(values, np.float64).reshape(len(first), len(names))
     if header[0].lower().startswith("target"):
         return from_matrix(matrix.T, names, first, file)

@@ -130,9 +130,7 @@ def _columns(aligned: Aligned) -> Iterator[_Column]:
         yield _Column(name, index, others, itself)
 
 
-def _tally(
-    aligned: Aligned, columns: Sequence[_Column], scores: Float64, relevant: int
-) -> _Tally:
+def _tally(aligned: Aligned, columns: Sequence[_Column], scores: Float64, relevant: int) -> _Tally:
     outcomes, counts = [], []
     fewest = min(len(column.others) for column in columns)
     for column in columns:
@@ -187,9 +185,7 @@ def _random(aligned: Aligned, columns: Sequence[_Column], relevant: int) -> _Tal
     return _Tally(tuple(outcomes), np.array(counts))
 
 
-def _measured(
-    name: str, tally: _Tally, first: _Tally | None, relevant: int, seed: int
-) -> Measured:
+def _measured(name: str, tally: _Tally, first: _Tally | None, relevant: int, seed: int) -> Measured:
     figures = _figures(tally, relevant)
     estimates = _estimates(figures, seed)
     differences: list[Estimate] = []
@@ -212,7 +208,7 @@ def _figures(tally: _Tally, relevant: int) -> Float64:
 
 
 def _estimates(rows: Float64, seed: int) -> list[Estimate]:
-    """Returns the mean of each row over its targets, with its interval; of one target there is none."""
+    """Returns the mean of each row over its targets, with an interval where there are several."""
     resampled = bootstrap_means(rows, seed)
     result = []
     for row, means in zip(rows, resampled, strict=True):

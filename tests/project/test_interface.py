@@ -40,11 +40,14 @@ WITH_EXAMPLES = (
     "onnxattr",
     "onnxattr.convert.torch",
     "onnxattr.graph.load",
+    "onnxattr.pipeline.evaluate",
     "onnxattr.pipeline.inspect",
     "onnxattr.pipeline.rank",
     "onnxattr.report.json",
     "onnxattr.report.tail",
     "onnxattr.sanitise",
+    "onnxattr.scores.read",
+    "onnxattr.space.agreement",
     "onnxattr.space.similarity",
 )
 
@@ -73,7 +76,7 @@ def test_every_example_is_run() -> None:
 def test_every_command_and_option_has_help_and_a_place_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = typer.main.get_command(app).commands
-    assert set(commands) == {"rank", "compare", "inspect", "export", "stamp", "store"}
+    assert set(commands) == {"rank", "compare", "evaluate", "inspect", "export", "stamp", "store"}
     subcommands = commands["store"].commands  # type: ignore[attr-defined]
     assert set(subcommands) == {"list", "check", "prune"}
     commands = {**commands, **{f"store {name}": c for name, c in subcommands.items()}}

@@ -14,7 +14,7 @@ PACKAGE = Path(onnxattr.__file__).parent
 #: Lowest first; a module may import from its own layer and from those above it in this list.
 LAYERS = (
     ("arrays", "errors", "files", "limits", "types", "registry", "sanitise", "_version"),
-    ("graph", "probes", "probe_arrays", "space"),
+    ("graph", "probes", "probe_arrays", "scores", "space"),
     ("convert",),
     ("attribution",),
     ("store", "execution"),
@@ -28,6 +28,7 @@ BANNED = {
     "graph": {"torch", "onnx2torch", "onnxruntime"},
     "probes": {"torch", "onnx", "onnx2torch", "onnxruntime"},
     "probe_arrays": {"torch", "onnx", "onnx2torch", "onnxruntime"},
+    "scores": {"torch", "onnx", "onnx2torch", "onnxruntime", "pickle"},
     "space": {"torch", "onnx", "onnx2torch", "onnxruntime"},
     "report": {"torch", "onnx", "onnx2torch", "onnxruntime", "numpy"},
     "pipeline": {"torch", "onnx2torch", "onnxruntime"},
