@@ -28,7 +28,7 @@ _MARKED = 40
 
 _STYLE = """
 svg{font:13px system-ui,sans-serif;background:#fff}
-text{fill:#222}.axis{stroke:#666}.grid{stroke:#e4e4e4}.reference{stroke:#666;fill:none}
+text{fill:#222}.axis{stroke:#666}.grid{stroke:#e4e4e4}.reference{stroke:#666;stroke-width:1.5;fill:none}
 .line{fill:none;stroke-width:2}.title{font-weight:600}
 @media(prefers-color-scheme:dark){svg{background:#16181c}text{fill:#ddd}
 .grid{stroke:#33373d}.axis,.reference{stroke:#9aa0a6}.mark{filter:brightness(1.4)}}
@@ -117,11 +117,11 @@ def _axes(panel: _Panel) -> Iterator[str]:
 
 
 def _ticks(last: int) -> list[int]:
-    """Returns at most ten of the numbers from 1 to `last`, those two among them."""
-    step = max(1, math.ceil(last / 9))
-    ticks = [1, *range(step, last, step)] if step > 1 else list(range(1, last))
-    ticks = [k for k in ticks if last - k >= step / 2 or k == 1]
-    return [*ticks, last] if last > 1 else [1]
+    """Returns at most ten round numbers from 1 to `last`, and those two."""
+    steps = (figure * 10**zeros for zeros in range(6) for figure in (1, 2, 5))
+    step = next(step for step in steps if last / step <= 10)
+    between = [k for k in range(step, last, step) if k > 1 and last - k >= step / 2]
+    return [1, *between, last] if last > 1 else [1]
 
 
 def _band(panel: _Panel, one: Measured, relevant: int) -> list[str]:
