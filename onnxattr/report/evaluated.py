@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -20,6 +21,9 @@ _CHUNKS = (8, 4, 3, 2, 1)
 
 #: Spaces between columns, likewise.
 _GAPS = (2, 1)
+
+#: Letters of a name on one line, where the whole of it would push figures into another table.
+_FOLDED = 24
 
 #: Figures in the truth's own unit, which may be anything.
 _IN_UNITS = ("regret",)
@@ -81,13 +85,16 @@ def _tables(
     measures: Sequence[Measured],
     references: Sequence[Measured],
 ) -> Iterator[Table]:
-    """Yields one table, or several where the line has no room for all columns."""
+    """Yields one table, or several where the line has no room for all columns.
+
+    Names are folded before columns are moved.
+    """
     titles = _titles(result)
     keys = list(titles)
 
-    def build(part: Sequence[str], gap: int) -> Table:
+    def build(part: Sequence[str], gap: int, width: int | None) -> Table:
         columns = [Column(titles[key], justify="right", no_wrap=True) for key in part]
-        name = Column(title, overflow="fold")
+        name = Column(title, overflow="fold", max_width=width)
         padding = (0, gap, 0, 0)
         table = Table(name, *columns, box=None, padding=padding, pad_edge=False, header_style="dim")
         for one in (*measures, *references):
@@ -95,13 +102,13 @@ def _tables(
             table.add_row(Text(clean(one.name), style), *cells(one, part))
         return table
 
-    for size in _CHUNKS:
-        for gap in _GAPS:
-            parts = [keys[start : start + size] for start in range(0, len(keys), size)]
-            tables = [build(part, gap) for part in parts]
-            if size == _CHUNKS[-1] or all(_fits(table, console) for table in tables):
-                yield from tables
-                return
+    tables: list[Table] = []
+    for size, width, gap in product(_CHUNKS, (None, _FOLDED), _GAPS):
+        parts = [keys[start : start + size] for start in range(0, len(keys), size)]
+        tables = [build(part, gap, width) for part in parts]
+        if all(_fits(table, console) for table in tables):
+            break
+    yield from tables
 
 
 def _fits(table: Table, console: Console) -> bool:
