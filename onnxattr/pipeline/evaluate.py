@@ -83,7 +83,7 @@ def evaluate(
         >>> guess = onnxattr.Scores("guess", names, names, (truth + truth.T) / 2)
         >>> result = onnxattr.evaluate(table, guess)
         >>> round(result.measures[0].figures["spearman"].value, 3)
-        0.75
+        0.875
     """
     options, progress = options or Options(), progress or Silent()
     started = time.perf_counter()
