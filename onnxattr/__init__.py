@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from onnxattr.graph.options import InputOptions
     from onnxattr.limits import Limits
     from onnxattr.pipeline.adapters import ExportOptions
+    from onnxattr.pipeline.attribute import attribute_many
     from onnxattr.pipeline.evaluate import evaluate
     from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from onnxattr.scores import load_scores
     from onnxattr.types import (
         Assumption,
+        Attributions,
         Comparison,
         CurvePoint,
         Estimate,
@@ -103,6 +105,7 @@ _HOMES = {
         "ExportOptions",
         "Options",
         "attribute",
+        "attribute_many",
         "compare",
         "evaluate",
         "export",
@@ -116,6 +119,7 @@ _HOMES = {
     "scores": ("load_scores",),
     "types": (
         "Assumption",
+        "Attributions",
         "Comparison",
         "CurvePoint",
         "Estimate",
@@ -149,6 +153,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Assumption",
+    "Attributions",
     "Comparison",
     "CurvePoint",
     "DeviceError",
@@ -197,6 +202,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "attribute",
+    "attribute_many",
     "compare",
     "evaluate",
     "export",

@@ -308,7 +308,7 @@ def test_what_decides_black_box_maps_is_in_their_key(monkeypatch):
     """ONNX Runtime makes them, and onnx2torch has no part in them."""
     examiner = Examiner(probes(2), Options(device="cpu", method="occlusion"), None)
     before, about = key_of(examiner)
-    assert about["method_options"] == {"grid": 8, "span": 1}
+    assert about["method_options"] == {"grid": 8, "span": 1, "fill": "auto"}
     assert "onnx2torch" not in about["versions"]
     other = Examiner(probes(2), Options(device="cpu", method="occlusion:grid=9"), None)
     assert key_of(other)[0] != before
@@ -413,6 +413,10 @@ FACTS = {"batch": 8, "parity": 1e-7, "tolerance": 1e-4, "gradient": None}
         {**FACTS, "batch": True},
         {**FACTS, "parity": None},
         {**FACTS, "parity": 1.0},
+        {**FACTS, "settings": ["precision"]},
+        {**FACTS, "settings": {"precision": {}}},
+        {**FACTS, "settings": {"precision": "x" * 5000}},
+        {**FACTS, "settings": {str(i): i for i in range(100)}},
         {**FACTS, "gradient": []},
         {**FACTS, "gradient": {"error": 0.0}},
         {**FACTS, "gradient": {"error": "x", "tolerance": 0.1, "probes": 2}},

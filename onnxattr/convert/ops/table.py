@@ -273,6 +273,7 @@ class Call(nn.Module):
     arguments: tuple[Any, ...]
     slots: tuple[int, ...]
     held: tuple[int, ...]
+    names: tuple[tuple[int, str], ...]
     moved: tuple[int, ...]
     attributes: dict[str, Any]
     outputs: int
@@ -303,6 +304,7 @@ class Call(nn.Module):
             arguments=tuple(arguments),
             slots=given,
             held=tuple(held),
+            names=tuple((slot, held_name(slot)) for slot in held),
             moved=tuple(moved),
             # The usual case: everything is given, in order.
             plain=given == tuple(range(len(arguments))) and not moved,
@@ -325,8 +327,8 @@ class Call(nn.Module):
         arguments = list(self.arguments)
         for slot, value in zip(self.slots, values, strict=True):
             arguments[slot] = value
-        for slot in self.held:
-            arguments[slot] = getattr(self, held_name(slot))
+        for slot, name in self.names:
+            arguments[slot] = getattr(self, name)
         if self.moved:
             tensors = (i for i in (*self.slots, *self.held) if i not in self.moved)
             device = device_of(arguments[i] for i in tensors)
@@ -471,7 +473,9 @@ def _require_arguments(function: Function, count: int, attributes: Mapping[str, 
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         # What is an input of a later version may be an attribute of an earlier one.
         later = [p for p in parameters[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
-        taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} | {p.name for p in later}
+        # What begins with an underscore is for other code, and no file may say it.
+        own = (p for p in parameters if p.kind is p.KEYWORD_ONLY and not p.name.startswith("_"))
+        taken = {p.name for p in own} | {p.name for p in later}
         if unknown := sorted(set(attributes) - taken):
             raise SupportError(f"the attribute `{unknown[0]}`")
     if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
