@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from onnxattr.report import text
+from onnxattr.report.evaluated import evaluated
 from onnxattr.report.rows import Result
 from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
@@ -56,8 +57,6 @@ def render(result: Result, console: Console) -> None:
     elif isinstance(result, Comparison):
         parts = _comparison(result, console)
     elif isinstance(result, Evaluation):
-        from onnxattr.report.evaluated import evaluated  # which builds on what is below
-
         parts = evaluated(result, console)
     else:
         parts = (_inspection(model) for model in result.models)
