@@ -2,7 +2,7 @@
 
 A pickle is taken apart by `pickletools`, which executes nothing, and a small machine of ours
 follows the few instructions that dictionaries, texts and numbers are made of. What a pickle calls
-by name is compared with a list of three, and played by functions of this module; no name is ever
+by name is compared with a short list, and played by functions of this module; no name is ever
 looked up or imported. Imports `errors` only.
 """
 
