@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -393,6 +394,22 @@ def test_a_preview_without_colours_is_made_of_characters(more):
     assert "positive . : + * #, negative ' - = ~ %" in text
     assert "red" not in text
     assert text.isascii()
+
+
+def test_a_preview_is_a_screen_long_whatever_the_number_of_methods():
+    whole = attributions()
+    methods = [f"m{i}" for i in range(9)]
+    maps = tuple(
+        replace(each, values=each.values[[0] * 9], method=",".join(methods), signed=(True,) * 9)
+        for each in whole.maps
+    )
+    console = Console(file=io.StringIO(), width=80)
+
+    console.print(preview(replace(whole, maps=maps), [Look(m, True) for m in methods], console))
+
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) < 70
+    assert any(line.startswith("1 of 3 models, 4 of 9 methods, 3 of 6 probes") for line in lines)
 
 
 def draw(*shape, seed=0):
