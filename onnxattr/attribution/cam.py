@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING
 
@@ -51,11 +52,13 @@ def grad_cam(setting: Setting, *, layer: str, of: str) -> Explain:
     network = setting.network
     feed = setting.feed
     batched = "N" in network.spec.layout
+    # What is replaced in a module that is compiled is not seen; in a copy it is.
+    module = copy.copy(network.module)
 
     def explain(probes: torch.Tensor) -> torch.Tensor:
         # Nothing before the tensor is wanted.
-        with cut(network, network.module, places.value) as made:
-            units = network.module(feed(probes.detach()))
+        with cut(network, module, places.value) as made:
+            units = module(feed(probes.detach()))
         (tensor,) = made
         slope = gradient(network, units, tensor, setting.target)
         values, slopes = (_in_order(v, places, batched) for v in (tensor.detach(), slope))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,6 +60,8 @@ def contributions(setting: Setting, probes: torch.Tensor, baseline: Baseline) ->
         baseline: x₀ of x.
     """
     network, target = setting.network, setting.target
+    # The steps of a module that is compiled are not seen; a copy is not.
+    module = copy.copy(network.module)
     found: list[torch.Tensor] = []
 
     def point(x: torch.Tensor) -> torch.Tensor:
@@ -71,10 +74,10 @@ def contributions(setting: Setting, probes: torch.Tensor, baseline: Baseline) ->
         torch.autograd.graph.saved_tensors_hooks(lambda _: nothing, lambda _: nothing),
         Walk(RULES) as first,
     ):
-        _, units = forward(network, network.module, probes, point=point)
+        _, units = forward(network, module, probes, point=point)
         target.total(units, network.spec)
     del units
     with Walk(RULES, first.noted):
-        source, units = forward(network, network.module, probes)
+        source, units = forward(network, module, probes)
         multipliers = gradient(network, units, source, target)
     return (source.detach() - found[0]) * multipliers

@@ -143,7 +143,7 @@ _BASELINE = Option(
 )
 
 _NOISE: Mapping[str, Option] = {
-    "samples": Option(16, "probes with noise", 1, 4096),
+    "samples": Option(32, "probes with noise", 1, 4096),
     "noise": Option(0.15, "standard deviation, as a part of the range", 0.0, 10.0),
 }
 
@@ -222,7 +222,7 @@ _ENTRIES: dict[str, Entry] = {
         source="Erion et al. 2021",
         cost="samples forward, samples backward",
         options=MappingProxyType(
-            {"samples": Option(32, "pairs of another probe and a place on the way", 1, 4096)}
+            {"samples": Option(64, "pairs of another probe and a place on the way", 1, 4096)}
         ),
         draws=True,
         background=True,
@@ -288,7 +288,12 @@ _ENTRIES: dict[str, Entry] = {
             }
         ),
         # A tensor within a fusion is no tensor of its own.
-        unfused=frozenset({"batch-norm", "gelu", "layer-norm", "attention", "linear"}),
+        unfused=frozenset(
+            {
+                *("batch-norm", "gelu", "layer-norm", "attention", "linear", "swish", "mish"),
+                *("hard-swish", "bounds"),
+            }
+        ),
     ),
     "occlusion": Entry(
         kind=OUTPUTS,
