@@ -26,7 +26,7 @@ def print_all(methods: Sequence[Method], reductions: Mapping[str, str], console:
     head = ("method", "kind", "maps", "cost a probe", "what it is")
     table = _table(*head) if wide else _table(head[0], head[-1])
     for each in methods:
-        name = Text(each["name"], "bold")
+        title = Text(each["name"], "bold")
         facts: tuple[str, ...] = (each["kind"], _sign(each), each["cost"])
         if wide:
             table.add_row(title, *facts, each["about"])
