@@ -40,6 +40,7 @@ WITH_EXAMPLES = (
     "onnxattr",
     "onnxattr.attribution.methods",
     "onnxattr.attribution.reductions",
+    "onnxattr.attribution.rules.composite_file",
     "onnxattr.convert.torch",
     "onnxattr.files",
     "onnxattr.graph.load",
