@@ -47,6 +47,24 @@ class Epsilon(torch.autograd.Function):
         return torch.addcdiv(c, c, size, value=-epsilon, out=size), None
 
 
+class Halves(torch.autograd.Function):
+    """x⁺ and x⁻, one behind the other along an axis. Arguments: x, the axis."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, axis: int) -> torch.Tensor:
+        """Returns both halves."""
+        ctx.save_for_backward(x)
+        ctx.axis = axis
+        return torch.cat([x.clamp(min=0), x.clamp(max=0)], axis)
+
+    @staticmethod
+    def backward(ctx: Any, *multipliers: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Returns the multiplier of x: that of the half where it is."""
+        (x,) = ctx.saved_tensors
+        positive, negative = multipliers[0].chunk(2, ctx.axis)
+        return torch.where(x > 0, positive, negative), None
+
+
 class Positive(torch.autograd.Function):
     """y, and c·y / (z + ε) to z, which is the sum of what speaks for y. Arguments: z, y, ε.
 
