@@ -329,6 +329,8 @@ class Maps:
         model: Name of the model.
         batch: The batch size that was used.
         device: Where they were computed.
+        settings: What decides their last bits: precision, whether torch compiled the network and
+            used deterministic algorithms, flags and threads. Empty for black-box maps.
     """
 
     values: Float32
@@ -337,6 +339,7 @@ class Maps:
     model: str
     batch: int
     device: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Float32:
         import numpy as np

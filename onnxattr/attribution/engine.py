@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution import gradients
+from onnxattr.attribution.arithmetic import arithmetic, autocast, require, settings_of
+from onnxattr.attribution.compiled import Compiled
+from onnxattr.attribution.memory import BATCH as BATCH
+from onnxattr.attribution.memory import measured, size_of_batch
 from onnxattr.attribution.methods import Method, find, parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.attribution.setting import Setting
+from onnxattr.attribution.shared import SHARING, shared
 from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.parity import is_out_of_memory, runnable, wrap
 from onnxattr.errors import DeviceError, SupportError, UsageError
@@ -21,9 +25,6 @@ from onnxattr.types import Network
 
 if TYPE_CHECKING:
     from onnxattr.attribution.methods import Explain
-
-#: Probes at a time, where the graph leaves the batch free. Results depend on it in the last bits.
-BATCH = 8
 
 #: Below this `dependence` a map is rounding noise. Measured: up to 3e-7 for units that cancel
 #: (untrained ViT, ConvNeXt, Swin), 1 to 7 for others (ResNet, DenseNet, MobileNet, …).
@@ -33,7 +34,8 @@ CANCELLED = 1e-4
 class Engine:
     """Makes the maps of one network, by one or several methods.
 
-    Repeatable for a batch size on the CPU; on a GPU as far as cuDNN's deterministic algorithms go.
+    Repeatable for a batch size on the CPU; on a GPU as far as there are deterministic algorithms:
+    `settings` names operators that have none.
 
     Args:
         network: From `convert.torch.to_network`.
@@ -41,13 +43,18 @@ class Engine:
         reduction: How T is made of the units.
         seed: Of all that is drawn.
         background: Probes that some methods compare others with, as `types.Probes` has them.
-        batch_size: Probes at a time; a graph that fixes its batch overrules it.
+        batch_size: Probes at a time; a graph that fixes its batch overrules it. By default what
+            memory is measured to hold, see `memory.size_of_batch`.
+        precision: Of `pipeline.options.PRECISIONS`; `float64` wants a network that is `wide`.
+        compile: Whether torch compiles the network, for methods that leave its operators as they
+            are. Where that fails they run as they do without, and `settings` says why.
 
     Attributes:
         size: Probes at a time. It is halved where memory runs out.
 
     Raises:
         UsageError: The batch size is not positive.
+        DeviceError: The device does not have the precision.
         SupportError: A method refuses an operator of the network.
     """
 
@@ -60,22 +67,44 @@ class Engine:
         seed: int = 0,
         background: Probing | None = None,
         batch_size: int | None = None,
+        precision: str = "float32",
+        compile: bool = False,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
-        self._network = network
+        require(precision, network.device)
+        self._precision, self._compiled = precision, Compiled(network) if compile else None
+        self._plain = network
+        self._network = network = self._compiled.network if self._compiled else network
+        self._undetermined: set[str] = set()
         compared = None if background is None else self._probes(background)
         self._targets = (reduction or Reduction()).targets(seed)
-        #: Of each method, what explains each target.
-        self._explain: list[list[Explain]] = [
-            [
+        together = [m.name for m in methods if m.name in SHARING]
+        #: Names of the methods that share their passes, where that saves any.
+        self._together = together if len(together) * len(self._targets) > 1 else []
+        self._shared = shared(network, self._together, self._targets)
+        #: Of each other method, what explains each target.
+        self._explain: list[list[Explain] | None] = [
+            None
+            if method.name in self._together
+            else [
                 find(method.name)(Setting(network, target, seed, compared), **method.options)
                 for target in self._targets
             ]
             for method in methods
         ]
-        self.size = network.spec.batch or batch_size or BATCH
+        self._chosen = network.spec.batch or batch_size
+        self.size = self._chosen or BATCH
         self._tried = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the last bits of the maps, for records."""
+        found = settings_of(self._network.device, self._precision)
+        if self._undetermined:
+            found["nondeterministic"] = ", ".join(sorted(self._undetermined))
+        found["compiled"] = self._compiled.said if self._compiled else "no"
+        return found
 
     def maps(self, probes: Probing) -> Float32:
         """Returns maps, float32 [method, probe, …], each of the shape `spec.map_shape`.
@@ -94,7 +123,11 @@ class Engine:
         values = np.empty((count, len(probes), *network.spec.map_shape), np.float32)
         done = 0
         # Whatever mode the caller is in, a gradient is wanted.
-        with deterministic(), torch.inference_mode(False), torch.enable_grad():
+        with (
+            arithmetic(network.device, self._precision) as undetermined,
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
             if not self._tried:
                 self._require_dependence(probes)
                 self._tried = True
@@ -109,14 +142,32 @@ class Engine:
                     continue
                 values[:, done : done + len(batch)] = maps
                 done += len(batch)
+        self._undetermined |= undetermined
         return values
 
     def _batch(self, probes: Probing) -> Float32:
+        # Another size would be compiled for itself.
+        x = self._probes(probes, self.size if self._compiled else None)
         with runnable(self._network):
-            x = self._probes(probes)
-            maps = [_joined([explain(x).detach() for explain in each]) for each in self._explain]
-        found: Float32 = torch.stack(maps).cpu().numpy()
-        return found[:, : len(probes)]
+            try:
+                maps = self._maps(x)
+            except Exception as error:
+                if self._compiled is None or not self._compiled.give_up(error):
+                    raise
+                maps = self._maps(x)
+        return maps[:, : len(probes)]
+
+    def _maps(self, x: torch.Tensor) -> Float32:
+        with autocast(self._network.device, self._precision):
+            together = iter(self._shared(x) if self._together else ())
+            maps = [
+                _joined(
+                    next(together) if each is None else [explain(x).detach() for explain in each]
+                )
+                for each in self._explain
+            ]
+        found: Float32 = torch.stack([each.float() for each in maps]).cpu().numpy()
+        return found
 
     def _probes(self, probes: Probing, size: int | None = None) -> torch.Tensor:
         """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""
@@ -137,9 +188,12 @@ class Engine:
 
     def _require_dependence(self, probes: Probing) -> None:
         """Refuses units that cancel: their maps would be rounding noise, finite all of it."""
-        few = self._probes(probes[: self._network.spec.batch or 2], 2)
-        with runnable(self._network):
-            ratio = gradients.dependence(self._network, few, self._targets[0])
+        network = self._plain
+        few = self._probes(probes[: network.spec.batch or 2], 2)
+        with runnable(network), measured(network.module, network.device) as taken:
+            ratio = gradients.dependence(network, few, self._targets[0])
+        if self._chosen is None:
+            self.size = size_of_batch(taken, len(few), network.device)
         if ratio < CANCELLED:
             raise SupportError(
                 f"the units of `{self._network.representation.value}` cancel: their sum does not "
@@ -153,16 +207,3 @@ class Engine:
 def _joined(maps: Sequence[torch.Tensor]) -> torch.Tensor:
     """Returns the one map, or the root mean square of several."""
     return maps[0] if len(maps) == 1 else torch.stack(list(maps)).square().mean(0).sqrt()
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """Asks cuDNN for repeatable, full-precision arithmetic, and restores its settings after."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)
-    cudnn.benchmark, cudnn.deterministic = False, True
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before

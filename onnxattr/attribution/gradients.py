@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -85,14 +86,38 @@ def gradient(
     Raises:
         SupportError: Nothing differentiable connects the two, or there is no such target.
     """
+    (found,) = gradients(network, units, [source], target)
+    return found
+
+
+def gradients(
+    network: Network,
+    units: torch.Tensor,
+    sources: Sequence[torch.Tensor],
+    target: Target = SUM,
+    *,
+    keep: bool = False,
+) -> tuple[torch.Tensor, ...]:
+    """Returns ∂T/∂source of each probe for several sources, by one backward pass.
+
+    Args:
+        network: From `convert.torch.to_network`.
+        units: The units of its representation.
+        sources: What they depend on.
+        target: T.
+        keep: Whether another backward pass follows.
+
+    Raises:
+        SupportError: Nothing differentiable connects them, or there is no such target.
+    """
     if not units.is_floating_point() or not units.requires_grad:
         raise SupportError(
             f"its tensor `{network.representation.value}` has no gradient to the input",
             hint="choose another tensor with --at",
             model=network.model.name,
         )
-    (result,) = torch.autograd.grad(target.total(units, network.spec), source)
-    return result
+    total = target.total(units, network.spec)
+    return torch.autograd.grad(total, list(sources), retain_graph=keep)
 
 
 def canonical_gradient(

@@ -153,7 +153,6 @@ _ENTRIES: dict[str, Entry] = {
         about="z ⊙ ∂ᵍT/∂z, five activations' derivatives replaced by f(z)/(z + ε·sign z)",
         source="Ancona et al. 2018; Song et al. 2019",
         cost="1 forward, 1 backward",
-        unfused=frozenset({"batch-norm", "gelu", "layer-norm", "attention", "linear"}),
     ),
     "lrp": Entry(
         kind=RELEVANCE,

@@ -67,7 +67,7 @@ def runtime_device(device: str) -> str:
 
 
 def set_up(device: str, threads: int, gpu_memory: float) -> None:
-    """Bounds what torch takes of the machine in this process.
+    """Bounds what torch takes of the machine in this process, and makes cuBLAS repeatable.
 
     Args:
         device: From `choose_device`.
@@ -79,6 +79,8 @@ def set_up(device: str, threads: int, gpu_memory: float) -> None:
     if threads:
         torch.set_num_threads(threads)
     if device.startswith("cuda"):
+        # Read when cuBLAS is first used: without it, its sums differ from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.cuda.set_per_process_memory_fraction(gpu_memory, torch.device(device))
 
 

@@ -36,6 +36,7 @@ def to_network(
     spec: InputSpec | None = None,
     device: str = "cpu",
     fuse: Collection[str] = (),
+    wide: bool = False,
     limits: Limits | None = None,
 ) -> Network:
     """Returns the differentiable network of `model` up to its representation.
@@ -47,6 +48,7 @@ def to_network(
         spec: How probes are fed to it, where that is decided already.
         device: Where the parameters go, as torch names it.
         fuse: Of `graph.normalise.FUSIONS`: which chains of operators become one.
+        wide: Whether all of it computes in float64; what it is fed stays in the model's own type.
         limits: What its Loops and Scans may cost as it runs; by default `Limits()`.
 
     Raises:
@@ -57,7 +59,7 @@ def to_network(
     spec = spec or image_input(model, options)
     chosen, _ = attributed(model, at, spec, limits)
     with garbage.kept():
-        dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse)
+        dialect = _dialect(model, outputs=[chosen.value], spec=spec, fuse=fuse, wide=wide)
         module = _module(dialect, limits or Limits()).to(device)
     if device == "cpu":
         _lay_out(module, dialect)
@@ -166,8 +168,11 @@ def _dialect(
     outputs: Sequence[str] | None = None,
     spec: InputSpec | None = None,
     free_batch: bool = False,
+    wide: bool = False,
 ) -> Model:
-    dialect = normalise(model, outputs=outputs, spec=spec, fuse=fuse, free_batch=free_batch)
+    dialect = normalise(
+        model, outputs=outputs, spec=spec, fuse=fuse, free_batch=free_batch, wide=wide
+    )
     garbage.sweep()
     require_support(dialect)
     return dialect

@@ -19,9 +19,14 @@ logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 FUSIONS: Mapping[str, type[ir.passes.PassBase]] = {
     "batch-norm": passes.FoldBatchNorm,
     "gelu": passes.FuseGelu,
+    "swish": passes.FuseSwish,
+    "mish": passes.FuseMish,
+    "hard-swish": passes.FuseHardSwish,
     "layer-norm": passes.FuseLayerNorm,
     "attention": passes.FuseAttention,
     "linear": passes.FuseLinear,
+    # Others look for a Max of their own.
+    "bounds": passes.FuseBounds,
 }
 
 
@@ -32,6 +37,7 @@ def normalise(
     spec: InputSpec | None = None,
     fuse: Collection[str] = (),
     free_batch: bool = False,
+    wide: bool = False,
 ) -> Model:
     """Returns `model` in our dialect, with the way back to the vendor's names; the input is kept.
 
@@ -43,6 +49,7 @@ def normalise(
         fuse: Of `FUSIONS`: which chains of operators, that torch computes by one kernel, become
             one.
         free_batch: Whether inputs that fix a batch of one take any, where operators tell how.
+        wide: Whether all of it computes in float64, whatever the types of its inputs.
 
     Raises:
         SupportError: A pass cannot handle the graph; names the pass.
@@ -71,7 +78,7 @@ def normalise(
         *([passes.FreeBatch()] if free_batch else []),
         passes.ExplicitPads(),
         passes.Carry(),
-        *_fusions(fuse),
+        *_fusions(fuse, wide),
         passes.UseOwnOperators(),
         passes.JoinOutputs(),
         take_out,
@@ -96,8 +103,15 @@ def normalise(
     return dataclasses.replace(model, proto=proto, names=rename.names, stored=stored)
 
 
-def _fusions(chosen: Collection[str]) -> list[ir.passes.PassBase]:
+def _fusions(chosen: Collection[str], wide: bool) -> list[ir.passes.PassBase]:
+    """Returns the passes of some fusions; numbers that they compute are in float64 if the rest is.
+
+    What numbers stand for is recognised before they are widened: it goes by how coarse they are.
+    """
     found = [make() for name, make in FUSIONS.items() if name in chosen]
+    if wide:
+        found.append(passes.Widen())
+        found.sort(key=lambda step: isinstance(step, passes.FoldBatchNorm))
     return [*found, common.RemoveUnusedNodesPass()] if found else []
 
 

@@ -33,6 +33,7 @@ from onnxattr.pipeline.messages import (
 from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.trust import hash_source, malformed, require_sense
 from onnxattr.probes import hash_values
+from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.store import Block, Store, make_key
 from onnxattr.types import IMAGE, Failure, GradientCheck, Maps, Parity, Probes, Summary
 
@@ -55,6 +56,9 @@ _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 #: Probes whose maps are kept together, rounded up to whole batches: the most that is lost.
 CHUNK = 16
+
+#: The same on a GPU, which chooses its batches by its memory, and is done with many at once.
+GPU_CHUNK = 64
 
 #: The same of black-box maps, each of which takes many passes, whatever the batch.
 BLACK_BOX_CHUNK = 4
@@ -222,7 +226,8 @@ class Examiner:
     def _chunks(self, missing: Sequence[int], found: Described) -> Iterator[list[int]]:
         if self._black_box:
             return _chunks(missing, 1, BLACK_BOX_CHUNK)
-        return _chunks(missing, found.spec.batch or self._options.batch_size or BATCH, CHUNK)
+        batch = found.spec.batch or self._options.batch_size or BATCH
+        return _chunks(missing, batch, CHUNK if found.device == "cpu" else GPU_CHUNK)
 
     def _ask(
         self, channel: Channel, name: str, chunk: Sequence[int], shape: tuple[int, ...], check: bool
@@ -341,6 +346,7 @@ class Examiner:
             model=name,
             batch=batch,
             device=found.device,
+            settings={k: v for fact in facts for k, v in fact.get("settings", {}).items()},
         )
         return Examined(summary, maps, stored, seconds)
 
@@ -376,6 +382,10 @@ def _facts(answer: Attributed) -> dict[str, Any]:
         "gradient": {"error": check.error, "tolerance": check.tolerance, "probes": check.probes}
         if check
         else None,
+        "settings": {
+            clean(key, MAX_TEXT): clean(value, MAX_TEXT) if isinstance(value, str) else value
+            for key, value in answer.settings.items()
+        },
     }
 
 

@@ -184,6 +184,7 @@ class Attributed(msgspec.Struct, frozen=True, tag=True):
     tolerance: float | None
     gradient: GradientCheck | None
     seconds: dict[str, float]
+    settings: dict[str, bool | int | str] = {}
 
 
 class End(msgspec.Struct, frozen=True, tag=True):

@@ -201,8 +201,8 @@ class Examination:
 
     def _by_gradient(self, probes: Probing, check: bool) -> Attributed:
         """Returns maps of gradients, once the network is found right on the probes."""
+        from onnxattr.attribution.arithmetic import arithmetic
         from onnxattr.attribution.check import check_gradient
-        from onnxattr.attribution.engine import deterministic
 
         self._parts = self._parts or self._prepare()
         parity, checks = 0.0, []
@@ -210,13 +210,14 @@ class Examination:
             (len(self._request.methods), len(probes), *self.described.spec.map_shape), np.float32
         )
         for part in self._parts:
-            # TF32, which torch allows convolutions by default, is coarser than the tolerance.
-            with self._timed("parity"), deterministic():
+            # Always in float32 or better: a coarser precision is no matter of the conversion, whose
+            # tolerance it would hide in.
+            with self._timed("parity"), arithmetic(self._device):
                 parity = max(parity, part.gate.check(probes))
             with self._timed("attribute"):
                 found[list(part.places)] = part.engine.maps(probes)
             if check:
-                with self._timed("check"), deterministic():
+                with self._timed("check"), arithmetic(self._device):
                     checks.append(check_gradient(part.network, part.gate, probes))
         known = [each for each in checks if each is not None]
         return Attributed(
@@ -226,6 +227,7 @@ class Examination:
             tolerance=max(part.gate.tolerance for part in self._parts),
             gradient=max(known, key=lambda each: each.error, default=None),
             seconds=self._seconds,
+            settings=self._parts[0].engine.settings,
         )
 
     def _prepare(self) -> list[Part]:
@@ -250,6 +252,7 @@ class Examination:
                     spec=self.described.spec,
                     device=self._device,
                     fuse=FUSIONS.keys() - unfused,
+                    wide=request.precision == "float64",
                     limits=place.limits,
                 )
                 engine = Engine(
@@ -259,6 +262,8 @@ class Examination:
                     seed=request.seed,
                     background=self._background(),
                     batch_size=request.batch_size,
+                    precision=request.precision,
+                    compile=request.compile,
                 )
                 gate = Gate(network, threads=thread_count())
                 parts.append(Part(tuple(places), network, gate, engine))

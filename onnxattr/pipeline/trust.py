@@ -11,10 +11,14 @@ from onnxattr.errors import WorkerError
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
 from onnxattr.limits import Limits
 from onnxattr.pipeline.messages import Described, Source
+from onnxattr.sanitise import MAX_TEXT
 from onnxattr.types import IMAGE, RESIZE_RULES, InputSpec, Probes
 
 #: Bytes that are read at a time.
 _PIECE = 2**20
+
+#: What is kept of how maps were computed.
+_SETTINGS = 32
 
 
 def hash_source(source: Source, limits: Limits) -> str:
@@ -89,7 +93,9 @@ def malformed(facts: Mapping[str, Any], *, black_box: bool = False) -> bool:
         facts: Of some maps.
         black_box: Whether they were made without a conversion, which then was not checked.
     """
-    if facts.keys() != {"batch", "parity", "tolerance", "gradient"}:
+    if facts.keys() - {"settings"} != {"batch", "parity", "tolerance", "gradient"}:
+        return True
+    if not _is_flat(facts.get("settings", {})):
         return True
     if black_box:
         unchecked = all(facts[key] is None for key in ("parity", "tolerance", "gradient"))
@@ -103,6 +109,16 @@ def malformed(facts: Mapping[str, Any], *, black_box: bool = False) -> bool:
     ):
         return True
     return not (_count(facts["batch"]) and _within(facts["parity"], facts["tolerance"]))
+
+
+def _is_flat(settings: object) -> bool:
+    """Whether it is a few numbers and short texts by name."""
+    return (
+        isinstance(settings, dict)
+        and len(settings) <= _SETTINGS
+        and all(type(key) is str and type(v) in (bool, int, str) for key, v in settings.items())
+        and all(len(str(v)) <= MAX_TEXT for item in settings.items() for v in item)
+    )
 
 
 def _within(error: object, tolerance: object) -> bool:

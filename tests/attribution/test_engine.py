@@ -10,6 +10,7 @@ from onnx import numpy_helper, parser
 
 import onnxattr
 from onnxattr.attribution import engine, gradients
+from onnxattr.attribution.arithmetic import arithmetic
 from onnxattr.attribution.methods import METHODS
 from onnxattr.attribution.setting import Setting
 from onnxattr.convert import device
@@ -79,7 +80,7 @@ def test_settings_of_torch_are_restored_even_after_an_error() -> None:
     before = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
 
     def fail() -> None:
-        with engine.deterministic():
+        with arithmetic():
             assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (False, True, False)
             raise ValueError("stop")
 

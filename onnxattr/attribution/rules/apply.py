@@ -46,7 +46,7 @@ def with_rules(network: Network, composite: Composite, *, attention: str = CP) -
         SupportError: Operators have no rule; all of them are named. Or a rule of the composite
             cannot be applied.
     """
-    facts, graph = analyse(network), network.dialect.proto.graph
+    facts, graph = analyse(network, attention), network.dialect.proto.graph
     sites, refused = dict[str, Site](), dict[str, str]()
     for node in graph.node:
         if node.op_type in _NAMES or not any(facts[node.name].moving):

@@ -12,9 +12,12 @@ from onnxattr.graph.passes.fold_batch_norm import FoldBatchNorm
 from onnxattr.graph.passes.freeze import Freeze
 from onnxattr.graph.passes.functions import KeepFunctionOpsets
 from onnxattr.graph.passes.fuse_attention import FuseAttention
+from onnxattr.graph.passes.fuse_bounds import FuseBounds
 from onnxattr.graph.passes.fuse_gelu import FuseGelu
+from onnxattr.graph.passes.fuse_hard_swish import FuseHardSwish
 from onnxattr.graph.passes.fuse_layer_norm import FuseLayerNorm
 from onnxattr.graph.passes.fuse_linear import FuseLinear
+from onnxattr.graph.passes.fuse_swish import FuseMish, FuseSwish
 from onnxattr.graph.passes.identities import DropIdentities
 from onnxattr.graph.passes.outputs import JoinOutputs
 from onnxattr.graph.passes.own import UseOwnOperators
@@ -25,6 +28,7 @@ from onnxattr.graph.passes.quantised import Carry
 from onnxattr.graph.passes.rename import Rename
 from onnxattr.graph.passes.shapes import FoldShapes, KnownShapes
 from onnxattr.graph.passes.unroll import Unroll
+from onnxattr.graph.passes.widen import Widen
 
 __all__ = [
     "Carry",
@@ -37,9 +41,13 @@ __all__ = [
     "FreeBatch",
     "Freeze",
     "FuseAttention",
+    "FuseBounds",
     "FuseGelu",
+    "FuseHardSwish",
     "FuseLayerNorm",
     "FuseLinear",
+    "FuseMish",
+    "FuseSwish",
     "JoinOutputs",
     "KeepFunctionOpsets",
     "KnownShapes",
@@ -48,6 +56,7 @@ __all__ = [
     "TakeOutStored",
     "Unroll",
     "UseOwnOperators",
+    "Widen",
     "vendor_name",
     "vendor_node",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -20,6 +19,7 @@ from onnxattr.graph.passes.chains import (
     rank_of,
     reader,
 )
+from onnxattr.graph.passes.gated import scaled
 
 #: tanh(√(2/π)·(x + 0.044715·x³)) is the approximation of erf(x/√2) (Hendrycks and Gimpel 2016).
 _LINEAR, _CUBIC = math.sqrt(2 / math.pi), 0.044715 * math.sqrt(2 / math.pi)
@@ -80,7 +80,7 @@ def _finish(
     affine: tuple[float, float],
 ) -> Chain | None:
     """Returns the chain whose gate is multiplied by `operand`, which is x or x times a number."""
-    for x, factor, extra in _signals(operand):
+    for x, factor, extra in scaled(operand):
         kind = _kind(function, argument, x)
         if kind is None:
             continue
@@ -104,22 +104,6 @@ def _finish(
             make = functools.partial(own, "FusedGelu", [x], {"approximate": approximate})
             return Chain(last, chain, make)
     return None
-
-
-def _signals(value: ir.Value) -> Iterator[tuple[ir.Value, float, list[ir.Node]]]:
-    """Yields what x may be where `value` is x times a number, with the number and its node."""
-    yield value, 1.0, []
-    node = made_by(value, "Mul", "Div", "Neg")
-    if node is None:
-        return
-    if node.op_type == "Neg" and node.inputs[0] is not None:
-        yield node.inputs[0], -1.0, [node]
-        return
-    for x in dict.fromkeys(node.inputs[: 1 if node.op_type == "Div" else 2]):
-        operand = other(node, x) if x is not None else None
-        c = number(operand, rank_of(x))
-        if x is not None and c:
-            yield x, c if node.op_type == "Mul" else 1 / c, [node]
 
 
 def _kind(

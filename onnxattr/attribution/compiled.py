@@ -1,0 +1,47 @@
+"""A network that torch compiles."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+from torch import nn
+
+from onnxattr.convert.ops.table import reason_of
+from onnxattr.convert.parity import is_out_of_memory
+from onnxattr.errors import OnnxattrError
+from onnxattr.types import TOKENS, Network
+
+
+class Compiled:
+    """A network whose module torch compiles when it is first called.
+
+    Only methods that take gradients of the module itself are faster. Others put rules in the place
+    of its operators, in a copy that is not compiled: a compiler fixes what a rule does at the first
+    pass.
+
+    Args:
+        network: From `convert.torch.to_network`; it stays as it is.
+
+    Attributes:
+        network: The same with another module, which shares its weights.
+        said: `yes`, or why it is not compiled.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._module: nn.Module = copy.copy(network.module)
+        self.network = dataclasses.replace(network, module=self._module)
+        self.said = "yes"
+        if network.spec.kind == TOKENS:
+            self.said = "no: what the embedding of token ids is replaced by is not seen"
+        else:
+            self._module.compile()
+
+    def give_up(self, error: Exception) -> bool:
+        """Has the module run as it is from now on; returns whether that may help after `error`."""
+        # The compiler may wrap what an operator raises.
+        if self.said != "yes" or is_out_of_memory(error) or isinstance(error, OnnxattrError):
+            return False
+        self._module._compiled_call_impl = None
+        self.said = f"no: {reason_of(error)}"
+        return True
