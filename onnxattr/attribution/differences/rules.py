@@ -426,6 +426,8 @@ def _product_of_all(
 ) -> Any:
     """Returns a product of many, one after the other."""
     y = func(*args, **kwargs)
+    if not args[0].numel():
+        return y
     found = functools.reduce(functools.partial(walk.apply, torch.mul), args[0].unbind(args[1]))
     return graft(y, found.reshape(y.shape))
 
