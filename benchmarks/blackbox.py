@@ -3,9 +3,9 @@
 Each method makes the maps of a few probes; beside it, in turn and on the same thread, a bare loop
 calls `session.run` as often, on arrays of the same sizes that lie ready. Prints the medians of the
 ratios of CPU time (bare loop / method: 1 would be no cost of ours) with 95 % bootstrap intervals.
-`saliency` is the time of an occlusion map over that of one by saliency.
+The last column is the time of a map by the first method over that of one by saliency.
 
-    python benchmarks/blackbox.py [MODEL …] [--probes N] [--masks N] [--repeats N]
+    python benchmarks/blackbox.py [MODEL …] [--methods LIST] [--probes N] [--repeats N]
 """
 
 import argparse
@@ -19,7 +19,7 @@ import torch
 import onnxattr
 from onnxattr.attribution.blackbox import BlackBox
 from onnxattr.attribution.engine import Engine
-from onnxattr.attribution.methods import parse
+from onnxattr.attribution.methods import Method, parse_all
 from onnxattr.convert.array_feed import feeds
 from onnxattr.convert.session import Runtime
 from onnxattr.convert.torch import to_network
@@ -67,13 +67,12 @@ def interval(values: list[float]) -> str:
     return f"{np.median(array):.3f} [{low:.3f}, {high:.3f}]"
 
 
-def main(models: list[Path], probes: int, masks: int, repeats: int) -> None:
+def main(models: list[Path], methods: tuple[Method, ...], probes: int, repeats: int) -> None:
     """Measures, and prints a table in markdown."""
     torch.set_num_threads(1)
-    methods = ["occlusion", f"rise:masks={masks}", f"kernel-shap:samples={masks}"]
-    print(f"{probes} probes, {masks} masks and samples, {repeats} runs of each in turn")
-    names = [name.partition(":")[0] for name in methods]
-    print("| model | batch | ms a pass |", " | ".join(names), "| saliency |")
+    print(f"{probes} probes, {', '.join(map(str, methods))}, {repeats} runs of each in turn")
+    names = [method.name for method in methods]
+    print("| model | batch | ms a pass |", " | ".join(names), f"| {names[0]} / saliency |")
     print("| --- | ---: | ---: |" + " ---: |" * (len(names) + 1))
     images = onnxattr.load_probes(limit=probes).images
     every: dict[str, list[float]] = {name: [] for name in names}
@@ -81,9 +80,7 @@ def main(models: list[Path], probes: int, masks: int, repeats: int) -> None:
         network = to_network(onnxattr.load(path), fuse=FUSIONS)
         runtime = Runtime(network.model, network.spec, network.representation, threads=1)
         engine = Engine(network)
-        makers = {
-            n: BlackBox(runtime, method=parse(m)) for n, m in zip(names, methods, strict=True)
-        }
+        makers = {method.name: BlackBox(runtime, method=method) for method in methods}
         ratios: dict[str, list[float]] = {name: [] for name in names}
         passes, gradients = [], []
         for repeat in range(repeats + 1):  # The first warms up.
@@ -94,12 +91,12 @@ def main(models: list[Path], probes: int, masks: int, repeats: int) -> None:
                 if repeat:
                     ratios[name].append(theirs / ours)
                     passes.append(1e3 * theirs / sum(sizes))
-                if repeat and name == "occlusion":
+                if repeat and name == names[0]:
                     gradients.append(ours / spent(lambda engine=engine: engine.maps(images)))
         for name, values in ratios.items():
             every[name].append(float(np.median(values)))
         cells = " | ".join(interval(values) for values in ratios.values())
-        batch = makers["occlusion"].size
+        batch = makers[names[0]].size
         print(
             f"| {path.stem} | {batch} | {np.median(passes):.2f} | {cells} "
             f"| {np.median(gradients):.1f} |",
@@ -111,8 +108,8 @@ def main(models: list[Path], probes: int, masks: int, repeats: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path, default=SAMPLES)
+    parser.add_argument("--methods", type=parse_all, default="occlusion,rise:masks=128")
     parser.add_argument("--probes", type=int, default=4)
-    parser.add_argument("--masks", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=20)
     given = parser.parse_args()
-    main(given.models, given.probes, given.masks, given.repeats)
+    main(given.models, given.methods, given.probes, given.repeats)

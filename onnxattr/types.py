@@ -501,7 +501,7 @@ class Attributions:
 
     Attributes:
         models: What is to be said of each attributed model.
-        maps: Their maps, in the same order; of several methods those of all of them.
+        maps: Their maps, in the same order, by all methods but those that refuse the model.
         unusable: Probes whose map is zero or not finite, one count a model and method.
         probes: What was attributed.
         failures: Models and probes that were left out.
@@ -524,6 +524,14 @@ class Attributions:
     unfinished: tuple[str, ...]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+
+    def by_method(self) -> dict[str, tuple[Maps, ...]]:
+        """Returns the maps of the models by each method, without a copy; some may lack some."""
+        found: dict[str, tuple[Maps, ...]] = {}
+        for maps in self.maps:
+            for each in maps.by_method():
+                found[each.method] = (*found.get(each.method, ()), each)
+        return found
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from onnxattr.attribution.hiding import Canvas, Scheme, Totals
 from onnxattr.attribution.methods import Method, find_black_box, parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.attribution.totals import totals
-from onnxattr.attribution.variants import Variants
+from onnxattr.attribution.variants import Variants, laid_over
 from onnxattr.convert.parity import TOLERANCE, relative_error, require_same, wrap
 from onnxattr.convert.session import Runtime
 from onnxattr.errors import LimitError, SupportError, UsageError
@@ -68,6 +68,7 @@ class BlackBox:
         self._runtime = runtime
         canvas = Canvas(tuple(spec.map_shape), spec.kind == IMAGE, seed)
         self._scheme: Scheme = find_black_box(method.name)(canvas, **method.options)
+        self._masks = laid_over(runtime.feed, self._scheme)
         self._targets = (reduction or Reduction()).targets(seed)
         self.size = spec.batch or batch_size or _size(spec)
         self._tried = False
@@ -86,7 +87,9 @@ class BlackBox:
         """
         scheme = self._scheme
         maps = np.empty((len(probes), *self._runtime.spec.map_shape), np.float32)
-        with torch.no_grad():
+        # Of units that are infinite or no numbers, maps hold some too, which is told where they are
+        # used.
+        with torch.no_grad(), np.errstate(invalid="ignore", over="ignore"):
             x = self._probes(probes)
             self._try(x)
             found = self._totals(x)
@@ -157,7 +160,7 @@ class BlackBox:
 
     def _totals(self, x: torch.Tensor) -> list[Totals]:
         """Returns T of all variants of some probes, for each target."""
-        variants = Variants(self._runtime.feed, x, self._scheme, self.size)
+        variants = Variants(self._runtime.feed, x, self._scheme, self._masks, self.size)
         found = [Totals(np.empty(len(variants)), np.empty(len(variants))) for _ in self._targets]
         done = 0
         while done < len(variants):

@@ -145,19 +145,14 @@ class Engine:
         self._undetermined |= undetermined
         return values
 
-    def _batch(self, probes: Probing) -> Float32:
-        # Another size would be compiled for itself.
-        x = self._probes(probes, self.size if self._compiled else None)
-        with runnable(self._network):
-            try:
-                maps = self._maps(x)
-            except Exception as error:
-                if self._compiled is None or not self._compiled.give_up(error):
-                    raise
-                maps = self._maps(x)
-        return maps[:, : len(probes)]
+    def explain(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns the maps of one batch, float32 [method, probe, …].
 
-    def _maps(self, x: torch.Tensor) -> Float32:
+        It sets no flags of torch and measures nothing, as `maps` does, which is built on it.
+
+        Args:
+            x: Canonical probes, on the network's device; whole batches, where the graph fixes one.
+        """
         with autocast(self._network.device, self._precision):
             together = iter(self._shared(x) if self._together else ())
             maps = [
@@ -166,8 +161,20 @@ class Engine:
                 )
                 for each in self._explain
             ]
-        found: Float32 = torch.stack([each.float() for each in maps]).cpu().numpy()
-        return found
+        return torch.stack([each.float() for each in maps])
+
+    def _batch(self, probes: Probing) -> Float32:
+        # Another size would be compiled for itself.
+        x = self._probes(probes, self.size if self._compiled else None)
+        with runnable(self._network):
+            try:
+                maps = self.explain(x)
+            except Exception as error:
+                if self._compiled is None or not self._compiled.give_up(error):
+                    raise
+                maps = self.explain(x)
+            found: Float32 = maps.cpu().numpy()
+        return found[:, : len(probes)]
 
     def _probes(self, probes: Probing, size: int | None = None) -> torch.Tensor:
         """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""

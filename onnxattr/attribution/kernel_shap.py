@@ -79,7 +79,7 @@ def kernel_shap(canvas: Canvas, *, grid: int, samples: int, fill: str) -> Kernel
     """
     cells = cut(canvas, grid)
     players = int(np.prod(cells.counts))
-    proper, weight = _coalitions(players, samples, np.random.default_rng(canvas.seed))
+    proper, weight = draw(players, samples, np.random.default_rng(canvas.seed))
     # Where Σ φ is given, what is left to be found sums to 0: so do the rows that find it.
     rows = proper - proper.mean(axis=1, keepdims=True)
     gram = rows.T @ (weight[:, None] * rows)
@@ -96,8 +96,12 @@ def kernel_shap(canvas: Canvas, *, grid: int, samples: int, fill: str) -> Kernel
     return KernelShap(cells, coalitions, solution, masks, fill)
 
 
-def _coalitions(players: int, samples: int, rng: np.random.Generator) -> tuple[Coalitions, Float64]:
-    """Returns proper coalitions, each once, and their weights in the regression."""
+def draw(players: int, samples: int, rng: np.random.Generator) -> tuple[Coalitions, Float64]:
+    """Returns proper coalitions, each once, and their weights in the regression.
+
+    Of a size that is taken whole weights are w(S) / (M − 1); over those that are drawn, which come
+    in pairs of complements, they sum to what all coalitions of these sizes would.
+    """
     sizes = list(range(1, players // 2 + 1))
     # Of both sizes of a pair together: C(M, s) w(s) = (M − 1) / (s (M − s)).
     mass = {s: (1 if 2 * s == players else 2) / (s * (players - s)) for s in sizes}

@@ -15,6 +15,8 @@ Importing this loads no torch, so that a wrong name can be refused before anythi
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 #: What the options of a method may be.
 Value = bool | int | float | str
+
+#: A value that stands in a method's name as it is; neither commas nor colons are in it.
+_SHORT = re.compile(r"[\w.+-]{1,40}")
 
 GRADIENT, RELEVANCE, OUTPUTS = KINDS = ("gradient", "relevance", "black-box")
 
@@ -110,7 +115,7 @@ class Method:
         return METHODS[self.name]
 
     def __str__(self) -> str:
-        """Returns the shortest text that means it; long values are cut."""
+        """Returns a short text that tells it from others; what a file held is told by a hash."""
         table = self.entry.options
         said = [f"{k}={_text(v)}" for k, v in self.options.items() if v != table[k].default]
         return ":".join([self.name, *said])
@@ -464,5 +469,7 @@ def _bounds(least: float | None, most: float | None) -> str:
 def _text(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    text = " ".join(str(value).split())
-    return text if len(text) <= 40 else f"{text[:39]}…"
+    if _SHORT.fullmatch(text := str(value)):
+        return text
+    # What a file held: two files are told apart, wherever they are.
+    return f"file-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

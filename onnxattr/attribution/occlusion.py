@@ -17,12 +17,16 @@ class Occlusion:
     Attributes:
         cells: Of the map.
         patches: Runs of cells along each axis; together they cover the map.
+        places: Of each patch, how many.
+        covering: Patches that cover each cell, how many.
         masks: Of which the first hides nothing, and each other one a patch.
         fill: As of a `Scheme`.
     """
 
     cells: Cells
     patches: tuple[tuple[slice, ...], ...]
+    places: Float64
+    covering: Float64
     masks: Masks
     fill: str
 
@@ -37,18 +41,12 @@ class Occlusion:
         difference = values[0] - values[1:]
         # Not the other way round: what is no number stays so.
         difference[np.abs(difference) <= np.maximum(rounding[0], rounding[1:])] = 0.0
-        total, covering = np.zeros(self.cells.counts), np.zeros(self.cells.counts)
-        for patch, change in zip(self.patches, difference, strict=True):
-            total[patch] += change / self._places(patch)
-            covering[patch] += 1
-        spread = self.cells.spread(torch.from_numpy(total / covering)[None])[0]
-        found: Float64 = spread.numpy()
+        total = np.zeros(self.cells.counts)
+        for patch, change in zip(self.patches, difference / self.places, strict=True):
+            total[patch] += change
+        mean = torch.from_numpy(total / self.covering)
+        found: Float64 = self.cells.spread(mean[None])[0].numpy()
         return found
-
-    def _places(self, patch: tuple[slice, ...]) -> int:
-        """Returns the number of places in a patch."""
-        sides = zip(self.cells.edges, patch, strict=True)
-        return int(np.prod([edges[run.stop] - edges[run.start] for edges, run in sides]))
 
 
 def occlusion(canvas: Canvas, *, grid: int, span: int, fill: str) -> Occlusion:
@@ -72,10 +70,20 @@ def occlusion(canvas: Canvas, *, grid: int, span: int, fill: str) -> Occlusion:
     for count in cells.counts:
         side = min(span, count)
         runs.append([slice(i, i + side) for i in range(count - side + 1)])
-    patches = tuple(product(*runs))
+    patches: tuple[tuple[slice, ...], ...] = tuple(product(*runs))
     hidden = np.zeros((1 + len(patches), *cells.counts), bool)
     for variant, patch in enumerate(patches, start=1):
-        hidden[variant, *patch] = True
+        hidden[variant][patch] = True
     kept = torch.from_numpy(~hidden).float()
     masks = remembered(lambda a, b: cells.spread(kept[a:b]), len(kept), cells.shape)
-    return Occlusion(cells, patches, masks, fill)
+    return Occlusion(
+        cells, patches, _places(cells, patches), hidden.sum(axis=0, dtype=float), masks, fill
+    )
+
+
+def _places(cells: Cells, patches: tuple[tuple[slice, ...], ...]) -> Float64:
+    """Returns the number of places of each patch."""
+    sizes = np.ones(len(patches))
+    for axis, edges in enumerate(cells.edges):
+        sizes *= [edges[patch[axis].stop] - edges[patch[axis].start] for patch in patches]
+    return sizes

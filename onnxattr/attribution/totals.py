@@ -44,34 +44,37 @@ def totals(rows: Units, targets: Sequence[Target], spec: InputSpec) -> list[Tota
     """
     if "N" not in spec.layout:
         spec = replace(spec, layout=f"N{spec.layout}")
+    rows = rows[:, None] if rows.ndim == 1 else rows
     exact = torch.from_numpy(rows.astype(np.float64))
-    exact = exact[:, None] if exact.dim() == 1 else exact
     found = []
     for target in targets:
         values: Float64 = target.values(exact, spec).numpy()
-        found.append(Totals(values, _rounding(exact, values, target, rows.dtype)))
+        found.append(Totals(values, _rounding(rows, values, target)))
     return found
 
 
-def _rounding(units: torch.Tensor, values: Float64, target: Target, kind: np.dtype[Any]) -> Float64:
+def _rounding(rows: Units, values: Float64, target: Target) -> Float64:
     """Returns the bound of `totals`, or a larger one: float64 [input]."""
-    if kind.kind != "f":
-        return np.zeros(len(units))
-    one = float(np.finfo(kind).eps) / 2
+    if rows.dtype.kind != "f":
+        return np.zeros(len(rows))
+    one = float(np.finfo(rows.dtype).eps) / 2
     common = min(one, _SINGLE)
-    flat = units.flatten(1)
-    # Σ (∂T/∂uᵢ)² eᵢ², in units of r², and Σ |uᵢ ∂T/∂uᵢ|.
-    squares = flat.square()
-    norm = squares.sum(1)
+    # In their own type: of a bound, a few digits are enough.
+    flat = torch.from_numpy(rows).flatten(1)
+    flat = flat.float() if flat.dtype == torch.float16 else flat
+    norm = torch.linalg.vector_norm(flat, dim=1).double()
+    # √(Σ (∂T/∂uᵢ)² eᵢ²), in units of r, and Σ |uᵢ ∂T/∂uᵢ|.
     if target.kind == "squared-norm":
-        own, shared = (squares.square().sum(1) + norm**2 / flat.shape[1]) / 2, norm
+        fourth = torch.linalg.vector_norm(flat, ord=4, dim=1).double() ** 4
+        own, shared = ((fourth + norm**4 / flat.shape[1]) / 2).sqrt(), norm**2
     elif target.kind == "unit":
-        unit = flat[:, target.number]
-        own, shared = (unit.square() + norm / flat.shape[1]) / 2, unit.abs()
+        unit = flat[:, target.number].double()
+        own, shared = ((unit**2 + norm**2 / flat.shape[1]) / 2).sqrt(), unit.abs()
     elif target.kind == "rms":
         # |∂T/∂uᵢ| is |uᵢ| / (n · rms) ≤ 1, for n units a channel.
         own, shared = norm, torch.from_numpy(values)
     else:
-        own, shared = norm, flat.abs().sum(1)
-    bound: Float64 = (_ROUNDING * (one * own.sqrt() + common * shared)).numpy()
-    return bound
+        own, shared = norm, torch.linalg.vector_norm(flat, ord=1, dim=1).double()
+    bound: Float64 = (_ROUNDING * (one * own + common * shared)).numpy()
+    # What is infinite, or no number, was made so by no rounding: it must not count as nothing.
+    return np.where(np.isfinite(values), bound, 0.0)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from onnxattr.attribution.hiding import Scheme, filling
+from onnxattr.attribution.hiding import Masks, Scheme, filling, remembered
 from onnxattr.convert.array_feed import ArrayFeed
 from onnxattr.convert.feed import Feed
 from onnxattr.convert.parity import wrap
@@ -23,15 +23,17 @@ class Variants:
         feed: From canonical probes to what the model is fed.
         x: Canonical probes.
         scheme: What is hidden.
+        masks: From `laid_over`.
         size: The largest number of variants at a time.
     """
 
-    def __init__(self, feed: Feed | ArrayFeed, x: torch.Tensor, scheme: Scheme, size: int) -> None:
-        self._feed, self._scheme = feed, scheme
+    def __init__(
+        self, feed: Feed | ArrayFeed, x: torch.Tensor, scheme: Scheme, masks: Masks, size: int
+    ) -> None:
+        self._feed, self._scheme, self._masks = feed, scheme, masks
         self._batch = feed.spec.batch
-        self._image = feed.spec.kind == IMAGE
         self._count = len(x) * scheme.count
-        hidden = filling(x, scheme.fill, image=self._image)
+        hidden = filling(x, scheme.fill, image=feed.spec.kind == IMAGE)
         if feed.is_affine:
             x, hidden = feed(x).contiguous(), feed(hidden).contiguous()
         self._seen, self._hidden = x, hidden
@@ -64,8 +66,14 @@ class Variants:
         found: np.ndarray[Any, Any] = given.numpy()
         return found
 
-    def _masks(self, first: int, last: int) -> torch.Tensor:
-        masks = self._scheme.masks(first, last)
-        if self._feed.is_affine:
-            return self._feed.masks(masks)
-        return masks.unsqueeze(1) if self._image else masks
+
+def laid_over(feed: Feed | ArrayFeed, scheme: Scheme) -> Masks:
+    """Returns masks that broadcast with probes: as they are fed, where the feed is affine."""
+
+    def make(start: int, stop: int) -> torch.Tensor:
+        masks = scheme.masks(start, stop)
+        if feed.is_affine:
+            return feed.masks(masks)
+        return masks.unsqueeze(1) if feed.spec.kind == IMAGE else masks
+
+    return remembered(make, scheme.count, make(0, 1).shape[1:])

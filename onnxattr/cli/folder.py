@@ -96,10 +96,9 @@ def looks(result: Attributions, plan: Plan) -> list[Look]:
     """Returns what decides the colours of each method's maps."""
     from onnxattr.report.pictures import Look
 
-    first = result.maps[0]
     return [
-        Look(method, signed, plan.scale, plan.clip)
-        for method, signed in zip(first.methods, first.signed, strict=True)
+        Look(method, maps[0].signed[0], plan.scale, plan.clip)
+        for method, maps in result.by_method().items()
     ]
 
 
@@ -132,7 +131,8 @@ def fill(
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / INDEX).unlink(missing_ok=True)
-    methods = safe_names(result.maps[0].methods)
+    by_method = result.by_method()
+    methods = safe_names(by_method)
     sheets = {method: f"contact-{name}.png" for method, name in methods.items()}
     models = safe_names((m.name for m in result.models), {INDEX, *sheets.values()})
     writer = _Writer(folder)
@@ -140,8 +140,8 @@ def fill(
         _numbers(writer, maps, models[maps.model], methods, plan)
     drawn = plan.pictures and drawable(result)
     if drawn:
-        for place, look in enumerate(looks(result, plan)):
-            chosen = [maps.by_method()[place] for maps in result.maps]
+        for look in looks(result, plan):
+            chosen = by_method[look.method]
             _pictures(writer, result, chosen, look, models, methods, sheets, advance)
     about: Mapping[str, Any] = {"scale": plan.scale, "clip": plan.clip} if drawn else {}
     with writer.open(INDEX) as file:

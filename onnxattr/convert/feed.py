@@ -83,10 +83,14 @@ class Feed(nn.Module):
     def masks(self, masks: torch.Tensor) -> torch.Tensor:
         """Returns masks, [variant, y, x], as they lie over what the model is fed.
 
-        Their axis of channels, if the layout has one, is of size 1. What is around a probe they
+        Their axis of channels, if the layout has one, is of size 1, but in full where it is the
+        last: mixing along so short an axis takes four times as long. What is around a probe they
         keep.
         """
-        return self._arranged(_framed(masks.unsqueeze(1), self.spec, 1.0).to(self.dtype))
+        found = self._arranged(_framed(masks.unsqueeze(1), self.spec, 1.0).to(self.dtype))
+        if not self.spec.layout.endswith("C"):
+            return found
+        return found.expand(*found.shape[:-1], self.spec.channels).contiguous()
 
     def canonical(self, values: torch.Tensor) -> torch.Tensor:
         """Returns canonical probes for images, uint8 [probe, y, x, 3], at the model's scale."""

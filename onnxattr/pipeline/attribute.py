@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxattr.errors import RankingError
+from onnxattr.errors import RankingError, SupportError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
-from onnxattr.pipeline.job import Examiner, open_store, versions
+from onnxattr.pipeline.job import Examined, Examiner, failure_of, open_store, versions
+from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.space import (
     ProbeSource,
@@ -27,6 +28,7 @@ from onnxattr.pipeline.space import (
     settings_of,
     store_notes,
 )
+from onnxattr.store import Store
 from onnxattr.types import Attributions, Failure, Maps, Probes, Summary
 
 #: Settings of a ranking that have no part in maps; methods are told one by one.
@@ -44,7 +46,8 @@ def attribute_many(
     """Returns the maps of many models on the same probes, raw, each at its own input size.
 
     Several methods (`Options(method="saliency,grad-input")`) share their passes. A model that
-    cannot be used is left out, with the reason in `Attributions.failures`.
+    cannot be used is left out, with the reason in `Attributions.failures`; one that some of the
+    methods refuse has maps by the others.
 
     Args:
         models: One or several files, directories or glob patterns.
@@ -91,7 +94,30 @@ def attribute_many(
         auto = " (auto)" if options.device == "auto" else ""
         progress.begin(len(sources), len(given.values), chosen + auto)
         examiner = Examiner(given, options, store, len(sources))
-        outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
+        refused: dict[str, Exception] = {}
+
+        def takes(name: str, error: Exception) -> bool:
+            if len(options.methods) > 1 and isinstance(error, SupportError):
+                refused[name] = error
+            return name in refused
+
+        outcomes, unfinished = examine_all(
+            sources, examiner, options, progress, stop, leave_out, takes
+        )
+        some = {name: sources[name] for name in refused}
+        for name, found_by in _by_each(some, given, options, store, progress, stop).items():
+            parts = [part for part in found_by.values() if isinstance(part, Examined)]
+            if len(found_by) < len(options.methods):
+                unfinished.append(name)
+                continue
+            if not parts:
+                leave_out(failure_of(name, refused[name]))
+                continue
+            outcomes[name] = _together(parts)
+            for method, error in found_by.items():
+                if isinstance(error, Exception):
+                    failure = failure_of(name, error)
+                    leave_out(replace(failure, message=f"by `{method}`: {failure.message}"))
         usable = [outcomes[name] for name in sources if name in outcomes]
     if not usable:
         done = "finished before the interruption" if unfinished else "usable"
@@ -102,7 +128,7 @@ def attribute_many(
         )
     lost = [_unusable(one.maps) for one in usable]
     summaries = tuple(
-        dataclasses.replace(one.summary, path=str(found[one.summary.name]), unusable=max(counts))
+        replace(one.summary, path=str(found[one.summary.name]), unusable=max(counts))
         for one, counts in zip(usable, lost, strict=True)
     )
     seconds: dict[str, float] = {}
@@ -123,6 +149,53 @@ def attribute_many(
         stored=tuple(one.summary.name for one in usable if one.stored),
         seconds={"total": time.perf_counter() - started, **seconds},
     )
+
+
+def _by_each(
+    sources: Mapping[str, Source],
+    probes: Probes,
+    options: Options,
+    store: Store | None,
+    progress: Progress,
+    stop: threading.Event,
+) -> dict[str, dict[str, Examined | Exception]]:
+    """Returns, by model and method, what each method alone makes of models, or why it does not."""
+    found: dict[str, dict[str, Examined | Exception]] = {name: {} for name in sources}
+    for text in options.method.split(",") if sources else ():
+        alone = replace(options, method=text)
+        (method,) = alone.methods
+        errors: dict[str, Exception] = {}
+
+        def takes(name: str, error: Exception, errors: dict[str, Exception] = errors) -> bool:
+            errors[name] = error
+            return True
+
+        examiner = Examiner(probes, alone, store, len(sources))
+        made, _ = examine_all(sources, examiner, alone, progress, stop, lambda _: None, takes)
+        for name in sources:
+            outcome = made.get(name) or errors.get(name)
+            if outcome is not None:  # And not interrupted.
+                found[name][str(method)] = outcome
+    return found
+
+
+def _together(parts: Sequence[Examined]) -> Examined:
+    """Returns one model's maps by several methods, each of which was made by itself."""
+    if len(parts) == 1:
+        return parts[0]
+    maps = [part.maps for part in parts]
+    worst = max(parts, key=lambda part: part.summary.parity.error if part.summary.parity else 0.0)
+    seconds: dict[str, float] = {}
+    for part in parts:
+        for key, spent in part.seconds.items():
+            seconds[key] = seconds.get(key, 0.0) + spent
+    together = replace(
+        maps[0],
+        values=np.stack([one.values for one in maps]),
+        method=",".join(one.method for one in maps),
+        signed=tuple(one.signed[0] for one in maps),
+    )
+    return Examined(worst.summary, together, all(part.stored for part in parts), seconds)
 
 
 def _unusable(maps: Maps) -> tuple[int, ...]:

@@ -142,8 +142,19 @@ def examine_all(
     progress: Progress,
     stop: threading.Event,
     leave_out: Callable[[Failure], None],
+    takes: Callable[[str, Exception], bool] = lambda name, error: False,
 ) -> tuple[dict[str, Examined], list[str]]:
-    """Returns the models that can be used, by name, and those that were not reached in time."""
+    """Returns the models that can be used, by name, and those that were not reached in time.
+
+    Args:
+        sources: Models by name.
+        examiner: Has them examined.
+        options: What decides the maps.
+        progress: Told of what is going on.
+        stop: Ends the work when it is set.
+        leave_out: Told of models that cannot be used.
+        takes: Told of them, and why, before; it may take care of one itself.
+    """
     workers = _workers(options, stop)
 
     def make(name: str, source: Source) -> Job[Examined]:
@@ -161,7 +172,8 @@ def examine_all(
     for number, outcome in workers.run([make(name, sources[name]) for name in names]):
         done.add(names[number])
         if isinstance(outcome, Exception):
-            leave_out(failure_of(names[number], outcome))
+            if not takes(names[number], outcome):
+                leave_out(failure_of(names[number], outcome))
         else:
             outcomes[names[number]] = outcome
     return outcomes, [name for name in names if name not in done]

@@ -33,6 +33,8 @@ def to_index(result: Attributions, files: Sequence[MapFile], pictures: Mapping[s
         known = plain(summary)
         del known["unusable"]
         known["device"] = maps.device
+        # Sorted: what the store keeps of them is.
+        known["settings"] = plain(dict(sorted(maps.settings.items())))
         known["maps"] = [
             {
                 "method": plain(each.method),

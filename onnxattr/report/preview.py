@@ -41,8 +41,9 @@ def preview(result: Attributions, looks: Sequence[Look], console: Console) -> Re
         size = _size(shape, square=square)
         drawn = [tiles.draw_probe(probe, size) for probe in result.probes.values[:count]]
         parts += [Text("probes", "dim"), *_rows(drawn, colourful, _SIZE)]
-    for place, look in enumerate(looks):
-        maps = [each.by_method()[place] for each in result.maps]
+    by_method = result.by_method()
+    for look in looks:
+        maps = by_method[look.method]
         sizes = [_size(each.values.shape[1:], square=square) for each in maps]
         # Colours end where those of the means do that a character shows, not where single pixels
         # would: so little is left of these.

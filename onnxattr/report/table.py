@@ -206,7 +206,11 @@ def _footer(result: Ranking | Comparison) -> str:
     starred = isinstance(result, Comparison) or settings["target"] is None
     what = "* is" if starred else "the input range is"
     assumed = f"; {what} assumed for {everyone}" if doubtful else ""
-    given = ", ".join(f"{k} {v}" for k, v in settings.get("method_options", {}).items())
+    given = ", ".join(
+        # Longer ones are what a file held.
+        f"{key} {value if len(str(value)) <= 40 else 'of a file'}"
+        for key, value in settings.get("method_options", {}).items()
+    )
     by = f" ({clean(given)})" if given else ""
     reduction = settings.get("reduction", "sum")
     of = "" if reduction == "sum" else f" of {clean(reduction)}"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from nets import RANGE, SIZE, Net, network, probes
-from onnx import TensorProto, helper, numpy_helper, parser
+from onnx import helper
+from runtimes import images, linear, maps_of, runtime, text
 
 from onnxattr.attribution.blackbox import BlackBox
 from onnxattr.attribution.engine import Engine
@@ -11,53 +12,7 @@ from onnxattr.attribution.hiding import Canvas, cut
 from onnxattr.attribution.methods import parse
 from onnxattr.convert.session import Runtime
 from onnxattr.errors import ParityError, SupportError, UsageError
-from onnxattr.graph.inputs import image_input
-from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
-
-HEADER = '<ir_version: 8, opset_import: ["" : 17]> g '
-
-
-def runtime(source, options=None, at="feature"):
-    model = load(source)
-    spec = image_input(model, options or InputOptions())
-    return Runtime(model, spec, representation(model, at), threads=1)
-
-
-def maps_of(source, images, options=None, *, batch_size=None, at="feature"):
-    return BlackBox(runtime(source, options, at), batch_size=batch_size).maps(images)
-
-
-def text(body, **weights):
-    proto = parser.parse_model(HEADER + body)
-    for name, values in weights.items():
-        proto.graph.initializer.append(numpy_helper.from_array(values, name))
-    return proto
-
-
-def images(count, height, width=None, seed=0):
-    shape = (count, height, width or height, 3)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def linear(weight, layout="NCHW", dtype=np.float32, batch="N"):
-    """w·x for w [3, y, x], whatever the layout."""
-    axes = {"N": batch, "C": 3, "H": weight.shape[1], "W": weight.shape[2]}
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    inner = weight.transpose(["CHW".index(a) for a in layout if a != "N"])
-    nodes = [
-        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["f", "w"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", kind, [axes[a] for a in layout])],
-        [helper.make_tensor_value_info("y", 1, [axes[a] for a in layout])],
-        [numpy_helper.from_array(inner.astype(np.float32), "w")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def slowly(total, image, *, cells=8, span=1):

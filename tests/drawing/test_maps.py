@@ -21,7 +21,7 @@ def maps(shape, kind=IMAGE, method="saliency", signed=(False,), probes=None, mod
     several = len(method.split(",")) > 1
     count = shape[1] if several else shape[0]
     names = probes or tuple(f"{i}.png" for i in range(count))
-    return Maps(values, names, method, model, 8, "cpu", kind, signed)
+    return Maps(values, names, method, model, 8, "cpu", kind=kind, signed=signed)
 
 
 TWO = {"method": "saliency,lrp:composite=epsilon-plus", "signed": (False, True)}

@@ -34,22 +34,86 @@ _RANKS = {
 
 #: Operators that move numbers about, and that leave a gate one: of their first input, or of all.
 _MOVERS = frozenset(
-    "Cast CastLike CenterCropPad Compress Concat DepthToSpace Dropout Expand ExpandDims Flatten "
-    "Gather GatherElements GatherND Identity JoinFirst RepeatBatch Reshape ReverseSequence Slice "
-    "SpaceToDepth Split SplitFirst Squeeze Tile Transpose Trilu Unsqueeze".split()
+    [
+        "Cast",
+        "CastLike",
+        "CenterCropPad",
+        "Compress",
+        "Concat",
+        "DepthToSpace",
+        "Dropout",
+        "Expand",
+        "ExpandDims",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Identity",
+        "JoinFirst",
+        "RepeatBatch",
+        "Reshape",
+        "ReverseSequence",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "SplitFirst",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Trilu",
+        "Unsqueeze",
+    ]
 )
 
 #: Operators whose result is never below zero.
 _NONNEGATIVE = frozenset(
-    "Abs Exp HardSigmoid LpPool GlobalLpPool ReduceL1 ReduceL2 ReduceSumSquare Relu Sigmoid Softmax"
-    " Softplus Sqrt BiasSoftmax".split()
+    [
+        "Abs",
+        "Exp",
+        "HardSigmoid",
+        "LpPool",
+        "GlobalLpPool",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceSumSquare",
+        "Relu",
+        "Sigmoid",
+        "Softmax",
+        "Softplus",
+        "Sqrt",
+        "BiasSoftmax",
+    ]
 )
 
 #: Operators whose result is not if none of their inputs that bear relevance is.
 _KEEPERS = _MOVERS | frozenset(
-    "Add AveragePool Col2Im CumSum Div GlobalAveragePool GlobalMaxPool LRN LpNormalization Max "
-    "MaxPool MaxRoiPool MaxUnpool Mean Min Mul NhwcMaxPool ReduceMax ReduceMean ReduceMin ReduceSum"
-    " RoiAlign Sum TopK Where".split()
+    [
+        "Add",
+        "AveragePool",
+        "Col2Im",
+        "CumSum",
+        "Div",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "LRN",
+        "LpNormalization",
+        "Max",
+        "MaxPool",
+        "MaxRoiPool",
+        "MaxUnpool",
+        "Mean",
+        "Min",
+        "Mul",
+        "NhwcMaxPool",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "RoiAlign",
+        "Sum",
+        "TopK",
+        "Where",
+    ]
 )
 
 #: Modes of Resize whose weights are not below zero; the default is one of them.

@@ -13,8 +13,15 @@ from typing import Any
 import torch
 
 from onnxattr.attribution.rules.composites import CONVOLUTIONS, LayerRule, Value
-from onnxattr.attribution.rules.multipliers import Absolute, Epsilon, Positive, Signed, Weighted
-from onnxattr.attribution.rules.multipliers import stabilised as _stabilised
+from onnxattr.attribution.rules.multipliers import (
+    Absolute,
+    Epsilon,
+    Halves,
+    Positive,
+    Signed,
+    Weighted,
+    stabilised,
+)
 from onnxattr.attribution.rules.table import ROWS, Function, Site
 from onnxattr.errors import SupportError
 
@@ -184,7 +191,7 @@ def _z_box(site: Site, options: Options, bounds: Bounds | None) -> Multiplied:
                     - product(lowest, positive, zero)
                     - product(highest, negative, zero)
                 )
-            quotient = relevance / _stabilised(z.detach(), _number(options["stabilizer"]))
+            quotient = relevance / stabilised(z.detach(), _number(options["stabilizer"]))
             found = torch.autograd.grad(z, sources, quotient)
             return sum(t.detach() * c for t, c in zip(sources, found, strict=True))  # type: ignore[return-value]
 
@@ -235,6 +242,21 @@ def _sum_of(
             return product(x, *change(w, b))
 
         return of_one
+    if site.operator == "Conv" and site.call.attributes.get("group", 1) == 1:
+        # One product of twice the channels: of three, as images have, it costs little more than
+        # one of them; measured at the first layer of ResNet18, .6 of the time of two.
+        both = _once(
+            lambda w, b: (
+                torch.cat([of_positive(w), of_negative(w)], 1),
+                None if b is None else of_positive(b),
+            )
+        )
+
+        def of_halves(product: Product, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+            halves: Tensor = Halves.apply(x, 1)
+            return product(halves, *both(w, b))
+
+        return of_halves
     first = _once(lambda w, b: (of_positive(w), None if b is None else of_positive(b)))
     second = _once(lambda w, b: (of_negative(w), _none(b)))
 
@@ -256,7 +278,7 @@ def _by_weights(change: Callable[[Tensor], Tensor], options: Options) -> Multipl
             with torch.enable_grad():
                 ones = torch.ones_like(x).requires_grad_()
                 z = product(ones, changed, zero)
-            quotient = relevance / _stabilised(z.detach(), _number(options["stabilizer"]))
+            quotient = relevance / stabilised(z.detach(), _number(options["stabilizer"]))
             return torch.autograd.grad(z, ones, quotient)[0]
 
         y: Tensor = Absolute.apply(x, product(x.detach(), w, b), share)

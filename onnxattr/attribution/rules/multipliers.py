@@ -41,8 +41,28 @@ class Epsilon(torch.autograd.Function):
     def backward(ctx: Any, *multipliers: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Returns the multiplier of z."""
         (z,), (c,), epsilon = ctx.saved_tensors, multipliers, ctx.epsilon
-        # z / (z + ε·sign z) = 1 − ε / (|z| + ε), in three passes over memory instead of six.
-        return torch.addcdiv(c, c, z.abs().add_(epsilon), value=-epsilon), None
+        # z / (z + ε·sign z) = 1 − ε / (|z| + ε): three passes over memory instead of six, and one
+        # new tensor, which costs more than its numbers where it is large.
+        size = z.abs().add_(epsilon)
+        return torch.addcdiv(c, c, size, value=-epsilon, out=size), None
+
+
+class Halves(torch.autograd.Function):
+    """x⁺ and x⁻, one behind the other along an axis. Arguments: x, the axis."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, axis: int) -> torch.Tensor:
+        """Returns both halves."""
+        ctx.save_for_backward(x)
+        ctx.axis = axis
+        return torch.cat([x.clamp(min=0), x.clamp(max=0)], axis)
+
+    @staticmethod
+    def backward(ctx: Any, *multipliers: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Returns the multiplier of x: that of the half where it is."""
+        (x,) = ctx.saved_tensors
+        positive, negative = multipliers[0].chunk(2, ctx.axis)
+        return torch.where(x > 0, positive, negative), None
 
 
 class Positive(torch.autograd.Function):

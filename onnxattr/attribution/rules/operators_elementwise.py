@@ -12,11 +12,37 @@ from onnxattr.attribution.rules.table import Function, Rule, Site, row, rule
 from onnxattr.convert.ops.numbers import number
 
 #: Functions that are zero at zero, or of which f(z) − f(0) is found by taking the difference.
-_FUNCTIONS = (
-    "Acos Asin Asinh Atan Atanh Celu Cos Cosh Elu Erf FusedGelu Gelu HardSigmoid HardSwish Mish "
-    "Selu Shrink Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh .ParametricSoftplus .ScaledTanh "
-    "com.microsoft.Gelu com.microsoft.QuickGelu"
-).split()
+_FUNCTIONS = [
+    "Acos",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Celu",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "FusedGelu",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Mish",
+    "Selu",
+    "Shrink",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    ".ParametricSoftplus",
+    ".ScaledTanh",
+    "com.microsoft.Gelu",
+    "com.microsoft.QuickGelu",
+]
 
 #: f(z) − f(0) of those that are not zero at zero, without the cancellation.
 _CENTRED: dict[str, Elementwise] = {

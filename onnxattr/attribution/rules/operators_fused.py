@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
-from onnxattr.attribution.rules.parts import Elementwise, keeping, secant, share
 from onnxattr.attribution.rules.operators_products import product_by
+from onnxattr.attribution.rules.parts import Elementwise, keeping, secant, share
 from onnxattr.attribution.rules.table import ALL, SIGNAL, Function, Site, rule
 from onnxattr.convert.ops.microsoft_fused import activated, fused_matmul
 

@@ -14,7 +14,7 @@ from onnxattr.errors import SupportError
 
 #: By the positions that bear relevance. What chooses among numbers, or says where they go, does not.
 _LINEAR: dict[tuple[int, ...] | None, str] = {
-    ALL: "Add Concat ConcatFromSequence Max Mean Min Mod Outputs SequenceConstruct Sub Sum "
+    ALL: "Add Concat ConcatFromSequence Entrance Max Mean Min Mod Outputs SequenceConstruct Sub Sum "
     "ai.onnx.ml.FeatureVectorizer com.microsoft.BiasAdd",
     # One number or image at a time, and what moves numbers about.
     (0,): "Abs AffineGrid AveragePool Cast CastLike CenterCropPad Col2Im Compress CumSum DFT "

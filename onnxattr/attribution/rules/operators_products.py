@@ -12,8 +12,15 @@ from onnxattr.attribution.rules.table import ALL, Facts, Function, Site, row, ru
 
 #: Operators that sum products, as attention does.
 _SUMS = frozenset(
-    "MatMul Einsum Gemm com.microsoft.FusedMatMul com.microsoft.TransposeMatMul "
-    "com.microsoft.FusedMatMulActivation com.microsoft.FusedGemm".split()
+    [
+        "MatMul",
+        "Einsum",
+        "Gemm",
+        "com.microsoft.FusedMatMul",
+        "com.microsoft.TransposeMatMul",
+        "com.microsoft.FusedMatMulActivation",
+        "com.microsoft.FusedGemm",
+    ]
 )
 
 
