@@ -40,7 +40,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/sample_pairs.py
-	$(BIN)/python benchmarks/occlusion.py
+	$(BIN)/python benchmarks/blackbox.py
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/gradients.py
 

@@ -77,7 +77,7 @@ class Engine:
         self._plain = network
         self._network = network = self._compiled.network if self._compiled else network
         self._undetermined: set[str] = set()
-        compared = None if background is None else self._probes(background)
+        compared = None if background is None else self._canonical(background)
         self._targets = (reduction or Reduction()).targets(seed)
         together = [m.name for m in methods if m.name in SHARING]
         #: Names of the methods that share their passes, where that saves any.
@@ -178,11 +178,13 @@ class Engine:
 
     def _probes(self, probes: Probing, size: int | None = None) -> torch.Tensor:
         """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""
-        spec = self._network.spec
-        given = torch.from_numpy(probes.copy()).to(self._network.device)
-        x = feed_of(spec).canonical(given)
-        size = spec.batch or size
+        x = self._canonical(probes)
+        size = self._network.spec.batch or size
         return wrap(x, size) if size else x
+
+    def _canonical(self, probes: Probing) -> torch.Tensor:
+        given = torch.from_numpy(probes.copy()).to(self._network.device)
+        return feed_of(self._network.spec).canonical(given)
 
     def _halve(self) -> None:
         if self._network.spec.batch or self.size == 1:

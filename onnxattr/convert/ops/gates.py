@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -9,6 +10,27 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from onnxattr.errors import SupportError
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What becomes of the activations of a recurrent layer, by what they are for.
+
+    Attributes:
+        gate: Of those whose result multiplies others.
+        signal: Of those whose result is multiplied by gates, or is the state.
+    """
+
+    gate: Callable[[Activation], Activation]
+    signal: Callable[[Activation], Activation]
+
+
+def _as_it_is(function: Activation) -> Activation:
+    return function
+
+
+#: Activations are what the node says.
+AS_THEY_ARE = Roles(_as_it_is, _as_it_is)
 
 
 def _affine(x: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:

@@ -82,7 +82,7 @@ def _bias_softmax(
 
 @operator("com.microsoft.FusedMatMul")
 @operator("com.microsoft.TransposeMatMul")
-def _fused_matmul(
+def fused_matmul(
     a: torch.Tensor,
     b: torch.Tensor,
     *,

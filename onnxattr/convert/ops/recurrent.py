@@ -43,12 +43,14 @@ def _rnn(
     hidden_size: int | None = None,
     layout: int = 0,
     output_sequence: int = 0,
+    _roles: gates.Roles = gates.AS_THEY_ARE,
 ) -> States:
     names = activations or ["Tanh"] * len(w)
     functions = gates.activations(names, activation_alpha, activation_beta)
 
     def cell(x: torch.Tensor, i: int) -> Cell:
-        function, recurrence = gates.bounded(functions[i], clip), r[i].T
+        function = _roles.signal(gates.bounded(functions[i], clip))
+        recurrence = r[i].T
 
         def step(total: torch.Tensor, states: States) -> States:
             return (function(torch.addmm(total, states[0], recurrence)),)
@@ -76,13 +78,15 @@ def _gru(
     layout: int = 0,
     linear_before_reset: int = 0,
     output_sequence: int = 0,
+    _roles: gates.Roles = gates.AS_THEY_ARE,
 ) -> States:
     names = activations or ["Sigmoid", "Tanh"] * len(w)
     functions = gates.activations(names, activation_alpha, activation_beta)
     size = r.shape[-1]
 
     def cell(x: torch.Tensor, i: int) -> Cell:
-        f, g = (gates.bounded(f, clip) for f in functions[2 * i : 2 * i + 2])
+        f = _roles.gate(gates.bounded(functions[2 * i], clip))
+        g = _roles.signal(gates.bounded(functions[2 * i + 1], clip))
         of_gates, of_new = r[i, : 2 * size].T, r[i, 2 * size :].T
         if linear_before_reset:
             ours, theirs = (None, None) if b is None else b[i].chunk(2)
@@ -127,11 +131,12 @@ def _lstm(
     input_forget: int = 0,
     layout: int = 0,
     output_sequence: int = 0,
+    _roles: gates.Roles = gates.AS_THEY_ARE,
 ) -> States:
     names = activations or ["Sigmoid", "Tanh", "Tanh"] * len(w)
     functions = gates.activations(names, activation_alpha, activation_beta)
     given = (x, w, r, b, lengths, h, c, p)
-    return lstm(*given, functions, clip, direction, input_forget, layout)
+    return lstm(*given, functions, clip, direction, input_forget, layout, roles=_roles)
 
 
 def lstm(
@@ -149,14 +154,16 @@ def lstm(
     input_forget: int,
     layout: int = 0,
     seen: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    roles: gates.Roles = gates.AS_THEY_ARE,
 ) -> States:
     """Returns what LSTM makes; `seen` is what the recurrent product sees of a hidden state."""
     size = r.shape[-1]
 
     def cell(x: torch.Tensor, i: int) -> Cell:
-        f, g = (gates.bounded(f, clip) for f in functions[3 * i : 3 * i + 2])
+        f = roles.gate(gates.bounded(functions[3 * i], clip))
+        g = roles.signal(gates.bounded(functions[3 * i + 1], clip))
         # ONNX Runtime does not clip the cell, and the definition can be read that way.
-        h = functions[3 * i + 2]
+        h = roles.signal(functions[3 * i + 2])
         recurrence = r[i].T
 
         def step(total: torch.Tensor, states: States) -> States:

@@ -473,7 +473,9 @@ def _require_arguments(function: Function, count: int, attributes: Mapping[str, 
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         # What is an input of a later version may be an attribute of an earlier one.
         later = [p for p in parameters[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
-        taken = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} | {p.name for p in later}
+        # What begins with an underscore is for other code, and no file may say it.
+        own = (p for p in parameters if p.kind is p.KEYWORD_ONLY and not p.name.startswith("_"))
+        taken = {p.name for p in own} | {p.name for p in later}
         if unknown := sorted(set(attributes) - taken):
             raise SupportError(f"the attribute `{unknown[0]}`")
     if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
