@@ -67,7 +67,8 @@ def part(evidence: Evidence, which: str, measure: str, least: int) -> Float64:
     bad = count - int(np.isfinite(values).reshape(count, -1).all(axis=1).sum())
     if bad:
         raise InputError(
-            f"the {which} of `{evidence.name}` is not finite on `{bad}` of `{count}` probes",
+            f"`{evidence.name}` has values that are not finite in its {which}, on `{bad}` of "
+            f"`{count}` probes",
             hint="leave out the model, or those probes for all models",
             model=evidence.name,
         )

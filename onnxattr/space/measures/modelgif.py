@@ -11,8 +11,8 @@ def field(gradients: Float32, weights: Float64, path: Float32) -> Float64:
     """Returns the model's field: integrated gradients up to each step, [probe, step, pixel].
 
     Song et al. 2023 (*ModelGiF: Gradient Fields for Model Functional Distance*): at step t of the
-    path from a reference probe x′ to the probe x it is (x − x′) ⊙ Σ_{s ≤ t} wₛ gₛ, averaged over the
-    channels (signed), as in the authors' code for Taskonomy.
+    path from a reference probe x′ to the probe x it is (x − x′) ⊙ Σ_{s ≤ t} wₛ gₛ, averaged over
+    the channels (signed), as in the authors' code for Taskonomy.
 
     Args:
         gradients: gₛ = ∂T/∂x at each step of the path, [probe, step, channel, y, x].
