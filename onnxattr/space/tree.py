@@ -105,7 +105,7 @@ def newick(result: Tree) -> str:
         # Of single and average linkage merges never shrink, nor of Ward's; rounding may.
         height = max(distance / 2, heights[int(left)], heights[int(right)])
         branches = (
-            f"{texts[int(side)]}:{height - heights[int(side)]:.6g}" for side in (left, right)
+            f"{texts[int(side)]}:{height - heights[int(side)]:.9g}" for side in (left, right)
         )
         texts.append(f"({','.join(branches)})")
         heights.append(height)
