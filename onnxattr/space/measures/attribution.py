@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from onnxattr.arrays import Float32, Float64
-from onnxattr.space.measures.evidence import MAPS, Evidence, part, same_probes
+from onnxattr.errors import InputError
+from onnxattr.space.measures.evidence import Evidence, same_probes
 from onnxattr.space.similarity import similarity
 
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """A model's maps, [probe, …], at most 1 in size, and whether their mean is to be removed."""
+    """A model's maps, [probe, …], and whether their mean is to be removed."""
 
     maps: Float32
     centred: bool
@@ -23,17 +24,20 @@ def prepare(evidence: Evidence, *, centred: bool = True) -> Mapped:
         centred: Remove the mean over the probes first; False is the paper's arithmetic.
 
     Raises:
-        InputError: The maps are missing or not finite.
-        ProbeError: There is no probe.
+        InputError: The maps are missing.
     """
-    maps = part(evidence, MAPS, "attribution", 1)
-    return Mapped(maps, centred)  # type: ignore[arg-type]  # float64 keeps what float32 would round
+    if evidence.maps is None:
+        raise InputError(
+            f"`attribution` compares models by their maps, and `{evidence.name}` has none",
+            model=evidence.name,
+        )
+    return Mapped(evidence.maps, centred)
 
 
 def compare(source: Mapped, target: Mapped) -> Float64:
     """Returns the cosine of the two maps of each probe, −1..1, [probe].
 
-    Song et al. 2019; symmetric. NaN where a map is zero. For many models at once,
+    Song et al. 2019; symmetric. NaN where a map is zero or not finite. For many models at once,
     `similarity` and `blocks` do the same work once a model and not once a pair.
     """
     same_probes(len(source.maps), len(target.maps))

@@ -32,7 +32,7 @@ def prepare(evidence: Evidence) -> Graph:
         evidence: Of a model, with its maps and its representation.
 
     Raises:
-        InputError: The maps or the representation are missing or not finite.
+        InputError: The maps or the representation are missing, or the latter is not finite.
         ProbeError: There are fewer than four probes.
     """
     features = flat(evidence, REPRESENTATION, "depara", 4)
@@ -58,7 +58,8 @@ def compare(source: Graph, target: Graph, *, weight: float = 1.0) -> Float64:
 
     Song et al. 2020 (*DEPARA: Deep Attribution Graph for Deep Knowledge Transferability*), which
     adds the two parts; divided by their weights, a model and itself are at 1. Symmetric.
-    The nodes have a number a probe, the edges pseudo-values. Cost as of `attribution` and `rsa`.
+    The nodes have a number a probe, the edges pseudo-values. NaN where a map is zero or not finite.
+    Cost as of `attribution` and `rsa`.
 
     Args:
         source: A model.

@@ -26,8 +26,8 @@ _LEAST_OWN = 0.01
 class Known:
     """A model as a source and as a target.
 
-    What is computed of it for one grid is kept for the next pair: compare one source with all
-    targets before the next source, and let go of it then.
+    What is computed of it is kept for the next pair. Of a source that is some hundred megabytes at
+    most: compare it with all targets, then `release` it.
 
     Attributes:
         representation: [probe, unit] or [probe, channel, y, x].
@@ -116,6 +116,19 @@ def explained(source: Known, target: Known, which: str = REPRESENTATION) -> Floa
     Raises:
         ProbeError: The two were shown different numbers of probes.
     """
+    done: dict[Known, Float64] = source.kept.setdefault(("explained", which), {})
+    if target not in done:
+        done[target] = _explained(source, target, which)
+    return done[target]
+
+
+def release(source: Known) -> None:
+    """Lets go of what was computed of a model as a source, but for the results: most of it all."""
+    for key in [key for key in source.kept if key[0] in ("patches", "splits")]:
+        del source.kept[key]
+
+
+def _explained(source: Known, target: Known, which: str) -> Float64:
     same_probes(len(source.representation), len(target.representation))
     squares, around = _errors(source, target, which)
     total = around.sum()
@@ -155,13 +168,13 @@ def _errors(source: Known, target: Known, which: str) -> tuple[Float64, Float64]
             if (which, grid) not in target.kept:
                 target.kept[which, grid] = patch_ridge.on_grid(other, *grid)
             return patch_ridge.errors(source.kept["patches", grid], target.kept[which, grid])
-    if "splits" not in source.kept:
-        source.kept["splits"] = kernel_ridge.splits(_kernel(one))
+    if ("splits",) not in source.kept:
+        source.kept["splits",] = kernel_ridge.splits(_kernel(one))
     if (which, "products") not in target.kept:
         rows = other.reshape(len(other), -1)
         rows = rows - rows.mean(axis=0)
         target.kept[which, "products"] = rows @ rows.T
-    return kernel_ridge.errors(source.kept["splits"], target.kept[which, "products"])
+    return kernel_ridge.errors(source.kept["splits",], target.kept[which, "products"])
 
 
 def _kernel(values: Float64) -> Float64:

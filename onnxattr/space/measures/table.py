@@ -29,15 +29,16 @@ class Measure:
 
     Attributes:
         needs: Parts of the evidence that it cannot do without.
-        uses: Parts that it takes where they are given.
         directed: Whether source and target may not change places.
         spread: Where the numbers of the probes come from: `exact`, `jackknife` or `influence`.
         least: Probes at least.
         prepare: From the evidence of one model to what `compare` takes of it. Options of a measure
             are its keyword arguments.
-        compare: From a source and a target to one number a probe; their mean is the measure. All
-            NaN where it has no value; higher is nearer.
+        compare: From a source and a target to one number a probe; the mean of those that are not
+            NaN is the measure, and there is none without; higher is nearer.
         about: What it says, in one line.
+        uses: Parts that it takes where they are given.
+        release: Lets go of what was computed of a source, if that is much.
     """
 
     needs: tuple[str, ...]
@@ -48,6 +49,7 @@ class Measure:
     compare: Callable[[Any, Any], Float64]
     about: str
     uses: tuple[str, ...] = ()
+    release: Callable[[Any], None] | None = None
 
     def __call__(self, source: Evidence, target: Evidence, **options: Any) -> Float64:
         """Returns the measure of two models, one number a probe, [probe]."""
@@ -66,16 +68,19 @@ MEASURES: Mapping[str, Measure] = Registry(
             (REPRESENTATION,), True, INFLUENCE, 5, predictability.prepare, predictability.compare,
             "how well the source predicts the target's representation and outputs",
             uses=(OUTPUTS,),
+            release=predictability.release,
         ),
         "predictability-representation": Measure(
             (REPRESENTATION,), True, INFLUENCE, 5,
             predictability.prepare, predictability.of_representation,
             "how well the source predicts the target's representation",
+            release=predictability.release,
         ),
         "predictability-outputs": Measure(
             (REPRESENTATION, OUTPUTS), True, INFLUENCE, 5,
             predictability.prepare, predictability.of_outputs,
             "how well the source predicts the target's outputs",
+            release=predictability.release,
         ),
         "cka": Measure(
             (REPRESENTATION,), False, JACKKNIFE, 5, cka.prepare, cka.compare,
