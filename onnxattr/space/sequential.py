@@ -141,7 +141,7 @@ def margin(seen: Float64 | Indices, error: float, tuned: int) -> Float64:
 
 @lru_cache(maxsize=64)
 def _rho_squared(error: float, tuned: int) -> float:
-    """Returns ρ² for the narrowest two-sided margin of error 2α at a time (their appendix B.2)."""
+    """Returns ρ² for the narrowest two-sided margin of error 2α at a time."""
     twice = -2 * np.log(2 * error)
     return float((twice + np.log(twice + 1)) / tuned)
 
