@@ -1,5 +1,8 @@
 """What must hold of measures of any representation."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +40,18 @@ def test_every_measure_is_tried_here() -> None:
     assert all(name.startswith("predictability") for name, m in MEASURES.items() if m.directed)
     assert {m.spread for m in MEASURES.values()} == {EXACT, JACKKNIFE, INFLUENCE}
     assert all(m.about for m in MEASURES.values())
+
+
+def test_names_are_known_without_loading_numpy() -> None:
+    code = (
+        "import sys, onnxattr.space.measures.table as t; "
+        "print([*t.MEASURES], 'numpy' in sys.modules, t.MEASURES['cka'].prepare, "
+        "'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'cka'" in done.stdout
+    assert "] False <function" in done.stdout
+    assert done.stdout.strip().endswith("True")
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)

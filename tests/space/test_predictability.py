@@ -6,8 +6,8 @@ import pytest
 
 from onnxattr.errors import InputError
 from onnxattr.space.measures import ensemble, kernel_ridge, patch_ridge, predictability
-from onnxattr.space.measures.evidence import OUTPUTS, Evidence
-from onnxattr.space.measures.table import MEASURES
+from onnxattr.space.measures.evidence import Evidence
+from onnxattr.space.measures.table import MEASURES, OUTPUTS
 
 RNG = np.random.default_rng(0)
 #: What a world of 60 probes holds, as numbers and as maps.

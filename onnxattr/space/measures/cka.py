@@ -1,8 +1,9 @@
 """Linear centred kernel alignment of two representations."""
 
 from onnxattr.arrays import Float64
-from onnxattr.space.measures.evidence import REPRESENTATION, Evidence, flat
+from onnxattr.space.measures.evidence import Evidence, flat
 from onnxattr.space.measures.hsic import Centred, centred, cka_of
+from onnxattr.space.measures.table import REPRESENTATION
 
 #: Without one probe, the unbiased estimator still needs four.
 _LEAST = {True: 5, False: 3}

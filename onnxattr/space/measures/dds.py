@@ -6,9 +6,10 @@ import numpy as np
 
 from onnxattr.arrays import Float64
 from onnxattr.registry import Registry
-from onnxattr.space.measures.evidence import REPRESENTATION, Evidence, part
+from onnxattr.space.measures.evidence import Evidence, part
 from onnxattr.space.measures.hsic import Centred, centred, cka_of
 from onnxattr.space.measures.rsa import cosines, pearson
+from onnxattr.space.measures.table import REPRESENTATION
 
 #: What is left without a mean is rounding below this size; values are at most 1.
 _ROUNDING = 1e-12

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from onnxattr.arrays import Float64
 from onnxattr.space.measures import attribution
-from onnxattr.space.measures.evidence import REPRESENTATION, Evidence, flat
+from onnxattr.space.measures.evidence import Evidence, flat
 from onnxattr.space.measures.ranks import Ranked, ranked, spearman
 from onnxattr.space.measures.rsa import cosines
+from onnxattr.space.measures.table import REPRESENTATION
 
 
 @dataclass(frozen=True, eq=False)

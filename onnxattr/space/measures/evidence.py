@@ -8,9 +8,6 @@ import numpy as np
 from onnxattr.arrays import Float64
 from onnxattr.errors import InputError, ProbeError
 
-#: What a measure may need of a model.
-MAPS, REPRESENTATION, OUTPUTS, FIELD = PARTS = ("maps", "representation", "outputs", "field")
-
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -39,7 +36,7 @@ def part(evidence: Evidence, which: str, measure: str, least: int) -> Float64:
 
     Args:
         evidence: Of a model.
-        which: One of `PARTS`.
+        which: One of `table.PARTS`.
         measure: Who asks, for messages.
         least: Probes that the measure takes at least.
 

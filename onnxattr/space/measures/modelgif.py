@@ -3,7 +3,8 @@
 import numpy as np
 
 from onnxattr.arrays import Float32, Float64
-from onnxattr.space.measures.evidence import FIELD, Evidence, part, same_probes
+from onnxattr.space.measures.evidence import Evidence, part, same_probes
+from onnxattr.space.measures.table import FIELD
 from onnxattr.space.similarity import _normalised
 
 

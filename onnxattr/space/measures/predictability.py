@@ -7,13 +7,8 @@ import numpy as np
 
 from onnxattr.arrays import Float64
 from onnxattr.space.measures import kernel_ridge, patch_ridge
-from onnxattr.space.measures.evidence import (
-    OUTPUTS,
-    REPRESENTATION,
-    Evidence,
-    part,
-    same_probes,
-)
+from onnxattr.space.measures.evidence import Evidence, part, same_probes
+from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
 
 #: Sides of a grid at least, in places, for patches of 3×3 to be worth their weights.
 _LEAST_SIDE = 3

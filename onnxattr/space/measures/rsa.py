@@ -3,8 +3,9 @@
 import numpy as np
 
 from onnxattr.arrays import Float64
-from onnxattr.space.measures.evidence import REPRESENTATION, Evidence, flat
+from onnxattr.space.measures.evidence import Evidence, flat
 from onnxattr.space.measures.ranks import Ranked, ranked, spearman
+from onnxattr.space.measures.table import REPRESENTATION
 
 
 def prepare(evidence: Evidence) -> Ranked:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxattr.arrays import Float64
-from onnxattr.space.measures.evidence import REPRESENTATION, Evidence, flat, same_probes
+from onnxattr.space.measures.evidence import Evidence, flat, same_probes
+from onnxattr.space.measures.table import REPRESENTATION
 
 #: Share of the variance that the singular directions keep.
 VARIANCE = 0.99

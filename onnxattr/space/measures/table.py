@@ -1,22 +1,23 @@
-"""The measures by name: what each needs, and how it is computed."""
+"""The measures by name: what each needs, and where it is computed.
+
+Importing this loads no numpy, so that names can be listed and refused before anything is started.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from onnxattr.arrays import Float64
 from onnxattr.registry import Registry
-from onnxattr.space.measures import (
-    attribution,
-    cka,
-    dds,
-    depara,
-    modelgif,
-    predictability,
-    rsa,
-    svcca,
-)
-from onnxattr.space.measures.evidence import FIELD, MAPS, OUTPUTS, REPRESENTATION, Evidence
+
+if TYPE_CHECKING:
+    from onnxattr.arrays import Float64
+    from onnxattr.space.measures.evidence import Evidence
+
+#: What a measure may need of a model.
+MAPS, REPRESENTATION, OUTPUTS, FIELD = PARTS = ("maps", "representation", "outputs", "field")
 
 #: How the number that a probe gets came about: its own value; what the measure loses without it
 #: (jackknife); how the measure changes with its weight (influence).
@@ -28,83 +29,137 @@ class Measure:
     """One way to compare a source with a target.
 
     Attributes:
+        module: Of this package; it has `prepare`, and may have `release`.
+        function: That compares, in the module.
         needs: Parts of the evidence that it cannot do without.
+        uses: Parts that it takes where they are given.
         directed: Whether source and target may not change places.
         spread: Where the numbers of the probes come from: `exact`, `jackknife` or `influence`.
         least: Probes at least.
-        prepare: From the evidence of one model to what `compare` takes of it. Options of a measure
-            are its keyword arguments.
-        compare: From a source and a target to one number a probe; the mean of those that are not
-            NaN is the measure, and there is none without; higher is nearer.
         about: What it says, in one line.
-        uses: Parts that it takes where they are given.
-        release: Lets go of what was computed of a source, if that is much.
     """
 
+    module: str
     needs: tuple[str, ...]
-    directed: bool
     spread: str
     least: int
-    prepare: Callable[..., Any]
-    compare: Callable[[Any, Any], Float64]
     about: str
+    function: str = "compare"
+    directed: bool = False
     uses: tuple[str, ...] = ()
-    release: Callable[[Any], None] | None = None
+
+    @property
+    def prepare(self) -> Callable[..., Any]:
+        """From the evidence of one model to what `compare` takes of it.
+
+        Options of a measure are its keyword arguments.
+        """
+        prepare: Callable[..., Any] = self._find("prepare")
+        return prepare
+
+    @property
+    def compare(self) -> Callable[[Any, Any], Float64]:
+        """From a source and a target to one number a probe, [probe].
+
+        The mean of those that are not NaN is the measure, and there is none without; higher is
+        nearer.
+        """
+        compare: Callable[[Any, Any], Float64] = self._find(self.function)
+        return compare
+
+    @property
+    def release(self) -> Callable[[Any], None] | None:
+        """Lets go of what was computed of a source, if that is much; else None."""
+        release: Callable[[Any], None] | None = self._find("release")
+        return release
 
     def __call__(self, source: Evidence, target: Evidence, **options: Any) -> Float64:
         """Returns the measure of two models, one number a probe, [probe]."""
         return self.compare(self.prepare(source, **options), self.prepare(target, **options))
 
+    def _find(self, name: str) -> Any:
+        return getattr(import_module(f"onnxattr.space.measures.{self.module}"), name, None)
 
-#: `ensemble` is none of these: it is made of the others, for all models at once.
+
+#: `ensemble` is none of these: it is made of the others, for all models at once; see `all_pairs`.
 MEASURES: Mapping[str, Measure] = Registry(
     "measure",
     {
         "attribution": Measure(
-            (MAPS,), False, EXACT, 1, attribution.prepare, attribution.compare,
+            "attribution",
+            (MAPS,),
+            EXACT,
+            1,
             "cosine of the attribution maps (Song et al. 2019)",
         ),
         "predictability": Measure(
-            (REPRESENTATION,), True, INFLUENCE, 5, predictability.prepare, predictability.compare,
+            "predictability",
+            (REPRESENTATION,),
+            INFLUENCE,
+            5,
             "how well the source predicts the target's representation and outputs",
+            directed=True,
             uses=(OUTPUTS,),
-            release=predictability.release,
         ),
         "predictability-representation": Measure(
-            (REPRESENTATION,), True, INFLUENCE, 5,
-            predictability.prepare, predictability.of_representation,
+            "predictability",
+            (REPRESENTATION,),
+            INFLUENCE,
+            5,
             "how well the source predicts the target's representation",
-            release=predictability.release,
+            function="of_representation",
+            directed=True,
         ),
         "predictability-outputs": Measure(
-            (REPRESENTATION, OUTPUTS), True, INFLUENCE, 5,
-            predictability.prepare, predictability.of_outputs,
+            "predictability",
+            (REPRESENTATION, OUTPUTS),
+            INFLUENCE,
+            5,
             "how well the source predicts the target's outputs",
-            release=predictability.release,
+            function="of_outputs",
+            directed=True,
         ),
         "cka": Measure(
-            (REPRESENTATION,), False, JACKKNIFE, 5, cka.prepare, cka.compare,
+            "cka",
+            (REPRESENTATION,),
+            JACKKNIFE,
+            5,
             "linear centred kernel alignment, unbiased (Kornblith et al. 2019)",
         ),
         "svcca": Measure(
-            (REPRESENTATION,), False, INFLUENCE, 4, svcca.prepare, svcca.compare,
+            "svcca",
+            (REPRESENTATION,),
+            INFLUENCE,
+            4,
             "mean canonical correlation of the main directions (Raghu et al. 2017)",
         ),
         "rsa": Measure(
-            (REPRESENTATION,), False, JACKKNIFE, 4, rsa.prepare, rsa.compare,
+            "rsa",
+            (REPRESENTATION,),
+            JACKKNIFE,
+            4,
             "whether the same probes are alike to both (Dwivedi & Roig 2019)",
         ),
         "dds": Measure(
-            (REPRESENTATION,), False, JACKKNIFE, 5, dds.prepare, dds.compare,
+            "dds",
+            (REPRESENTATION,),
+            JACKKNIFE,
+            5,
             "duality diagram similarity, z-scores and Pearson (Dwivedi et al. 2020)",
         ),
         "depara": Measure(
-            (MAPS, REPRESENTATION), False, JACKKNIFE, 4, depara.prepare, depara.compare,
+            "depara",
+            (MAPS, REPRESENTATION),
+            JACKKNIFE,
+            4,
             "maps and the likeness of probes (Song et al. 2020)",
         ),
         "modelgif": Measure(
-            (FIELD,), False, EXACT, 1, modelgif.prepare, modelgif.compare,
+            "modelgif",
+            (FIELD,),
+            EXACT,
+            1,
             "gradient fields between probes (Song et al. 2023)",
         ),
     },
-)  # fmt: skip
+)
