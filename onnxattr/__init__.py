@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ParityError,
         ProbeError,
         RankingError,
+        ScoresError,
         StoreError,
         SupportError,
         UsageError,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from onnxattr.graph.options import InputOptions
     from onnxattr.limits import Limits
     from onnxattr.pipeline.adapters import ExportOptions
+    from onnxattr.pipeline.attribute import attribute_many
+    from onnxattr.pipeline.evaluate import evaluate
     from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
@@ -43,15 +46,21 @@ if TYPE_CHECKING:
     from onnxattr.pipeline.specs import stamp, write_spec
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
+    from onnxattr.scores import load_scores
     from onnxattr.types import (
         Assumption,
+        Attributions,
         Comparison,
+        CurvePoint,
+        Estimate,
+        Evaluation,
         Failure,
         FixedInput,
         GradientCheck,
         InputSpec,
         Inspection,
         Maps,
+        Measured,
         Model,
         Origin,
         Parity,
@@ -60,11 +69,13 @@ if TYPE_CHECKING:
         Ranking,
         Refused,
         Representation,
+        Scores,
         Similarity,
         Source,
         Summary,
         Survey,
         Target,
+        TargetOutcome,
         Unsupported,
     )
 
@@ -81,6 +92,7 @@ _HOMES = {
         "ParityError",
         "ProbeError",
         "RankingError",
+        "ScoresError",
         "StoreError",
         "SupportError",
         "UsageError",
@@ -93,7 +105,9 @@ _HOMES = {
         "ExportOptions",
         "Options",
         "attribute",
+        "attribute_many",
         "compare",
+        "evaluate",
         "export",
         "inspect",
         "rank",
@@ -102,15 +116,21 @@ _HOMES = {
     ),
     "probes": ("load_probes",),
     "report.json": ("to_json",),
+    "scores": ("load_scores",),
     "types": (
         "Assumption",
+        "Attributions",
         "Comparison",
+        "CurvePoint",
+        "Estimate",
+        "Evaluation",
         "Failure",
         "FixedInput",
         "GradientCheck",
         "InputSpec",
         "Inspection",
         "Maps",
+        "Measured",
         "Model",
         "Origin",
         "Parity",
@@ -119,11 +139,13 @@ _HOMES = {
         "Ranking",
         "Refused",
         "Representation",
+        "Scores",
         "Similarity",
         "Source",
         "Summary",
         "Survey",
         "Target",
+        "TargetOutcome",
         "Unsupported",
     ),
 }
@@ -131,8 +153,12 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Assumption",
+    "Attributions",
     "Comparison",
+    "CurvePoint",
     "DeviceError",
+    "Estimate",
+    "Evaluation",
     "ExportError",
     "ExportOptions",
     "Failure",
@@ -145,6 +171,7 @@ __all__ = [
     "LimitError",
     "Limits",
     "Maps",
+    "Measured",
     "Model",
     "ModelFileError",
     "ModelInputError",
@@ -160,6 +187,8 @@ __all__ = [
     "RankingError",
     "Refused",
     "Representation",
+    "Scores",
+    "ScoresError",
     "Similarity",
     "Source",
     "StoreError",
@@ -167,16 +196,20 @@ __all__ = [
     "SupportError",
     "Survey",
     "Target",
+    "TargetOutcome",
     "Unsupported",
     "UsageError",
     "WorkerError",
     "__version__",
     "attribute",
+    "attribute_many",
     "compare",
+    "evaluate",
     "export",
     "inspect",
     "load",
     "load_probes",
+    "load_scores",
     "rank",
     "stamp",
     "to_json",

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from onnxattr.files import write_whole
 from onnxattr.report.rows import Result
 from onnxattr.report.text import in_ascii
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Comparison, Failure, Ranking, Summary
+from onnxattr.types import Attributions, Comparison, Evaluation, Failure, Ranking, Summary
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.
 _UNBOUNDED = 10_000
@@ -88,11 +88,60 @@ def _print(result: Result, form: Format) -> None:
         render(result, Console(highlight=False))
         return
     # FORCE_COLOR makes a terminal of whatever stdout is; only its width stays unknown.
-    content = as_text(result, form, styled=Console().is_terminal)
-    # Bytes, so that no platform turns line ends or letters into its own.
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content.encode("utf-8", "backslashreplace"))
-    sys.stdout.flush()
+    print_text(as_text(result, form, styled=Console().is_terminal))
+
+
+def show(draw: Callable[[Console], None]) -> None:
+    """Prints on stdout what `draw` draws: as wide as the terminal, or plain and uncut elsewhere.
+
+    Raises:
+        UsageError: stdout cannot be written.
+    """
+    if sys.stdout.isatty():
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        draw(Console(highlight=False, markup=False, emoji=False))
+        return
+    styled, buffer = Console().is_terminal, io.StringIO()
+    draw(
+        Console(
+            file=buffer,
+            width=_UNBOUNDED,
+            force_terminal=styled,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            color_system="auto" if styled else None,
+        )
+    )
+    print_text("".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines()))
+
+
+def print_text(text: str) -> None:
+    """Writes text to stdout, as bytes: no platform turns line ends or letters into its own.
+
+    Raises:
+        UsageError: stdout cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What was not written must not be tried again when the interpreter ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
+        raise UsageError(f"stdout cannot be written: {error.strerror or error}") from None
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UsageError: It cannot be written, and what it held is still there.
+    """
+    _replace(path, content)
 
 
 def as_text(result: Result, form: Format, *, styled: bool = False) -> str:
@@ -154,7 +203,7 @@ def warn(message: str) -> None:
 
 
 def deliver(
-    result: Ranking | Comparison,
+    result: Ranking | Comparison | Evaluation,
     form: Format,
     output: Path | None,
     *,
@@ -166,13 +215,25 @@ def deliver(
     Raises:
         UsageError: The file cannot be written.
     """
-    if not quiet:
+    explain(result, quiet=quiet, verbosity=verbosity)
+    write(result, form, output)
+
+
+def explain(
+    result: Ranking | Comparison | Attributions | Evaluation, *, quiet: bool, verbosity: int
+) -> None:
+    """Prints on stderr what the reader of a result must know, and may have asked for."""
+    if quiet:
+        return
+    if isinstance(result, Evaluation):
+        _compare(result, verbosity)
+    else:
         _explain(result.models, verbosity)
         if result.stored:
-            _say((f"stored: {len(result.stored)} of {_count(len(result.models), 'model')}", "dim"))
-        for line in result.warnings:
-            warn(line)
-    write(result, form, output)
+            count = _count(len(result.models), "model")
+            _say((f"stored: {len(result.stored)} of {count}", "dim"))
+    for line in result.warnings:
+        warn(line)
 
 
 def _explain(models: Iterable[Summary], verbosity: int) -> None:
@@ -190,6 +251,17 @@ def _explain(models: Iterable[Summary], verbosity: int) -> None:
             decided.append(f"gradient {check.error:.1e}, at most {check.tolerance:.0e}")
         decided.append(f"batch {model.batch}")
         _say((f"{clean(model.name)}: {_message('; '.join(decided))}", "dim"))
+
+
+def _compare(result: Evaluation, verbosity: int) -> None:
+    """Prints on stderr what each measure chose for each target, if asked for."""
+    for one in result.measures if verbosity else ():
+        for outcome in one.outcomes:
+            found = f"its best {outcome.best}"
+            if outcome.chosen != outcome.best:
+                found += f", regret {outcome.regret:.3g} ({outcome.relative_regret:.0%})"
+            line = f"{one.name} for {outcome.target}: chose {outcome.chosen}, {found}"
+            _say((_message(line), "dim"))
 
 
 class Bars:
@@ -239,6 +311,12 @@ class Bars:
         """Moves the bar."""
         if self._task is not None:
             self._progress.advance(self._task, probes)
+
+    def start(self, what: str, total: int) -> None:
+        """Begins anew, with other work."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=total)
 
     def failed(self, failure: Failure) -> None:
         """Tells why something is left out."""

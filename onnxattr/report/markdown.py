@@ -4,13 +4,15 @@ import math
 import re
 from typing import Any
 
+from onnxattr.report.evaluated import summary_rows
 from onnxattr.report.rows import Result, rows
 from onnxattr.sanitise import MAX_TEXT, clean
+from onnxattr.types import Evaluation
 
 
 def to_markdown(result: Result) -> str:
     """Returns `result` as a table in GitHub's markdown; figures have four significant digits."""
-    table = rows(result)
+    table = summary_rows(result) if isinstance(result, Evaluation) else rows(result)
     if not table:
         return ""
     keys = [k for k in table[0] if k != "sha256"]
@@ -18,7 +20,7 @@ def to_markdown(result: Result) -> str:
         "| " + " | ".join(keys) + " |",
         "| " + " | ".join("---:" if _numeric(table[0][k]) else "---" for k in keys) + " |",
     ]
-    lines += ["| " + " | ".join(_cell(row[k]) for k in keys) + " |" for row in table]
+    lines += ["| " + " | ".join(cell(row[k]) for k in keys) + " |" for row in table]
     return "\n".join(lines) + "\n"
 
 
@@ -26,7 +28,8 @@ def _numeric(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Returns a value as it stands in a cell."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, float):
