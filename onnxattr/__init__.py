@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from onnxattr.graph.options import InputOptions
     from onnxattr.limits import Limits
     from onnxattr.pipeline.adapters import ExportOptions
+    from onnxattr.pipeline.attribute import attribute_many
     from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
     from onnxattr.pipeline.options import Options
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from onnxattr.report.json import to_json
     from onnxattr.types import (
         Assumption,
+        Attributions,
         Comparison,
         Failure,
         FixedInput,
@@ -93,6 +95,7 @@ _HOMES = {
         "ExportOptions",
         "Options",
         "attribute",
+        "attribute_many",
         "compare",
         "export",
         "inspect",
@@ -104,6 +107,7 @@ _HOMES = {
     "report.json": ("to_json",),
     "types": (
         "Assumption",
+        "Attributions",
         "Comparison",
         "Failure",
         "FixedInput",
@@ -131,6 +135,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Assumption",
+    "Attributions",
     "Comparison",
     "DeviceError",
     "ExportError",
@@ -172,6 +177,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "attribute",
+    "attribute_many",
     "compare",
     "export",
     "inspect",

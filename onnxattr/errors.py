@@ -5,7 +5,8 @@ OnnxattrError
 ├── InputError          what was given cannot be used
 │   ├── ModelFileError  a model file: missing, empty, truncated, not ONNX, external data gone
 │   ├── ModelInputError the model has no input that a probe fits
-│   └── ProbeError      a probe: missing, unreadable, too large
+│   ├── ProbeError      a probe: missing, unreadable, too large
+│   └── ScoresError     a table of transfer or of similarities: missing, malformed, incomplete
 ├── ExportError         a model of some framework could not be exported to ONNX
 ├── SupportError        operators or types that have no converter or no gradient
 ├── ParityError         the converted network and ONNX Runtime disagree
@@ -59,6 +60,10 @@ class ModelInputError(InputError):
 
 class ProbeError(InputError):
     """A probe is missing, unreadable or too large."""
+
+
+class ScoresError(InputError):
+    """A table of measured transfer, or of similarities, is missing, malformed or incomplete."""
 
 
 class ExportError(OnnxattrError):

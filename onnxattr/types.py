@@ -1,14 +1,17 @@
 """The records that travel between the layers: frozen, without behaviour that needs a framework.
 
-Imports `arrays`, onnx and torch for type checking only, so that importing it is free.
+Imports `sanitise`, and `arrays`, onnx and torch for type checking only, so that importing it is
+free; what `Maps` shows and converts itself with is imported when it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from onnxattr.sanitise import clean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -317,20 +320,31 @@ class Probes:
         return self.values
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Maps:
-    """Attribution maps of one model, at the model's own input size.
+    """Attribution maps of one model, at the model's own input size: an array with named axes.
 
     Attributes:
         values: float32, [probe, y, x] of images, [probe, …] of arrays, [probe, length] of tokens;
-            raw: neither centred nor scaled.
+            with several methods in front, [method, probe, …]. Raw: neither centred nor scaled.
         probes: Names of the probes.
-        method: Name of the method.
+        method: The method, with those of its options that are not the default's, or several,
+            separated by commas.
         model: Name of the model.
         batch: The batch size that was used.
         device: Where they were computed.
         settings: What decides their last bits: precision, whether torch compiled the network and
             used deterministic algorithms, flags and threads. Empty for black-box maps.
+        kind: What probes are; one of `KINDS`.
+        signed: Whether maps have both signs, one a method.
+
+    Example:
+        >>> import numpy as np
+        >>> maps = Maps(np.zeros((2, 4, 4), np.float32), ("a", "b"), "saliency", "net", 8, "cpu")
+        >>> maps
+        Maps(net, saliency: probe 2, y 4, x 4; float32, signed, on cpu)
+        >>> maps.dims
+        ('probe', 'y', 'x')
     """
 
     values: Float32
@@ -340,11 +354,90 @@ class Maps:
     batch: int
     device: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = IMAGE
+    signed: tuple[bool, ...] = (True,)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, one or several."""
+        return tuple(self.method.split(","))
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the axes of `values`."""
+        several = len(self.methods) > 1
+        inner = self.values.ndim - 1 - several
+        axes: tuple[str, ...] = tuple(f"axis{i}" for i in range(inner))
+        if self.kind == IMAGE:
+            axes = ("y", "x")
+        elif self.kind == TOKENS:
+            axes = ("token",)
+        return ("method",) * several + ("probe", *axes)
+
+    @property
+    def coords(self) -> dict[str, tuple[str, ...] | range]:
+        """What stands at each place of an axis, by the axis's name: names, or counts from 0."""
+        names: dict[str, tuple[str, ...]] = {"method": self.methods, "probe": self.probes}
+        return {
+            axis: names.get(axis, range(size))
+            for axis, size in zip(self.dims, self.values.shape, strict=True)
+        }
+
+    def by_method(self) -> tuple[Maps, ...]:
+        """Returns the maps of each method by themselves, without a copy."""
+        if len(self.methods) == 1:
+            return (self,)
+        return tuple(
+            replace(self, values=values, method=method, signed=(signed,))
+            for values, method, signed in zip(self.values, self.methods, self.signed, strict=True)
+        )
+
+    def to_numpy(self) -> Float32:
+        """Returns `values`, without a copy."""
+        return self.values
+
+    def to_xarray(self) -> Any:
+        """Returns an `xarray.DataArray` over `values`, with these dimensions and coordinates.
+
+        Raises:
+            UsageError: xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            from onnxattr.errors import UsageError
+
+            install = "pip install 'onnxattr[xarray]'"
+            raise UsageError(f"xarray is not installed: {install}", hint=install) from None
+        about = {"model": self.model, "method": self.method, "device": self.device}
+        signs = ["yes" if signed else "no" for signed in self.signed]
+        return xarray.DataArray(
+            self.values,
+            dims=self.dims,
+            coords={axis: list(places) for axis, places in self.coords.items()},
+            name="attribution",
+            attrs={**about, "signed": ",".join(signs)},
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Float32:
         import numpy as np
 
         return np.asarray(self.values, dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{a} {n}" for a, n in zip(self.dims, self.values.shape, strict=True))
+        signs = ", ".join("signed" if signed else "unsigned" for signed in self.signed)
+        names = f"{clean(self.model)}, {clean(self.method)}"
+        return f"Maps({names}: {sizes}; {self.values.dtype}, {signs}, on {self.device})"
+
+    def _repr_html_(self) -> str:
+        from onnxattr.drawing.notebook import html
+
+        rows = [(each.method, each.signed[0], each.values) for each in self.by_method()]
+        return html(repr(self), rows, self.probes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -400,6 +493,68 @@ class Summary:
     gradient: GradientCheck | None
     batch: int
     unusable: int
+
+
+@dataclass(frozen=True, eq=False)
+class Attributions:
+    """The outcome of `attribute_many`.
+
+    Attributes:
+        models: What is to be said of each attributed model.
+        maps: Their maps, in the same order, by all methods but those that refuse the model.
+        unusable: Probes whose map is zero or not finite, one count a model and method.
+        probes: What was attributed.
+        failures: Models and probes that were left out.
+        warnings: What the reader must know, a line each.
+        settings: Everything that decides the maps.
+        versions: Of onnxattr and of what it computed with.
+        unfinished: Models that were not reached before an interruption.
+        stored: Models whose maps were all in the store.
+        seconds: Wall time of the parts.
+    """
+
+    models: tuple[Summary, ...]
+    maps: tuple[Maps, ...]
+    unusable: tuple[tuple[int, ...], ...]
+    probes: Probes
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    unfinished: tuple[str, ...]
+    stored: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+    def by_method(self) -> dict[str, tuple[Maps, ...]]:
+        """Returns the maps of the models by each method, without a copy; some may lack some."""
+        found: dict[str, tuple[Maps, ...]] = {}
+        for maps in self.maps:
+            for each in maps.by_method():
+                found[each.method] = (*found.get(each.method, ()), each)
+        return found
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """A file that was written of the maps of a model.
+
+    Attributes:
+        path: Below the directory that was asked for, with `/` between its parts.
+        kind: `maps`, `picture` or `sheet`.
+        model: Whose maps; empty for a sheet.
+        methods: By which; several in one file of maps.
+        probe: Of a picture, the probe; else empty.
+        sha256: Hash over its bytes.
+        bytes: Size.
+    """
+
+    path: str
+    kind: str
+    model: str
+    methods: tuple[str, ...]
+    probe: str
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -663,3 +818,153 @@ class StoredMaps:
     bytes: int
     used: float
     blocks: int
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """A number for each source and target: measured transfer, or how good a source a measure says.
+
+    Attributes:
+        name: Of the measure, or of the truth, for reports.
+        sources: Names of the models that are transferred from.
+        targets: Names of the models, or tasks, that are transferred to.
+        values: float64 [source, target], higher is better; NaN where there is none.
+        origin: The file that it is from, or an empty string.
+        sha256: Hash over the bytes of that file, or an empty string.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    values: Float64
+    origin: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over targets, and its bootstrap interval over targets; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """How many of the relevant sources are among the first K.
+
+    Attributes:
+        k: K.
+        hits: n_K, pooled over the targets; whole for every measure, expected for `random`.
+        precision: P@K, n_K / (targets · K).
+        recall: R@K, n_K / (targets · relevant).
+        low: Lower end of the bootstrap interval of `precision`. That of `recall` is it times
+            K / relevant.
+        high: Upper end, likewise.
+    """
+
+    k: int
+    hits: float
+    precision: float
+    recall: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TargetOutcome:
+    """How well a measure orders the sources of one target.
+
+    Attributes:
+        target: Its name.
+        best: The source of the best truth.
+        chosen: The source that the measure puts first; empty for `random`.
+        hits: Relevant sources among the first `Evaluation.relevant`.
+        spearman: Rank correlation of truth and measure over all sources but the target itself.
+        spearman_with_self: Likewise with the target itself; NaN where there is no truth of that.
+        tau: Weighted Kendall τ, without the target itself.
+        tau_with_self: With it.
+        regret: Truth of the best source minus that of the chosen one, in the truth's own unit.
+        relative_regret: That, as a share of what lies between the best and the worst source.
+    """
+
+    target: str
+    best: str
+    chosen: str
+    hits: float
+    spearman: float
+    spearman_with_self: float
+    tau: float
+    tau_with_self: float
+    regret: float
+    relative_regret: float
+
+
+#: The figures of a measure, each a mean over the targets: `p_at_1`; `p_at_relevant`, P@R where R is
+#: `Evaluation.relevant`; and those of `TargetOutcome`.
+FIGURES = (
+    "p_at_1",
+    "p_at_relevant",
+    "spearman",
+    "spearman_with_self",
+    "tau",
+    "tau_with_self",
+    "regret",
+    "relative_regret",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How well one measure predicts the truth.
+
+    Attributes:
+        name: The measure.
+        figures: One for each of `FIGURES`.
+        differences: Each figure minus that of the first measure, paired by target; empty for the
+            first one itself, and for the references.
+        curve: One point for each K.
+        outcomes: One for each target.
+    """
+
+    name: str
+    figures: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
+    curve: tuple[CurvePoint, ...]
+    outcomes: tuple[TargetOutcome, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The outcome of `evaluate`: measures beside measured transfer.
+
+    Attributes:
+        measures: One for each similarity, in the order given.
+        references: `oracle`, the truth itself; `random`, what a random order is expected to reach;
+            and `symmetric ceiling`, what the symmetrised truth reaches, where both directions of
+            any pair were measured.
+        sources: Models that were ordered, by name.
+        targets: Models that they were ordered for, by name.
+        relevant: Number of best sources of each target that are relevant.
+        missing: Models of the truth that are not in every similarity.
+        failures: Models and probes that were left out.
+        warnings: What the reader must know, a line each.
+        settings: Everything that decides the numbers.
+        versions: Of onnxattr and of what it computed with.
+        stored: Models whose maps were all in the store.
+        seconds: Wall time of the parts.
+    """
+
+    measures: tuple[Measured, ...]
+    references: tuple[Measured, ...]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    relevant: int
+    missing: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    stored: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)

@@ -1,120 +1,29 @@
-"""Maps from outputs alone: how much T changes where a part of the probe is hidden.
+"""Maps from outputs alone: how T changes where parts of the probe are hidden.
 
-T is computed by ONNX Runtime. Nothing is converted, and nothing needs a gradient.
+T is computed by ONNX Runtime. Nothing is converted, and nothing needs a gradient. What is hidden,
+and what follows from T, is a `hiding.Scheme` of the method.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice, product
-from typing import Any, Protocol
+from math import prod
 
 import numpy as np
 import torch
 
-from onnxattr.arrays import Float32, Float64, UInt8
-from onnxattr.attribution.engine import BATCH
+from onnxattr.arrays import Float32, Probing
+from onnxattr.attribution.hiding import Canvas, Scheme, Totals
 from onnxattr.attribution.methods import Method, find_black_box, parse
 from onnxattr.attribution.reductions import Reduction
-from onnxattr.convert.feed import resize
+from onnxattr.attribution.totals import totals
+from onnxattr.attribution.variants import Variants, laid_over
 from onnxattr.convert.parity import TOLERANCE, relative_error, require_same, wrap
 from onnxattr.convert.session import Runtime
 from onnxattr.errors import LimitError, SupportError, UsageError
+from onnxattr.types import IMAGE, TOKENS, InputSpec
 
-#: Rounding of a sum of units, in roundings of one number: 8 (u ‖units‖₂ + min(u, 2⁻²⁴) ‖units‖₁).
-#: The first is that of each unit in its own type, the second what units have in common, such as the
-#: denominator of a softmax, which is computed in float32 at least.
-_ROUNDING = 8
-_SINGLE = 2.0**-24
-
-
-#: A tensor of numbers of any type.
-Units = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Totals:
-    """T of some inputs: float64 [input], and how far rounding may have moved it, likewise."""
-
-    values: Float64
-    rounding: Float64
-
-
-class Scheme(Protocol):
-    """The variants of a probe on which a method wants T, and the map that follows."""
-
-    @property
-    def count(self) -> int:
-        """The number of variants of a probe."""
-
-    def variants(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yields the variants of one probe, float32 [channel, y, x], in a fixed order."""
-
-    def map(self, totals: Totals) -> Float32:
-        """Returns the map, float32 [y, x], that follows from T of a probe's variants."""
-
-
-@dataclass(frozen=True)
-class Occlusion:
-    """T(x) − T(x with a patch hidden), spread over the patch; the mean where patches overlap.
-
-    Attributes:
-        shape: Of the map, and of the last axes of a probe.
-        patches: Places in the map; together they cover it.
-    """
-
-    shape: tuple[int, ...]
-    patches: tuple[tuple[slice, ...], ...]
-
-    @property
-    def count(self) -> int:
-        """The probe itself, and one variant a patch."""
-        return 1 + len(self.patches)
-
-    def variants(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yields the probe, then the probe with each patch in the probe's own mean colour."""
-        yield x
-        colour = x.mean(dim=tuple(range(1, x.dim())), keepdim=True)
-        for patch in self.patches:
-            hidden = x.clone()
-            hidden[:, *patch] = colour
-            yield hidden
-
-    def map(self, totals: Totals) -> Float32:
-        """Returns the map; differences that rounding alone may have made are none."""
-        values, rounding = totals.values, totals.rounding
-        difference = values[0] - values[1:]
-        # Not the other way round: what is no number stays so.
-        difference[np.abs(difference) <= np.maximum(rounding[0], rounding[1:])] = 0.0
-        total, covering = np.zeros(self.shape), np.zeros(self.shape)
-        for patch, change in zip(self.patches, difference, strict=True):
-            total[patch] += change / total[patch].size
-            covering[patch] += 1
-        return (total / covering).astype(np.float32)
-
-
-def occlusion(shape: tuple[int, ...], *, grid: int, span: int = 1, axes: int = 2) -> Occlusion:
-    """Prepares occlusion by patches (Zeiler & Fergus 2014).
-
-    What hides a patch is the probe's mean colour, where they took the grey that is the mean of
-    their training images: a colour without relation to a probe is an object of its own, and with
-    this one there is nothing to be seen in a probe of one colour.
-
-    Args:
-        shape: Of the map.
-        grid: Cells a side, as far as there are pixels for them; patches begin at every cell.
-        span: Cells a side that a patch takes.
-        axes: How many of the last axes are cut into cells; patches take the whole of the others.
-    """
-    whole = [[slice(0, size)] for size in shape[: len(shape) - axes]]
-    cut = [_windows(size, grid, span) for size in shape[len(shape) - axes :]]
-    return Occlusion(tuple(shape), tuple(product(*whole, *cut)))
-
-
-def _windows(size: int, grid: int, span: int) -> list[slice]:
-    """Returns runs of `span` of the cells into which `size` pixels are cut, as equal as can be."""
-    edges = sorted({round(i * size / grid) for i in range(grid + 1)})
-    span = min(span, len(edges) - 1)
-    return [slice(a, b) for a, b in zip(edges, edges[span:], strict=False)]
+#: Variants at a time, at least and at most, where the graph leaves the batch free, and numbers of
+#: all of them that are wanted. On the CPU no network was faster by larger batches than 8; what
+#: they save is the way to ONNX Runtime and back, which counts where a network is tiny.
+_BATCH, _NUMBERS = (8, 256), 2**19
 
 
 class BlackBox:
@@ -123,16 +32,18 @@ class BlackBox:
     Args:
         runtime: The model.
         method: A black-box method.
-        reduction: How T is made of the units.
+        reduction: How T is made of the units; by default their sum. Of several projections the
+            root mean square of the maps is taken.
         seed: Of all that is drawn.
         batch_size: Variants at a time, of one or several probes; a graph that fixes its batch
             overrules it.
 
     Attributes:
-        size: Variants at a time.
+        size: Variants at a time. It is halved where ONNX Runtime lacks memory.
 
     Raises:
         UsageError: There is no such method, or the batch size is not positive.
+        SupportError: The model takes token ids.
     """
 
     def __init__(
@@ -146,50 +57,73 @@ class BlackBox:
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
+        spec = runtime.spec
+        if spec.kind == TOKENS:
+            raise SupportError(
+                "black-box maps are made of images and arrays, and it takes token ids: there is "
+                "none that hides another",
+                hint="choose another --method",
+                model=runtime.model.name,
+            )
         self._runtime = runtime
-        prepare = find_black_box(method.name)
-        self._scheme: Scheme = prepare(runtime.spec.map_shape, **method.options)
-        self.size = runtime.spec.batch or batch_size or BATCH
+        canvas = Canvas(tuple(spec.map_shape), spec.kind == IMAGE, seed)
+        self._scheme: Scheme = find_black_box(method.name)(canvas, **method.options)
+        self._masks = laid_over(runtime.feed, self._scheme)
+        self._targets = (reduction or Reduction()).targets(seed)
+        self.size = spec.batch or batch_size or _size(spec)
         self._tried = False
-        self._by_itself = self.size == 1
+        self._by_itself = self.size == 1 or "N" not in spec.layout
 
-    def maps(self, images: UInt8) -> Float32:
-        """Returns maps, float32 [probe, y, x], at the model's input size.
+    def maps(self, probes: Probing) -> Float32:
+        """Returns maps, float32 [probe, …], of the shape `spec.map_shape`.
 
         Args:
-            images: Probes, uint8 [probe, y, x, 3].
+            probes: Probes, as `types.Probes` has them.
 
         Raises:
-            SupportError: ONNX Runtime fails, or the representation holds no numbers.
-            ParityError: It is random.
+            SupportError: ONNX Runtime fails, the representation holds no numbers, or no such unit.
+            LimitError: ONNX Runtime lacks memory for a batch of one.
+            ParityError: The model is random.
         """
         scheme = self._scheme
-        values = np.empty((len(images), *self._runtime.spec.map_shape), np.float32)
-        with torch.no_grad():
-            x = self._probes(images)
+        maps = np.empty((len(probes), *self._runtime.spec.map_shape), np.float32)
+        # Of units that are infinite or no numbers, maps hold some too, which is told where they are
+        # used.
+        with torch.no_grad(), np.errstate(invalid="ignore", over="ignore"):
+            x = self._probes(probes)
             self._try(x)
-            variants = (variant for one in x for variant in scheme.variants(one))
-            totals = self._totals(variants, len(x) * scheme.count)
-        for i in range(len(x)):
-            here = slice(i * scheme.count, (i + 1) * scheme.count)
-            values[i] = scheme.map(Totals(totals.values[here], totals.rounding[here]))
-        return values
+            found = self._totals(x)
+            for i in range(len(x)):
+                here = slice(i * scheme.count, (i + 1) * scheme.count)
+                each = [scheme.map(Totals(t.values[here], t.rounding[here])) for t in found]
+                maps[i] = each[0] if len(each) == 1 else np.sqrt(np.square(each).mean(axis=0))
+        return maps
 
-    def sees(self, images: UInt8) -> bool:
+    def sees(self, probes: Probing) -> bool:
         """Returns whether T tells the first of some probes from its negative.
 
         Raises:
-            SupportError: ONNX Runtime fails, or the representation holds no numbers.
-            ParityError: It is random.
+            SupportError: ONNX Runtime fails, the representation holds no numbers, or no such unit.
+            ParityError: The model is random.
         """
         with torch.no_grad():
-            x = self._probes(images[:1])
+            x = self._probes(probes[:1])
             self._try(x)
-            totals = self._totals(iter([x[0], 1 - x[0]]), 2)
-        return bool(np.ptp(totals.values) > totals.rounding.max())
+            both = [self._alone(self._run(one)) for one in (x, self._negative(x))]
+        return any(
+            abs(one.values[0] - other.values[0]) > max(one.rounding[0], other.rounding[0])
+            for one, other in zip(*both, strict=True)
+        )
 
-    def _probes(self, images: UInt8) -> torch.Tensor:
-        return resize(torch.from_numpy(images.copy()), *self._runtime.spec.map_shape)
+    def _probes(self, probes: Probing) -> torch.Tensor:
+        return self._runtime.feed.canonical(torch.from_numpy(probes.copy()))
+
+    def _negative(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns what is as unlike a probe as can be in the range of its kind."""
+        if self._runtime.spec.kind == IMAGE:
+            return 1 - x
+        low, high = x.amin(), x.amax()
+        return low + high - x if low < high else x + 1
 
     def _try(self, x: torch.Tensor) -> None:
         """Makes sure that the model repeats itself, and finds out whether it takes batches.
@@ -202,15 +136,14 @@ class BlackBox:
         tolerance = TOLERANCE.get(self._runtime.dtype, 1e-4)
         alone = self._run(x[:1])
         require_same(alone, self._run(x[:1]), tolerance, self._runtime.model.name)
-        if self.size > 1 and self._mixes(x[:1], alone, tolerance):
+        if not self._by_itself and self._mixes(x[:1], alone, tolerance):
             self._by_itself = True
             self.size = self._runtime.spec.batch or 1
         self._tried = True
 
     def _mixes(self, x: torch.Tensor, alone: Float32, tolerance: float) -> bool:
         """Whether the units of a probe are not a row of their own, the same in any batch."""
-        # A probe beside its negative, which is as unlike as can be.
-        pair = torch.cat([x, 1 - x])
+        pair = torch.cat([x, self._negative(x)])
         try:
             both = self._run(pair)
         except (SupportError, LimitError):
@@ -225,35 +158,57 @@ class BlackBox:
         batch = self._runtime.spec.batch
         return self._runtime.run(wrap(x, batch) if batch else x)
 
-    def _totals(self, inputs: Iterator[torch.Tensor], count: int) -> Totals:
-        """Returns T of `count` inputs, float32 [3, y, x] each."""
-        values, rounding = np.empty(count), np.empty(count)
+    def _totals(self, x: torch.Tensor) -> list[Totals]:
+        """Returns T of all variants of some probes, for each target."""
+        variants = Variants(self._runtime.feed, x, self._scheme, self._masks, self.size)
+        found = [Totals(np.empty(len(variants)), np.empty(len(variants))) for _ in self._targets]
         done = 0
-        while some := list(islice(inputs, 1 if self._by_itself else self.size)):
-            for units, copies in self._units(some):
-                exact = units.astype(np.float64)
-                values[done] = exact.sum() / copies
-                rounding[done] = _rounding(exact, units.dtype) / copies
-                done += 1
-        return Totals(values, rounding)
+        while done < len(variants):
+            stop = min(done + (1 if self._by_itself else self.size), len(variants))
+            try:
+                parts = self._part(variants, done, stop)
+            except LimitError:
+                if self._by_itself or self._runtime.spec.batch or self.size == 1:
+                    raise
+                self.size //= 2
+                continue
+            for whole, part in zip(found, parts, strict=True):
+                whole.values[done:stop], whole.rounding[done:stop] = part.values, part.rounding
+            done = stop
+        return found
 
-    def _units(self, inputs: Sequence[torch.Tensor]) -> Iterator[tuple[Units, int]]:
-        """Yields the units of each input, and how many copies of the input they are of."""
-        batch = self._runtime.spec.batch
+    def _part(self, variants: Variants, start: int, stop: int) -> list[Totals]:
+        """Returns T of some variants, for each target."""
+        spec = self._runtime.spec
         if not self._by_itself:
-            rows = self._run(torch.stack(list(inputs)))
+            rows = self._runtime.run_fed(variants.fed(start, stop))
             # How many rows there are may depend on the values, as behind NonZero.
-            if rows.shape[:1] == (batch or len(inputs),):
-                yield from ((row, 1) for row in rows[: len(inputs)])
-                return
-        for one in inputs:
-            yield self._run(one[None]), batch or 1
+            if rows.shape[:1] == (spec.batch or stop - start,):
+                return totals(rows[: stop - start], self._targets, spec)
+        each = [
+            self._alone(self._runtime.run_fed(variants.fed(i, i + 1))) for i in range(start, stop)
+        ]
+        return [
+            Totals(
+                np.concatenate([one.values for one in target]),
+                np.concatenate([one.rounding for one in target]),
+            )
+            for target in zip(*each, strict=True)
+        ]
+
+    def _alone(self, units: Float32) -> list[Totals]:
+        """Returns T of one input for each target, whose units are those of all its copies."""
+        copies = self._runtime.spec.batch or 1
+        rows = units if units.shape[:1] == (copies,) else units[None]
+        found = totals(rows, self._targets, self._runtime.spec)
+        return [
+            Totals(t.values.sum(keepdims=True) / copies, t.rounding.sum(keepdims=True) / copies)
+            for t in found
+        ]
 
 
-def _rounding(units: Float64, kind: np.dtype[Any]) -> float:
-    """Returns how far rounding may have moved the sum of some units, which were of type `kind`."""
-    if kind.kind != "f":
-        return 0.0
-    one = float(np.finfo(kind).eps) / 2
-    common = min(one, _SINGLE) * np.abs(units).sum()
-    return _ROUNDING * float(one * np.linalg.norm(units.ravel()) + common)
+def _size(spec: InputSpec) -> int:
+    """Returns how many variants are made at a time where nobody says."""
+    least, most = _BATCH
+    numbers = prod(spec.map_shape) * (3 if spec.kind == IMAGE else 1)
+    return int(min(max(least, 2 ** (_NUMBERS // max(numbers, 1)).bit_length() // 2), most))

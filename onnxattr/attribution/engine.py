@@ -73,11 +73,12 @@ class Engine:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
         require(precision, network.device)
-        self._precision, self._compiled = precision, Compiled(network) if compile else None
-        self._plain = network
+        self._precision, self._plain = precision, network
+        modules = {method.entry.module for method in methods}
+        self._compiled = Compiled(network, modules) if compile else None
         self._network = network = self._compiled.network if self._compiled else network
         self._undetermined: set[str] = set()
-        compared = None if background is None else self._probes(background)
+        compared = None if background is None else self._canonical(background)
         self._targets = (reduction or Reduction()).targets(seed)
         together = [m.name for m in methods if m.name in SHARING]
         #: Names of the methods that share their passes, where that saves any.
@@ -145,19 +146,14 @@ class Engine:
         self._undetermined |= undetermined
         return values
 
-    def _batch(self, probes: Probing) -> Float32:
-        # Another size would be compiled for itself.
-        x = self._probes(probes, self.size if self._compiled else None)
-        with runnable(self._network):
-            try:
-                maps = self._maps(x)
-            except Exception as error:
-                if self._compiled is None or not self._compiled.give_up(error):
-                    raise
-                maps = self._maps(x)
-        return maps[:, : len(probes)]
+    def explain(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns the maps of one batch, float32 [method, probe, …].
 
-    def _maps(self, x: torch.Tensor) -> Float32:
+        It sets no flags of torch and measures nothing, as `maps` does, which is built on it.
+
+        Args:
+            x: Canonical probes, on the network's device; whole batches, where the graph fixes one.
+        """
         with autocast(self._network.device, self._precision):
             together = iter(self._shared(x) if self._together else ())
             maps = [
@@ -166,16 +162,30 @@ class Engine:
                 )
                 for each in self._explain
             ]
-        found: Float32 = torch.stack([each.float() for each in maps]).cpu().numpy()
-        return found
+        return torch.stack([each.float() for each in maps])
+
+    def _batch(self, probes: Probing) -> Float32:
+        # Another size would be compiled for itself.
+        x = self._probes(probes, self.size if self._compiled else None)
+        with runnable(self._network):
+            try:
+                maps = self.explain(x)
+            except Exception as error:
+                if self._compiled is None or not self._compiled.give_up(error):
+                    raise
+                maps = self.explain(x)
+            found: Float32 = maps.cpu().numpy()
+        return found[:, : len(probes)]
 
     def _probes(self, probes: Probing, size: int | None = None) -> torch.Tensor:
         """Returns canonical probes, filled up to `size` or to the batch that the graph fixes."""
-        spec = self._network.spec
-        given = torch.from_numpy(probes.copy()).to(self._network.device)
-        x = feed_of(spec).canonical(given)
-        size = spec.batch or size
+        x = self._canonical(probes)
+        size = self._network.spec.batch or size
         return wrap(x, size) if size else x
+
+    def _canonical(self, probes: Probing) -> torch.Tensor:
+        given = torch.from_numpy(probes.copy()).to(self._network.device)
+        return feed_of(self._network.spec).canonical(given)
 
     def _halve(self) -> None:
         if self._network.spec.batch or self.size == 1:

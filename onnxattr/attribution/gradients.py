@@ -16,7 +16,12 @@ from onnxattr.errors import SupportError
 from onnxattr.types import TOKENS, Network
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from onnxattr.attribution.methods import Explain
+
+    #: From where a probe is to another place.
+    Point = Callable[[torch.Tensor], torch.Tensor]
 
 
 def saliency(setting: Setting) -> Explain:
@@ -55,7 +60,12 @@ def times_input(setting: Setting, module: nn.Module) -> Explain:
 
 
 def forward(
-    network: Network, module: nn.Module, probes: torch.Tensor, *, fed: bool = False
+    network: Network,
+    module: nn.Module,
+    probes: torch.Tensor,
+    *,
+    fed: bool = False,
+    point: Point | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns what a gradient is taken to, and the units that depend on it.
 
@@ -65,17 +75,32 @@ def forward(
         probes: Canonical probes, on the network's device.
         fed: Take it to what the model is fed, not to the canonical probes. Of token ids it is their
             embedding in any case.
+        point: Where it is taken, of the canonical probes, or of the embedding; by default there.
     """
     feed = feed_of(network.spec).to(network.device)
     if network.spec.kind == TOKENS:
-        with leaf(network, module) as made:
+        with leaf(network, module, point) as made:
             units = module(feed(probes))
         return made[-1], units
+    probes = probes if point is None else point(probes)
     if fed:
         source = feed(probes.detach()).requires_grad_()
         return source, module(source)
     source = probes.detach().requires_grad_()
     return source, module(feed(source))
+
+
+def embedded(network: Network, probes: torch.Tensor) -> torch.Tensor:
+    """Returns what gradients are taken to: canonical probes, or the embedding of token ids.
+
+    Args:
+        network: From `convert.torch.to_network`.
+        probes: Canonical probes, on the network's device.
+    """
+    if network.spec.kind != TOKENS:
+        return probes.detach()
+    with torch.no_grad():
+        return forward(network, network.module, probes)[0].detach()
 
 
 def gradient(

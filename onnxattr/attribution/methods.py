@@ -7,7 +7,7 @@ There are three kinds of methods:
   probes, float32 [probe, 3, y, x] in [0, 1] on the network's device, to maps, float32
   [probe, y, x]. One backward pass serves a batch. Relevance is a gradient whose rules go by the
   operator, and is refused where an operator has none.
-- black-box: `method(shape, **options)` returns a `Scheme`, the variants of a probe on which T is
+- black-box: `method(canvas, **options)` returns a `Scheme`, the variants of a probe on which T is
   wanted, and what becomes of their values. ONNX Runtime computes them; there is no network.
 
 Importing this loads no torch, so that a wrong name can be refused before anything is started.
@@ -15,6 +15,8 @@ Importing this loads no torch, so that a wrong name can be refused before anythi
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -27,7 +29,7 @@ from onnxattr.registry import Registry, closest
 if TYPE_CHECKING:
     import torch
 
-    from onnxattr.attribution.blackbox import Scheme
+    from onnxattr.attribution.hiding import Scheme
 
     #: From canonical probes to maps.
     Explain = Callable[[torch.Tensor], torch.Tensor]
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 #: What the options of a method may be.
 Value = bool | int | float | str
+
+#: A value that stands in a method's name as it is; neither commas nor colons are in it.
+_SHORT = re.compile(r"[\w.+-]{1,40}")
 
 GRADIENT, RELEVANCE, OUTPUTS = KINDS = ("gradient", "relevance", "black-box")
 
@@ -110,7 +115,7 @@ class Method:
         return METHODS[self.name]
 
     def __str__(self) -> str:
-        """Returns the shortest text that means it; long values are cut."""
+        """Returns a short text that tells it from others; what a file held is told by a hash."""
         table = self.entry.options
         said = [f"{k}={_text(v)}" for k, v in self.options.items() if v != table[k].default]
         return ":".join([self.name, *said])
@@ -130,6 +135,24 @@ def _of_layers(composite: str) -> Mapping[str, Option]:
         }
     )
 
+
+_BASELINE = Option(
+    "black",
+    "black, white, grey, mean, blur, noise, or a file; several are joined by +",
+    resolve="baseline_files:resolve",
+)
+
+_NOISE: Mapping[str, Option] = {
+    "samples": Option(32, "probes with noise", 1, 4096),
+    "noise": Option(0.15, "standard deviation, as a part of the range", 0.0, 10.0),
+}
+
+#: What black-box methods hide by.
+_FILL = Option(
+    "auto",
+    "what hides: the mean of a probe (of each channel), or zero; auto: zero in arrays alone",
+    choices=("auto", "mean", "zero"),
+)
 
 _ENTRIES: dict[str, Entry] = {
     "saliency": Entry(
@@ -179,18 +202,144 @@ _ENTRIES: dict[str, Entry] = {
         cost="1 forward, 1 backward",
         options=_of_layers("epsilon"),
     ),
+    "integrated-gradients": Entry(
+        kind=GRADIENT,
+        module="paths",
+        about="(x − x₀) ⊙ ∫ ∂T/∂x from the baseline x₀ to x",
+        source="Sundararajan et al. 2017",
+        cost="steps forward, steps backward, for each baseline",
+        options=MappingProxyType(
+            {
+                "steps": Option(32, "points on the way", 1, 1024),
+                "baseline": _BASELINE,
+            }
+        ),
+    ),
+    "expected-gradients": Entry(
+        kind=GRADIENT,
+        module="paths",
+        about="the mean of integrated gradients over other probes as baselines, by sampling",
+        source="Erion et al. 2021",
+        cost="samples forward, samples backward",
+        options=MappingProxyType(
+            {"samples": Option(64, "pairs of another probe and a place on the way", 1, 4096)}
+        ),
+        draws=True,
+        background=True,
+    ),
+    "smoothgrad": Entry(
+        kind=GRADIENT,
+        module="noise",
+        about="|mean of ∂T/∂x at probes with noise|",
+        source="Smilkov et al. 2017",
+        cost="samples forward, samples backward",
+        signed=False,
+        options=MappingProxyType(
+            {
+                **_NOISE,
+                "of": Option(
+                    "saliency",
+                    "what is made of the mean gradient",
+                    choices=("saliency", "grad-input"),
+                ),
+            }
+        ),
+        draws=True,
+    ),
+    "vargrad": Entry(
+        kind=GRADIENT,
+        module="noise",
+        about="the variance of ∂T/∂x at probes with noise",
+        source="Adebayo et al. 2018",
+        cost="samples forward, samples backward",
+        signed=False,
+        options=MappingProxyType(_NOISE),
+        draws=True,
+    ),
+    "deeplift": Entry(
+        kind=GRADIENT,
+        module="deeplift",
+        about="(x − x₀) ⊙ m, m the multipliers of the rescale rule, x₀ the baseline",
+        source="Shrikumar et al. 2017",
+        cost="2 forward, 1 backward, for each baseline",
+        options=MappingProxyType({"baseline": _BASELINE}),
+    ),
+    "guided-backprop": Entry(
+        kind=GRADIENT,
+        module="guided",
+        about="∂T/∂x through rectifiers that pass back what is positive; fails sanity checks",
+        source="Springenberg et al. 2015",
+        cost="1 forward, 1 backward",
+    ),
+    "grad-cam": Entry(
+        kind=GRADIENT,
+        module="cam",
+        about="channels of an inner tensor, weighted by their gradients, over the probe",
+        source="Selvaraju et al. 2017",
+        cost="1 forward, 1 backward to the tensor",
+        options=MappingProxyType(
+            {
+                "layer": Option("last", "`last`, `bottleneck`, or the name of a tensor"),
+                "of": Option(
+                    "grad-cam",
+                    "a weight a channel, or a gradient at each place",
+                    choices=("grad-cam", "grad-input"),
+                ),
+            }
+        ),
+        # A tensor within a fusion is no tensor of its own.
+        unfused=frozenset(
+            {
+                *("batch-norm", "gelu", "layer-norm", "attention", "linear", "swish", "mish"),
+                *("hard-swish", "bounds"),
+            }
+        ),
+    ),
     "occlusion": Entry(
         kind=OUTPUTS,
-        module="blackbox",
+        module="occlusion",
         about="T(x) − T(x with a patch hidden)",
-        source="Zeiler and Fergus 2014",
+        source="Zeiler & Fergus 2014",
         cost="1 + grid² forward",
         options=MappingProxyType(
             {
                 "grid": Option(8, "cells a side, at each of which a patch begins", 1, 64),
                 "span": Option(1, "cells a side that a patch takes", 1, 64),
+                "fill": _FILL,
             }
         ),
+    ),
+    "rise": Entry(
+        kind=OUTPUTS,
+        module="rise",
+        about="mean of T over random masks that keep a place, less that over all of them",
+        source="Petsiuk et al. 2018",
+        cost="`masks` forward",
+        options=MappingProxyType(
+            {
+                "masks": Option(1000, "random masks", 1, 1_000_000),
+                "grid": Option(7, "cells a side of a mask before it is upsampled", 1, 64),
+                "p": Option(0.5, "probability that a cell is kept", 0.01, 0.99),
+                "fill": _FILL,
+                "centre": Option(True, "take away the mean of T; false is the paper's own formula"),
+            }
+        ),
+        draws=True,
+    ),
+    "kernel-shap": Entry(
+        kind=OUTPUTS,
+        module="kernel_shap",
+        about="Shapley values of the cells of a grid, by weighted least squares",
+        source="Lundberg & Lee 2017",
+        cost="2 + `samples` forward",
+        options=MappingProxyType(
+            {
+                "grid": Option(7, "cells a side", 1, 16),
+                "samples": Option(1000, "coalitions of cells", 2, 65536),
+                "fill": _FILL,
+            }
+        ),
+        draws=True,
     ),
 }
 
@@ -320,5 +469,7 @@ def _bounds(least: float | None, most: float | None) -> str:
 def _text(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    text = " ".join(str(value).split())
-    return text if len(text) <= 40 else f"{text[:39]}…"
+    if _SHORT.fullmatch(text := str(value)):
+        return text
+    # What a file held: two files are told apart, wherever they are.
+    return f"file-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnxattr.errors import SupportError, UsageError
+from onnxattr.errors import UsageError
 from onnxattr.registry import closest
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ class Target:
             spec: The model's input.
 
         Raises:
-            SupportError: There is no such unit.
+            UsageError: There is no such unit.
         """
         import torch
 
-        if not (batched := _is_batched(spec)):
+        if "N" not in spec.layout:
             units = units.unsqueeze(0)
         flat = units.reshape(len(units), -1) if units.dim() > 0 else units.reshape(1, 1)
         if self.kind == "sum":
@@ -92,14 +92,13 @@ class Target:
         if self.kind == "abs":
             return flat.abs().sum(1)
         if self.kind == "rms":
-            axis = channel_axis(spec, units.dim() if batched else units.dim() - 1)
-            rows = units.movedim(axis if batched else axis + 1, 1) if units.dim() > 2 else units
+            rows = units.movedim(channel_axis(spec, units.dim()), 1) if units.dim() > 2 else units
             squares = rows.reshape(*rows.shape[:2], -1).square().mean(2)
             # The root's slope at 0 is infinite: a channel that is 0 everywhere gets none.
             return torch.where(squares > 0, squares, 1).sqrt().where(squares > 0, 0).sum(1)
         if self.kind == "unit":
             if self.number >= flat.shape[1]:
-                raise SupportError(
+                raise UsageError(
                     f"it has {flat.shape[1]} units, and none of the number {self.number}",
                     hint=f"--reduction unit:I with I from 0 to {flat.shape[1] - 1}",
                 )
@@ -113,7 +112,7 @@ class Target:
         """Returns T summed over the probes, whose gradient holds that of each probe.
 
         Raises:
-            SupportError: There is no such unit, or the units are not a row a probe.
+            UsageError: There is no such unit.
         """
         if self.kind == "sum":
             return units.sum()
@@ -155,12 +154,7 @@ def parse(text: str) -> Reduction:
 def channel_axis(spec: InputSpec, axes: int) -> int:
     """Returns which axis of units, batch included, is that of the channels.
 
-    With four axes it is where the model's input has it; else it is the last one.
+    With four axes it is the last one where the model's input has it there, and else, as ONNX's own
+    convolutions have it, the first behind the batch; with another number of axes the last one.
     """
-    if axes == 4 and spec.layout:
-        return 3 if spec.layout.index("C") == len(spec.layout) - 1 else 1
-    return axes - 1
-
-
-def _is_batched(spec: InputSpec) -> bool:
-    return "N" in spec.layout
+    return 1 if axes == 4 and not spec.layout.endswith("C") else axes - 1

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from onnxattr._version import __version__
+from onnxattr.cli.attribute import attribute
 from onnxattr.cli.compare import compare
 from onnxattr.cli.console import tell
 from onnxattr.cli.export import export
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
+from onnxattr.cli.methods import methods
 from onnxattr.cli.rank import rank
 from onnxattr.cli.stamp import stamp
 from onnxattr.cli.store import app as store
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command()(compare)
+app.command()(attribute)
+app.command()(methods)
 app.command()(inspect)
 app.command()(stamp)
 app.command()(export)

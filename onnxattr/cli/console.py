@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from onnxattr.files import write_whole
 from onnxattr.report.rows import Result
 from onnxattr.report.text import in_ascii
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Comparison, Failure, Ranking, Summary
+from onnxattr.types import Attributions, Comparison, Failure, Ranking, Summary
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.
 _UNBOUNDED = 10_000
@@ -88,11 +88,51 @@ def _print(result: Result, form: Format) -> None:
         render(result, Console(highlight=False))
         return
     # FORCE_COLOR makes a terminal of whatever stdout is; only its width stays unknown.
-    content = as_text(result, form, styled=Console().is_terminal)
-    # Bytes, so that no platform turns line ends or letters into its own.
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content.encode("utf-8", "backslashreplace"))
-    sys.stdout.flush()
+    print_text(as_text(result, form, styled=Console().is_terminal))
+
+
+def show(draw: Callable[[Console], None]) -> None:
+    """Prints on stdout what `draw` draws: as wide as the terminal, or plain and uncut elsewhere.
+
+    Raises:
+        UsageError: stdout cannot be written.
+    """
+    if sys.stdout.isatty():
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        draw(Console(highlight=False, markup=False, emoji=False))
+        return
+    styled, buffer = Console().is_terminal, io.StringIO()
+    draw(
+        Console(
+            file=buffer,
+            width=_UNBOUNDED,
+            force_terminal=styled,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            color_system="auto" if styled else None,
+        )
+    )
+    print_text("".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines()))
+
+
+def print_text(text: str) -> None:
+    """Writes text to stdout, as bytes: no platform turns line ends or letters into its own.
+
+    Raises:
+        UsageError: stdout cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What was not written must not be tried again when the interpreter ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
+        raise UsageError(f"stdout cannot be written: {error.strerror or error}") from None
 
 
 def as_text(result: Result, form: Format, *, styled: bool = False) -> str:
@@ -166,13 +206,19 @@ def deliver(
     Raises:
         UsageError: The file cannot be written.
     """
-    if not quiet:
-        _explain(result.models, verbosity)
-        if result.stored:
-            _say((f"stored: {len(result.stored)} of {_count(len(result.models), 'model')}", "dim"))
-        for line in result.warnings:
-            warn(line)
+    explain(result, quiet=quiet, verbosity=verbosity)
     write(result, form, output)
+
+
+def explain(result: Ranking | Comparison | Attributions, *, quiet: bool, verbosity: int) -> None:
+    """Prints on stderr what the reader of a result must know, and may have asked for."""
+    if quiet:
+        return
+    _explain(result.models, verbosity)
+    if result.stored:
+        _say((f"stored: {len(result.stored)} of {_count(len(result.models), 'model')}", "dim"))
+    for line in result.warnings:
+        warn(line)
 
 
 def _explain(models: Iterable[Summary], verbosity: int) -> None:
@@ -239,6 +285,12 @@ class Bars:
         """Moves the bar."""
         if self._task is not None:
             self._progress.advance(self._task, probes)
+
+    def start(self, what: str, total: int) -> None:
+        """Begins anew, with other work."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=total)
 
     def failed(self, failure: Failure) -> None:
         """Tells why something is left out."""

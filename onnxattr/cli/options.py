@@ -41,7 +41,42 @@ Limit = Annotated[
 Method = Annotated[
     str,
     typer.Option(
-        help="saliency, grad-input, elrp; or occlusion, which needs no gradient.",
+        metavar="NAME[:OPT=VALUE]",
+        help="How maps are made; `onnxattr methods` lists methods and options.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        "-m",
+        metavar="NAME[:OPT=VALUE],…",
+        help="One method or several; `onnxattr methods` lists them and options.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Reduction = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What is made of the units: sum, squared-norm, abs, rms, projection[:K] or unit:I.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Of gradients: float32, bf16, tf32 or float64.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Let torch compile the networks: slower to start, for many probes.",
         rich_help_panel=_PROBING,
     ),
 ]
@@ -71,7 +106,12 @@ CheckAssumptions = Annotated[
         rich_help_panel=_PROBING,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Of the bootstrap intervals.", rich_help_panel=_PROBING)]
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Of the bootstrap intervals, and of all that methods draw.", rich_help_panel=_PROBING
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(help="auto, cpu, cuda[:n] or mps; several with commas.", rich_help_panel=_PROBING),
@@ -145,6 +185,67 @@ Output = Annotated[
         "-o",
         metavar="FILE",
         help="Write the result to a file (- is stdout).",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Where maps, pictures and index.json go; made if it is not there.",
+        show_default=False,
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Let files in DIR be replaced; those of other names stay.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Save = Annotated[
+    str,
+    typer.Option(
+        "--save",
+        metavar="FORM",
+        help="npy, a file a method, or npz, one a model.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Pictures = Annotated[
+    bool,
+    typer.Option(
+        "--pictures/--no-pictures",
+        help="Draw each map, and a contact sheet a method.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Scale = Annotated[
+    str,
+    typer.Option(
+        metavar="map|model|all",
+        help="What shares the value at which colours end: nothing, a model's maps, or all.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Clip = Annotated[
+    float,
+    typer.Option(
+        metavar="PERCENTILE",
+        help="Of |value|, at which colours end; 100 is the largest.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Preview = Annotated[
+    bool | None,
+    typer.Option(
+        "--preview/--no-preview",
+        help="Show a few maps in the terminal (default: where stdout is one).",
+        show_default=False,
         rich_help_panel=_OUTPUT,
     ),
 ]

@@ -21,6 +21,7 @@ def rank(
     probes: options.Probes = None,
     limit: options.Limit = None,
     method: options.Method = "saliency",
+    reduction: options.Reduction = "sum",
     at: options.At = None,
     paper: options.Paper = False,
     seed: options.Seed = 0,
@@ -28,6 +29,8 @@ def rank(
     device: options.Device = "auto",
     workers: options.Workers = 1,
     batch_size: options.BatchSize = None,
+    precision: options.Precision = "float32",
+    compiled: options.Compile = False,
     store: options.Store = None,
     no_store: options.NoStore = False,
     form: options.OutputFormat = None,
@@ -57,6 +60,9 @@ def rank(
         check_output(output)
         settings = pipeline.Options(
             method=method,
+            reduction=reduction,
+            precision=precision,
+            compile=compiled,
             at=at,
             input=input_of(inputs),
             export=export_of(sources),

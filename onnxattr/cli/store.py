@@ -1,8 +1,6 @@
 """`onnxattr store`: what is kept of earlier runs."""
 
-import io
 import json
-import sys
 import time
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,20 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxattr.cli import options
-from onnxattr.cli.console import say, tell
+from onnxattr.cli.console import print_text, say, show, tell
 from onnxattr.cli.guard import INCOMPLETE, guard
 from onnxattr.cli.limits import parse_bytes, parse_seconds
 from onnxattr.errors import OnnxattrError, UsageError
 from onnxattr.registry import closest
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from onnxattr.store import Store
     from onnxattr.types import StoredMaps
-
-#: Wide enough that no table is ever cut: what is not a terminal has no width.
-_UNBOUNDED = 10_000
 
 app = typer.Typer(help="List, check and prune the store of finished maps.", no_args_is_help=True)
 
@@ -69,7 +62,7 @@ def list_entries(
         opened = open_store(store)
         entries = opened.entries()
         if form.lower() == Form.json:
-            _write(_as_json(opened.root, entries))
+            print_text(_as_json(opened.root, entries))
         elif entries:
             _print_table(entries)
         else:
@@ -136,39 +129,8 @@ def _as_json(root: Path, entries: "Sequence[StoredMaps]") -> str:
 
 
 def _print_table(entries: "Sequence[StoredMaps]") -> None:
-    """Prints a table that fits the terminal, or one that is not cut where there is none."""
-    from rich.console import Console
-
-    # What a record says is no markup, and no name of an emoji.
-    if sys.stdout.isatty():
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # Names may hold letters that the terminal's encoding has not.
-            sys.stdout.reconfigure(errors="backslashreplace")
-        _render(entries, Console(highlight=False, markup=False, emoji=False))
-        return
-    styled, buffer = Console().is_terminal, io.StringIO()
-    console = Console(
-        file=buffer,
-        width=_UNBOUNDED,
-        force_terminal=styled,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        color_system="auto" if styled else None,
-    )
-    _render(entries, console)
-    _write("".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines()))
-
-
-def _render(entries: "Sequence[StoredMaps]", console: "Console") -> None:
     from onnxattr.report.table import InAscii, stored_table
 
     table = stored_table(entries, time.time())
-    console.print(InAscii(table) if console.options.ascii_only else table)
-
-
-def _write(content: str) -> None:
-    """Writes bytes, so that no platform turns line ends or letters into its own."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content.encode("utf-8", "backslashreplace"))
-    sys.stdout.flush()
+    # What a record says is no markup, and no name of an emoji.
+    show(lambda out: out.print(InAscii(table) if out.options.ascii_only else table))

@@ -27,6 +27,18 @@ class ArrayFeed(nn.Module):
         self.spec = spec
         self.dtype: torch.dtype = getattr(torch, spec.dtype)
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether what is between two probes becomes what is between what they become, row by row.
+
+        Within the rounding of the input's type, and with that alone.
+        """
+        return bool(self.spec.layout) and self.dtype in (torch.float32, torch.float64)
+
+    def masks(self, masks: torch.Tensor) -> torch.Tensor:
+        """Returns masks, [variant, …], in the type of what the model is fed."""
+        return masks.to(self.dtype)
+
     def canonical(self, values: torch.Tensor) -> torch.Tensor:
         """Returns probes, float32 [probe, …]."""
         return values.float()

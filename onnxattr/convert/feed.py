@@ -71,6 +71,27 @@ class Feed(nn.Module):
         # The gradient of rounding is taken to be that of the identity.
         return self._arranged(x + (whole - x).detach())
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether what is between two probes becomes what is between what they become, row by row.
+
+        Within the rounding of the input's type, and with that alone.
+        """
+        batched = "N" in self.spec.layout
+        return batched and self.spec.gamma == 1 and self.dtype == self.exact
+
+    def masks(self, masks: torch.Tensor) -> torch.Tensor:
+        """Returns masks, [variant, y, x], as they lie over what the model is fed.
+
+        Their axis of channels, if the layout has one, is of size 1, but in full where it is the
+        last: mixing along so short an axis takes four times as long. What is around a probe they
+        keep.
+        """
+        found = self._arranged(_framed(masks.unsqueeze(1), self.spec, 1.0).to(self.dtype))
+        if not self.spec.layout.endswith("C"):
+            return found
+        return found.expand(*found.shape[:-1], self.spec.channels).contiguous()
+
     def canonical(self, values: torch.Tensor) -> torch.Tensor:
         """Returns canonical probes for images, uint8 [probe, y, x, 3], at the model's scale."""
         return resize(values, *self.spec.map_shape)

@@ -14,7 +14,7 @@ from onnxattr.convert.inner import dtype_of
 from onnxattr.convert.ops.table import reason_of
 from onnxattr.convert.session import Session
 from onnxattr.convert.torch import module_name
-from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError
+from onnxattr.errors import LimitError, OnnxattrError, ParityError, SupportError, UsageError
 from onnxattr.graph.passes.quantised import ROUNDING
 from onnxattr.graph.walk import label, nodes
 from onnxattr.types import IMAGE, TOKENS, Network
@@ -251,6 +251,7 @@ def runnable(network: Network) -> Iterator[None]:
     Raises:
         SupportError: Torch, or a converter, raised whatever it happened to hit.
         LimitError: A body runs more often, or makes more, than it may.
+        UsageError: What was asked for, the model has not: a unit, say.
     """
     try:
         yield
@@ -261,8 +262,8 @@ def runnable(network: Network) -> Iterator[None]:
         if is_out_of_memory(error) or (isinstance(error, OnnxattrError) and error.model):
             raise
         name = network.model.name
-        if isinstance(error, LimitError):
-            raise LimitError(error.message, hint=error.hint, model=name) from error
+        if isinstance(error, LimitError | UsageError):
+            raise type(error)(error.message, hint=error.hint, model=name) from error
         raise SupportError(
             f"the converted network cannot be run: {reason_of(error)}",
             hint=f"`onnxattr inspect` lists all that stops `{name}`",

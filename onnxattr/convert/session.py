@@ -10,9 +10,8 @@ import onnx
 import torch
 
 from onnxattr.arrays import Float32
-from onnxattr.convert.array_feed import feeds
+from onnxattr.convert.array_feed import feed_of, feeds
 from onnxattr.convert.device import CUDA
-from onnxattr.convert.feed import Feed
 from onnxattr.errors import DeviceError, LimitError, OnnxattrError, SupportError
 from onnxattr.graph.walk import label, taken
 from onnxattr.types import InputSpec, Model, OnnxNode, Representation
@@ -127,6 +126,7 @@ class Runtime:
         model: The model.
         spec: How probes are fed to it.
         representation: What is computed.
+        feed: From canonical probes to what the model is fed.
         dtype: Of the model's input.
         device: Where.
 
@@ -147,8 +147,8 @@ class Runtime:
     ) -> None:
         self.model, self.spec, self.representation = model, spec, representation
         self.device = device
-        self._feed = Feed(spec)
-        self.dtype = self._feed.dtype
+        self.feed = feed_of(spec)
+        self.dtype = self.feed.dtype
         self._session = Session(
             model,
             [representation.value],
@@ -161,13 +161,24 @@ class Runtime:
         """Returns the representation of canonical probes, in its own shape and type.
 
         Args:
-            probes: float32 [probe, 3, y, x] of the size `spec.map_shape`; a graph that fixes its
-                batch takes whole batches only.
+            probes: Of images, float32 [probe, 3, y, x] of the size `spec.map_shape`; a graph that
+                fixes its batch takes whole batches only.
 
         Raises:
             SupportError: ONNX Runtime fails on them, or the representation holds no numbers.
         """
-        (units,) = self._session.run(feeds(self.spec, self._feed.array(probes)))
+        return self.run_fed(self.feed.array(probes))
+
+    def run_fed(self, array: np.ndarray[Any, Any]) -> Float32:
+        """Returns the representation of what the model is fed, in its own shape and type.
+
+        Args:
+            array: In the model's layout and type.
+
+        Raises:
+            SupportError: ONNX Runtime fails on it, or the representation holds no numbers.
+        """
+        (units,) = self._session.run(feeds(self.spec, array))
         if not isinstance(units, np.ndarray) or units.dtype.kind not in "fiub":
             kind = units.dtype if isinstance(units, np.ndarray) else type(units).__name__
             raise SupportError(

@@ -1,6 +1,7 @@
 """Joins the layers: from files to rankings. The only package that may import most of them."""
 
 from onnxattr.pipeline.adapters import ExportOptions
+from onnxattr.pipeline.attribute import attribute_many
 from onnxattr.pipeline.export import export
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.options import Options, Progress, Silent
@@ -13,6 +14,7 @@ __all__ = [
     "Progress",
     "Silent",
     "attribute",
+    "attribute_many",
     "compare",
     "export",
     "inspect",

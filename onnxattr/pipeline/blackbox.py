@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from onnxattr.arrays import Probing
 from onnxattr.attribution.methods import BLACK_BOX, Method, parse
 from onnxattr.attribution.reductions import Reduction
-from onnxattr.errors import OnnxattrError, SupportError
+from onnxattr.errors import OnnxattrError
 from onnxattr.graph.walk import nodes
 from onnxattr.pipeline.messages import Place
-from onnxattr.types import IMAGE, InputSpec, Model, Representation
+from onnxattr.types import TOKENS, InputSpec, Model, Representation
 
 if TYPE_CHECKING:
     from onnxattr.attribution.blackbox import BlackBox
@@ -49,15 +48,9 @@ def black_box(
         batch_size: As in `Options`.
 
     Raises:
-        SupportError: ONNX Runtime refuses the model, or it takes no images.
+        SupportError: ONNX Runtime refuses the model, or it takes token ids.
         DeviceError: It cannot compute on the device.
     """
-    if spec.kind != IMAGE:
-        raise SupportError(
-            "black-box maps are made of images alone, and it takes none",
-            hint="choose another --method",
-            model=model.name,
-        )
     from onnxattr.attribution.blackbox import BlackBox
     from onnxattr.convert.device import set_up, thread_count
     from onnxattr.convert.session import Runtime
@@ -85,7 +78,7 @@ def is_possible(
     spec: InputSpec,
     representation: Representation,
     place: Place,
-    images: np.ndarray | None = None,
+    probes: Probing | None = None,
 ) -> bool:
     """Returns whether ONNX Runtime takes a model and, if there are probes, sees them.
 
@@ -96,16 +89,15 @@ def is_possible(
         spec: How probes are fed to it.
         representation: What is attributed.
         place: Bounds of this process.
-        images: Probes, uint8 [probe, y, x, 3], of which the first is used; without any the model
-            is not run.
+        probes: Of its kind, of which the first is used; without any the model is not run.
     """
-    if spec.kind != IMAGE:
+    if spec.kind == TOKENS:
         return False
     bodies = (model.proto.graph, *model.proto.functions)
     if any(node.op_type == "Loop" for body in bodies for node in nodes(body)):
         return False  # It may never end, and what stopped it on the other way is already known.
     try:
         maker = black_box(model, spec, representation, place)
-        return images is None or maker.sees(images)
+        return probes is None or maker.sees(probes)
     except (OnnxattrError, MemoryError):
         return False

@@ -19,6 +19,8 @@ from onnxattr.graph.sidecar import read_sidecar, sidecar_path
 from onnxattr.limits import Limits
 from onnxattr.pipeline.adapters import Chosen, ExportOptions, choose, is_source
 from onnxattr.pipeline.job import failure_of
+from onnxattr.pipeline.messages import Source, source_of
+from onnxattr.pipeline.options import Options, Progress
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import Failure
 
@@ -88,6 +90,30 @@ def export(
             )
         made.replace(target)
     return target
+
+
+@contextmanager
+def sources_of(
+    found: Mapping[str, Path],
+    failures: list[Failure],
+    options: Options,
+    progress: Progress,
+    stop: threading.Event | None,
+) -> Iterator[dict[str, Source]]:
+    """Gives what workers are told of models; what is no ONNX file is exported for as long.
+
+    Args:
+        found: Files by the models' names.
+        failures: What cannot be exported is added.
+        options: Of the whole.
+        progress: Told of failures.
+        stop: Ends the work when it is set.
+    """
+    with exported(found, options.export, options.limits, stop) as (files, refused):
+        for failure in refused:
+            failures.append(failure)
+            progress.failed(failure)
+        yield {name: source_of(name, path) for name, path in files.items()}
 
 
 @contextmanager

@@ -347,8 +347,15 @@ class Examiner:
             batch=batch,
             device=found.device,
             settings={k: v for fact in facts for k, v in fact.get("settings", {}).items()},
+            kind=self._probes.kind,
+            signed=tuple(self._signed(method) for method in self._options.methods),
         )
         return Examined(summary, maps, stored, seconds)
+
+    def _signed(self, method: Method) -> bool:
+        # Maps of several projections are their root mean square.
+        reduction = self._options.reduced
+        return method.entry.signed and not (reduction.kind == "projection" and reduction.number > 1)
 
     def _unusable(self, name: str, found: Described) -> SupportError:
         value = found.representation.value

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,14 @@ from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.assumptions import check_assumptions, lines
-from onnxattr.pipeline.export import exported
+from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.space import ranking
-from onnxattr.types import Assumption, Comparison, Failure, Maps, Model, ProbeCosine, Ranking
+from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
 
 if TYPE_CHECKING:
     import onnx
@@ -101,7 +100,7 @@ def rank(
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
-    with _sources(found, failures, options, progress, stop) as sources:
+    with sources_of(found, failures, options, progress, stop) as sources:
         space = _named(build_space(sources, failures, probes, options, progress, stop), found)
         names = [s.name for s in space.summaries]
         if name is not None and name not in names:
@@ -183,7 +182,7 @@ def compare(
         raise UsageError(
             f"`{first}` and `{second}` are not two files", hint="a comparison takes two model files"
         )
-    with _sources(found, failures, options, progress, stop) as sources:
+    with sources_of(found, failures, options, progress, stop) as sources:
         space = _named(build_space(sources, failures, probes, options, progress, stop), found)
     if len(space.summaries) < 2:
         done = "finished before the interruption" if space.unfinished else "usable"
@@ -217,22 +216,6 @@ def compare(
         stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
     )
-
-
-@contextmanager
-def _sources(
-    found: Mapping[str, Path],
-    failures: list[Failure],
-    options: Options,
-    progress: Progress,
-    stop: threading.Event | None,
-) -> Iterator[dict[str, Source]]:
-    """Gives what workers are told of models; what is no ONNX file is exported for as long."""
-    with exported(found, options.export, options.limits, stop) as (files, refused):
-        for failure in refused:
-            failures.append(failure)
-            progress.failed(failure)
-        yield {name: source_of(name, path) for name, path in files.items()}
 
 
 def _named(space: ModelSpace, found: Mapping[str, Path]) -> ModelSpace:

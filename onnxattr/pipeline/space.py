@@ -127,11 +127,11 @@ def build_space(
         ),
         similarity=compared,
         failures=failures,
-        settings=_settings(options, probes, chosen),
+        settings=settings_of(options, probes, chosen),
         seconds=seconds,
         stored=tuple(each.summary.name for each in usable if each.stored),
         unfinished=tuple(unfinished),
-        notes=(*_store_notes(store, examiner), *_device_notes(usable, devices, options)),
+        notes=(*store_notes(store, examiner), *device_notes(usable, devices, options)),
     )
 
 
@@ -142,8 +142,19 @@ def examine_all(
     progress: Progress,
     stop: threading.Event,
     leave_out: Callable[[Failure], None],
+    takes: Callable[[str, Exception], bool] = lambda name, error: False,
 ) -> tuple[dict[str, Examined], list[str]]:
-    """Returns the models that can be used, by name, and those that were not reached in time."""
+    """Returns the models that can be used, by name, and those that were not reached in time.
+
+    Args:
+        sources: Models by name.
+        examiner: Has them examined.
+        options: What decides the maps.
+        progress: Told of what is going on.
+        stop: Ends the work when it is set.
+        leave_out: Told of models that cannot be used.
+        takes: Told of them, and why, before; it may take care of one itself.
+    """
     workers = _workers(options, stop)
 
     def make(name: str, source: Source) -> Job[Examined]:
@@ -161,7 +172,8 @@ def examine_all(
     for number, outcome in workers.run([make(name, sources[name]) for name in names]):
         done.add(names[number])
         if isinstance(outcome, Exception):
-            leave_out(failure_of(names[number], outcome))
+            if not takes(names[number], outcome):
+                leave_out(failure_of(names[number], outcome))
         else:
             outcomes[names[number]] = outcome
     return outcomes, [name for name in names if name not in done]
@@ -258,14 +270,15 @@ def _compare_maps(usable: Sequence[Examined], probes: Probes, options: Options) 
     )
 
 
-def _store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
+def store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
+    """Says what the store could not read or write."""
     notes = [f"{line}; its maps are computed again" for line in store.damaged] if store else []
     if examiner.store_error is not None:
         notes.append(f"{examiner.store_error.message}: new maps are not kept")
     return tuple(notes)
 
 
-def _device_notes(
+def device_notes(
     usable: Sequence[Examined], devices: Sequence[str], options: Options
 ) -> tuple[str, ...]:
     """Says where ONNX Runtime, which alone makes black-box maps, computes on another device."""
@@ -298,7 +311,8 @@ def _first(given: Probes, limit: int | None) -> Probes:
     return dataclasses.replace(given, values=values, names=given.names[:limit], sha256=digest)
 
 
-def _settings(options: Options, probes: Probes, device: str) -> dict[str, Any]:
+def settings_of(options: Options, probes: Probes, device: str) -> dict[str, Any]:
+    """Returns everything that decides the numbers, in JSON's types."""
     given = {k: v for k, v in dataclasses.asdict(options.input).items() if v is not None}
     return {
         "method": ",".join(method.name for method in options.methods),
@@ -326,25 +340,8 @@ def warnings_of(space: ModelSpace, options: Options) -> tuple[str, ...]:
     lines: list[str] = list(space.notes)
     summaries, compared = space.summaries, space.similarity
     if space.unfinished:
-        again = "; the next run goes on from what is stored" if options.store else ""
-        count = len(space.unfinished)
-        noun = "1 model was" if count == 1 else f"{count} models were"
-        lines.append(f"the ranking is partial: {noun} not finished before the interruption{again}")
-    for part, meaning in (("range", "input range [0, 1]"), ("size", "input size of 224×224")):
-        assumed = [s.name for s in summaries if s.spec.sources.get(part, "").startswith(ASSUMED)]
-        if assumed:
-            everyone = "all models" if len(assumed) == len(summaries) else ", ".join(assumed)
-            lines.append(f"{meaning} is assumed for {everyone}; --{part} says otherwise")
-    lines += [
-        f"{summary.name}: {free}, in the inputs that are fed a number"
-        for summary in summaries
-        if (free := summary.spec.sources.get("inputs", "").partition("; ")[2])
-    ]
-    lines += [
-        f"{summary.name}: its gradient could not be checked by finite differences"
-        for summary in summaries
-        if summary.spec.kind == TOKENS and summary.gradient is None
-    ]
+        lines.append(partial("ranking", space.unfinished, options))
+    lines += model_warnings(summaries)
     if (count := len(space.probes.values)) < FEW_PROBES:
         noun = "1 probe is" if count == 1 else f"{count} probes are"
         lines.append(f"{noun} too few for intervals and ties to be trusted")
@@ -366,6 +363,34 @@ def warnings_of(space: ModelSpace, options: Options) -> tuple[str, ...]:
             for one, two in _pairs(compared, compared.matrix <= 0)
         ]
     return tuple(lines)
+
+
+def partial(what: str, unfinished: Sequence[str], options: Options) -> str:
+    """Returns what is to be said of a result that was interrupted."""
+    again = "; the next run goes on from what is stored" if options.store else ""
+    noun = "1 model was" if len(unfinished) == 1 else f"{len(unfinished)} models were"
+    return f"the {what} is partial: {noun} not finished before the interruption{again}"
+
+
+def model_warnings(summaries: Sequence[Summary]) -> list[str]:
+    """Returns what is doubtful of single models, a line each."""
+    lines = []
+    for part, meaning in (("range", "input range [0, 1]"), ("size", "input size of 224×224")):
+        assumed = [s.name for s in summaries if s.spec.sources.get(part, "").startswith(ASSUMED)]
+        if assumed:
+            everyone = "all models" if len(assumed) == len(summaries) else ", ".join(assumed)
+            lines.append(f"{meaning} is assumed for {everyone}; --{part} says otherwise")
+    lines += [
+        f"{summary.name}: {free}, in the inputs that are fed a number"
+        for summary in summaries
+        if (free := summary.spec.sources.get("inputs", "").partition("; ")[2])
+    ]
+    lines += [
+        f"{summary.name}: its gradient could not be checked by finite differences"
+        for summary in summaries
+        if summary.spec.kind == TOKENS and summary.gradient is None
+    ]
+    return lines
 
 
 def _pairs(compared: Similarity, chosen: np.ndarray[Any, Any]) -> list[tuple[str, str]]:

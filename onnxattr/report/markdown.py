@@ -18,7 +18,7 @@ def to_markdown(result: Result) -> str:
         "| " + " | ".join(keys) + " |",
         "| " + " | ".join("---:" if _numeric(table[0][k]) else "---" for k in keys) + " |",
     ]
-    lines += ["| " + " | ".join(_cell(row[k]) for k in keys) + " |" for row in table]
+    lines += ["| " + " | ".join(cell(row[k]) for k in keys) + " |" for row in table]
     return "\n".join(lines) + "\n"
 
 
@@ -26,7 +26,8 @@ def _numeric(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Returns a value as it stands in a cell."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, float):

@@ -15,8 +15,11 @@ from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     IMAGE,
+    Attributions,
     Comparison,
     Inspection,
+    MapFile,
+    Maps,
     ProbeCosine,
     Ranking,
     Refused,
@@ -136,6 +139,62 @@ def stored_table(entries: Iterable[StoredMaps], now: float) -> Table:
     return table
 
 
+def render_attributions(result: Attributions, files: Iterable[MapFile], console: Console) -> None:
+    """Prints what was attributed and written on `console`: one table, or two where it is narrow.
+
+    Args:
+        result: What was attributed.
+        files: What was written.
+        console: Where.
+    """
+    written = list(files)
+    facts = (_name("model"), _name("method"), *map(_right, ("parity", "maps", "unusable")))
+    whole = _table(*facts, _name("attributed at"), _name("file"))
+    first, second = (
+        _table(*(c.copy() for c in facts)),
+        _table(_name("file"), _name("attributed at")),
+    )
+    numbers = {(f.model, m): f.path for f in written if f.kind == "maps" for m in f.methods}
+    for model, maps, lost in zip(result.models, result.maps, result.unusable, strict=True):
+        name, place = Text(clean(model.name), "bold"), model.representation.value
+        for method, count in zip(maps.methods, lost, strict=True):
+            known = (method, _facts(model)[2], f"{len(maps.probes)} of {_sizes(maps)}", str(count))
+            path = numbers.get((model.name, method), "")
+            _add(whole, name, *known, place, path)
+            _add(first, name, *known)
+            _add(second, path, place)
+            name, place = Text(""), ""
+    tables = [whole] if any(_fits(whole, console, gap) for gap in _GAPS) else [first, second]
+    parts: list[RenderableType] = [*tables, Text(_written(result, written), "dim")]
+    for position, part in enumerate(parts):
+        if position:
+            console.print()
+        console.print(InAscii(part) if console.options.ascii_only else part)
+
+
+def _sizes(maps: Maps) -> str:
+    inner = maps.values.shape[1 + (len(maps.methods) > 1) :]
+    return "×".join(map(str, inner))
+
+
+def _written(result: Attributions, files: Iterable[MapFile]) -> str:
+    settings = result.settings
+    count = settings["probes"]["count"]
+    number = "1 probe" if count == 1 else f"{count} probes"
+    kinds = [f.kind for f in files]
+    nouns = {"maps": "file of maps", "picture": "picture", "sheet": "contact sheet"}
+    plural = {"maps": "files of maps", "picture": "pictures", "sheet": "contact sheets"}
+    counted = [
+        f"{kinds.count(kind)} {nouns[kind] if kinds.count(kind) == 1 else plural[kind]}"
+        for kind in nouns
+        if kind in kinds
+    ]
+    return (
+        f"raw maps at {clean(str(settings['at']))}, by {settings['reduction']} of its units; "
+        f"{number} ({clean(settings['probes']['source'])}); wrote {', '.join(counted)}"
+    )
+
+
 def _footer(result: Ranking | Comparison) -> str:
     settings = result.settings
     how = "centred" if settings["centred"] else "the paper's arithmetic"
@@ -147,8 +206,16 @@ def _footer(result: Ranking | Comparison) -> str:
     starred = isinstance(result, Comparison) or settings["target"] is None
     what = "* is" if starred else "the input range is"
     assumed = f"; {what} assumed for {everyone}" if doubtful else ""
+    given = ", ".join(
+        # Longer ones are what a file held.
+        f"{key} {value if len(str(value)) <= 40 else 'of a file'}"
+        for key, value in settings.get("method_options", {}).items()
+    )
+    by = f" ({clean(given)})" if given else ""
+    reduction = settings.get("reduction", "sum")
+    of = "" if reduction == "sum" else f" of {clean(reduction)}"
     return (
-        f"{settings['method']} maps at {clean(str(settings['at']))}, {how}; "
+        f"{settings['method']}{by} maps{of} at {clean(str(settings['at']))}, {how}; "
         f"{number} ({clean(settings['probes']['source'])}); "
         f"interval: {settings['confidence']:.0%} of {settings['resamples']} "
         f"resamples of the probes{shared}{assumed}"

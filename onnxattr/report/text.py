@@ -3,7 +3,36 @@
 from onnxattr.types import ASSUMED, IMAGE, GradientCheck, InputSpec, Parity
 
 #: What our own words use beyond ASCII, for terminals that have nothing else.
-_IN_ASCII = str.maketrans({"×": "x", "Σ": "sum", "…": "...", "−": "-", "Δ": "delta"})
+_IN_ASCII = str.maketrans(
+    {
+        "×": "x",
+        "·": "*",
+        "⊙": "*",
+        "−": "-",
+        "±": "+-",
+        "∂": "d",
+        "∇": "grad ",
+        "∫": "integral ",
+        "Σ": "sum",
+        "½": "1/2",
+        "²": "^2",
+        "⁺": "^+",
+        "ᵍ": "^g",
+        "α": "alpha",
+        "β": "beta",
+        "γ": "gamma",
+        "Δ": "delta",
+        "ε": "eps",
+        "ρ": "rho",
+        "σ": "sigma",
+        "√": "root ",
+        "≥": ">=",
+        "≤": "<=",
+        "‖": "|",
+        "…": "...",
+        "–": "-",
+    }
+)
 
 
 def in_ascii(text: str) -> str:

@@ -152,4 +152,15 @@ def attribute(
     network: Network, probes: Probes, *, method: str = "saliency", batch_size: int | None = None
 ) -> np.ndarray:
     """The maps of all probes, float32 [probe, y, x]."""
-    return Engine(network, methods=[parse(method)], batch_size=batch_size).maps(probes.images)[0]
+    engine = Engine(
+        network,
+        methods=[parse(method)],
+        batch_size=batch_size,
+        background=background(),
+    )
+    return engine.maps(probes.images)[0]
+
+
+def background() -> np.ndarray:
+    """What some methods compare probes with."""
+    return probes(3, seed=42).images

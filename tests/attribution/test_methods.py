@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from nets import FUNCTIONS, PAPER, RANGE, SIZE, Net, attribute, network, probes
+from nets import FUNCTIONS, PAPER, RANGE, SIZE, Net, attribute, background, network, probes
 from onnx.reference import ReferenceEvaluator
 
 from onnxattr.attribution.engine import Engine
@@ -111,7 +111,8 @@ def test_layouts_give_the_same_map(method: str) -> None:
 def test_a_graph_with_a_fixed_batch_takes_any_number_of_probes(method: str, batch: int) -> None:
     net = Net.random("Tanh", 8)
     free = attribute(network(net.onnx()), probes(5), method=method)
-    engine = Engine(network(net.onnx(batch=batch)), methods=[parse(method)])
+    fixing = network(net.onnx(batch=batch))
+    engine = Engine(fixing, methods=[parse(method)], background=background())
     (fixed,) = engine.maps(probes(5).images)
     assert engine.size == batch
     np.testing.assert_allclose(fixed, free, rtol=1e-4, atol=1e-5 * np.abs(free).max())
@@ -143,6 +144,8 @@ def test_the_network_is_left_as_it_was(method: str) -> None:
 def test_no_tensor_is_left_on_another_device(method: str, layout: str) -> None:
     """The meta device refuses to meet a tensor of the CPU, as a GPU would."""
     net = network(Net.random("Elu", 11).onnx(layout=layout), device="meta")
-    maps = find(method)(Setting(net))(torch.empty(2, 3, SIZE, SIZE, device="meta"))
+    x = torch.empty(2, 3, SIZE, SIZE, device="meta")
+    setting = Setting(net, background=x)
+    maps = find(method)(setting, **parse(method).options)(x)
     assert maps.shape == (2, SIZE, SIZE)
     assert maps.device.type == "meta"

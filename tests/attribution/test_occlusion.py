@@ -3,60 +3,16 @@
 import numpy as np
 import pytest
 from nets import RANGE, SIZE, Net, network, probes
-from onnx import TensorProto, helper, numpy_helper, parser
+from onnx import helper
+from runtimes import images, linear, maps_of, runtime, text
 
-from onnxattr.attribution.blackbox import BlackBox, occlusion
+from onnxattr.attribution.blackbox import BlackBox
 from onnxattr.attribution.engine import Engine
+from onnxattr.attribution.hiding import Canvas, cut
 from onnxattr.attribution.methods import parse
 from onnxattr.convert.session import Runtime
 from onnxattr.errors import ParityError, SupportError, UsageError
-from onnxattr.graph.inputs import image_input
-from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
-from onnxattr.graph.outputs import representation
-
-HEADER = '<ir_version: 8, opset_import: ["" : 17]> g '
-
-
-def runtime(source, options=None, at="feature"):
-    model = load(source)
-    spec = image_input(model, options or InputOptions())
-    return Runtime(model, spec, representation(model, at), threads=1)
-
-
-def maps_of(source, images, options=None, *, batch_size=None, at="feature"):
-    return BlackBox(runtime(source, options, at), batch_size=batch_size).maps(images)
-
-
-def text(body, **weights):
-    proto = parser.parse_model(HEADER + body)
-    for name, values in weights.items():
-        proto.graph.initializer.append(numpy_helper.from_array(values, name))
-    return proto
-
-
-def images(count, height, width=None, seed=0):
-    shape = (count, height, width or height, 3)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def linear(weight, layout="NCHW", dtype=np.float32, batch="N"):
-    """w·x for w [3, y, x], whatever the layout."""
-    axes = {"N": batch, "C": 3, "H": weight.shape[1], "W": weight.shape[2]}
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    inner = weight.transpose(["CHW".index(a) for a in layout if a != "N"])
-    nodes = [
-        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["f", "w"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", kind, [axes[a] for a in layout])],
-        [helper.make_tensor_value_info("y", 1, [axes[a] for a in layout])],
-        [numpy_helper.from_array(inner.astype(np.float32), "w")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def slowly(total, image, *, cells=8, span=1):
@@ -104,8 +60,7 @@ def test_overlapping_patches_against_plain_loops(span):
     """Mean over the patches that cover a pixel."""
     weight = np.random.default_rng(1).normal(size=(3, 16, 24))
     (image,) = images(1, 16, 24)
-    maker = BlackBox(runtime(linear(weight)))
-    maker._scheme = occlusion((16, 24), grid=8, span=span)
+    maker = BlackBox(runtime(linear(weight)), method=parse(f"occlusion:span={span}"))
     expected = slowly(lambda probe: float((weight * probe).sum()), image, span=span)
     np.testing.assert_allclose(maker.maps(image[None])[0], expected, atol=1e-5)
 
@@ -137,23 +92,13 @@ def test_a_linear_net_is_explained_completely_at_any_size():
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (8, 8), (5, 9), (1, 1), (224, 100)])
-def test_patches_cover_the_map_once_and_are_as_equal_as_can_be(shape):
-    scheme = occlusion(shape, grid=8)
-    counts = np.zeros(shape, int)
-    for patch in scheme.patches:
-        counts[patch] += 1
-    assert (counts == 1).all()
-    assert len(scheme.patches) == min(8, shape[0]) * min(8, shape[1])
-    for axis in (0, 1):
-        sides = [patch[axis].stop - patch[axis].start for patch in scheme.patches]
-        assert max(sides) - min(sides) <= 1
-
-
-def test_only_the_last_axes_are_cut():
-    """Of an array, patches are consecutive positions of its last axis."""
-    scheme = occlusion((4, 80), grid=8, axes=1)
-    assert scheme.patches[1] == (slice(0, 4), slice(10, 20))
-    assert scheme.count == 9
+def test_cells_are_as_equal_as_can_be(shape):
+    cells = cut(Canvas(shape), 8)
+    assert cells.shape == shape
+    assert cells.counts == (min(8, shape[0]), min(8, shape[1]))
+    for edges in cells.edges:
+        sides = np.diff(edges)
+        assert 1 <= min(sides) <= max(sides) <= min(sides) + 1
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -175,8 +120,8 @@ def test_batch_size_does_not_matter_and_repeats_are_identical():
 
 
 def test_a_run_takes_patches_of_several_probes(monkeypatch):
-    lengths, run = [], Runtime.run
-    monkeypatch.setattr(Runtime, "run", lambda self, x: lengths.append(len(x)) or run(self, x))
+    lengths, run = [], Runtime.run_fed
+    monkeypatch.setattr(Runtime, "run_fed", lambda self, x: lengths.append(len(x)) or run(self, x))
     maps_of(Net.random("Relu", 0).onnx(), probes(3).images, RANGE, batch_size=50)
     # One probe twice, that with its negative; then three probes with 36 patches each.
     assert lengths == [1, 1, 2, 50, 50, 11]
@@ -205,7 +150,7 @@ def test_what_is_not_one_row_a_probe_is_run_by_itself(body):
 
 def test_the_batch_that_was_used_is_told():
     maker = BlackBox(runtime(text(MIXED, w=np.ones((3, 8, 8), np.float32)), at="output"))
-    assert maker.size == 8
+    assert maker.size == 256
     maker.maps(images(1, 8))
     assert maker.size == 1
 

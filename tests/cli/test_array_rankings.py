@@ -220,10 +220,17 @@ def test_probes_made_in_python(folder, values, kind, message):
         onnxattr.attribute(folder / "tabular1.onnx", probes=probes)
 
 
-def test_black_box_maps_are_of_images(run, folder):
-    outcome = rank(run, folder / "tabular*.onnx", folder / "numbers.npy", "--method", "occlusion")
+@pytest.mark.parametrize("method", ["occlusion", "rise:masks=50", "kernel-shap"])
+def test_black_box_maps_are_of_arrays_too(run, folder, method):
+    outcome = rank(run, folder / "tabular*.onnx", folder / "numbers.npy", "--method", method)
+    assert outcome.ranked == ["tabular1", "tabular2"]
+    assert outcome.json["similarity"]["canvas"] == [6]
+
+
+def test_black_box_maps_are_not_of_token_ids(run, folder):
+    outcome = rank(run, folder / "language1.onnx", folder / "ids.npy", "--method", "rise")
     assert outcome.code == 3
-    assert outcome.errors[0].endswith("black-box maps are made of images alone, and it takes none")
+    assert "black-box maps are made of images and arrays, and it takes token ids" in outcome.err
 
 
 @pytest.mark.parametrize("method", ["saliency", "occlusion"])

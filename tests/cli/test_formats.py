@@ -50,7 +50,7 @@ def test_json_holds_all_that_decides_the_numbers(rank, good):
 
 def test_black_box_maps_have_no_parity_in_any_format(rank, good):
     document = rank(good, "--method", "occlusion").json
-    assert document["settings"]["method_options"] == {"grid": 8, "span": 1}
+    assert document["settings"]["method_options"] == {"grid": 8, "span": 1, "fill": "auto"}
     assert [model["parity"] for model in document["models"]] == [None, None]
     for form, empty in (("csv", ",,"), ("tsv", "\t\t"), ("jsonl", '"parity_error": null')):
         assert empty in rank(good, "--method", "occlusion", "-f", form).out

@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from onnxattr.report import table
+from onnxattr.report import methods, table
+from onnxattr.report.pictures import Look
+from onnxattr.report.preview import preview
 from onnxattr.types import (
+    Attributions,
     Comparison,
     GradientCheck,
     InputSpec,
     Inspection,
+    MapFile,
+    Maps,
     Origin,
     Parity,
     ProbeCosine,
+    Probes,
     Ranking,
     Refused,
     Representation,
@@ -231,7 +237,117 @@ def inspection():
     )
 
 
+def attributions():
+    """Two methods on six probes: a disc of which each model sees another part."""
+    y, x = np.mgrid[-1:1:48j, -1:1:48j]
+    disc = (x**2 + y**2 < 0.6).astype(np.float32)
+    turned = np.stack([np.cos(k / 2) * x + np.sin(k / 2) * y for k in range(6)]).astype(np.float32)
+    images = np.repeat(
+        (255 * (1 - disc * (0.2 + 0.1 * np.arange(6)[:, None, None])))[..., None], 3, -1
+    )
+    names = tuple(f"{i:03}.webp" for i in range(6))
+    probes = Probes(images.astype(np.uint8), names, "0" * 64, "built-in")
+    methods = ("saliency", "lrp:composite=epsilon-plus")
+    found = [
+        Maps(
+            np.stack([np.abs(turned) * disc, turned * disc]), names, ",".join(methods), model.name,
+            8, "cpu", signed=(False, True),
+        )
+        for model in MODELS[:3]
+    ]  # fmt: skip
+    return Attributions(
+        models=MODELS[:3],
+        maps=tuple(found),
+        unusable=((0, 0), (0, 2), (6, 0)),
+        probes=probes,
+        failures=(),
+        warnings=(),
+        settings={
+            "at": "feature",
+            "reduction": "sum",
+            "probes": {"source": "built-in", "count": 6, "sha256": "0" * 64},
+        },
+        versions={},
+        unfinished=(),
+        stored=(),
+        seconds={},
+    )
+
+
+def files(result):
+    """What was written of `attributions`."""
+    numbers = [
+        MapFile(
+            f"{maps.model}/{method.replace(':', '_')}.npy", "maps", maps.model, (method,), "", "", 9
+        )
+        for maps in result.maps
+        for method in maps.methods
+    ]
+    return [
+        *numbers,
+        *(MapFile("x.png", "picture", "m", ("saliency",), "p", "", 9) for _ in range(36)),
+        MapFile("contact-saliency.png", "sheet", "", ("saliency",), "", "", 9),
+    ]
+
+
+def attribute_screen(console):
+    result = attributions()
+    table.render_attributions(result, files(result), console)
+
+
+def preview_screen(console):
+    looks = [Look("saliency", False), Look("lrp:composite=epsilon-plus", True)]
+    console.print(preview(attributions(), looks, console))
+
+
+METHODS = (
+    {
+        "name": "saliency", "kind": "gradient", "about": "|∂T/∂x| at the probe x",
+        "cost": "1 forward, 1 backward", "signed": False, "seeded": False,
+        "source": "Simonyan et al. 2014", "options": [],
+    },
+    {
+        "name": "smoothgrad", "kind": "gradient",
+        "about": "the mean of ∂T/∂x over copies of the probe with noise",
+        "cost": "samples × (1 forward, 1 backward)", "signed": True, "seeded": True,
+        "source": "Smilkov et al. 2017",
+        "options": [
+            {
+                "name": "samples", "default": 25, "least": 1, "most": 10_000, "choices": [],
+                "about": "copies of each probe",
+            },
+            {
+                "name": "noise", "default": 0.15, "least": 0, "most": None, "choices": [],
+                "about": "standard deviation of the noise, as a share of the range of each probe",
+            },
+            {
+                "name": "kind", "default": "normal", "least": None, "most": None,
+                "choices": ["normal", "uniform"], "about": "of the noise",
+            },
+            {
+                "name": "magnitude", "default": False, "least": None, "most": None, "choices": [],
+                "about": "whether gradients are squared first",
+            },
+        ],
+    },
+)  # fmt: skip
+
+
+def methods_screen(console):
+    reductions = {"sum": "Σ u, as in the paper", "unit:I": "the unit I, counted from 0"}
+    methods.print_all(METHODS, reductions, console)
+
+
+def method_screen(console):
+    methods.print_one(METHODS[1], console)
+
+
+#: Results, or what draws them.
 SCREENS = {
+    "attribute": attribute_screen,
+    "attribute-preview": preview_screen,
+    "methods": methods_screen,
+    "methods-one": method_screen,
     "rank": ranking(),
     "rank-target": ranking(target="edge2d-torch"),
     "rank-paper": ranking(MODELS[:4], centred=False),
@@ -253,7 +369,10 @@ def screen(result, width, encoding="utf-8"):
     console = Console(
         file=buffer, width=width, force_terminal=True, color_system=None, highlight=False
     )
-    table.render(result, console)
+    if callable(result):
+        result(console)
+    else:
+        table.render(result, console)
     text = buffer.buffer.getvalue().decode(encoding)
     return "".join(line.rstrip() + "\n" for line in text.splitlines())
 

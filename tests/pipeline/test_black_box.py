@@ -136,7 +136,7 @@ def test_trees_are_ranked_beside_networks(folder: Path) -> None:
     assert [m.name for m in result.models] == ["a", "b", "trees"]
     assert all(m.parity is None and m.gradient is None for m in result.models)
     assert result.settings["method"] == "occlusion"
-    assert result.settings["method_options"] == {"grid": 8, "span": 1}
+    assert result.settings["method_options"] == {"grid": 8, "span": 1, "fill": "auto"}
     assert not result.failures
 
 

@@ -308,7 +308,7 @@ def test_what_decides_black_box_maps_is_in_their_key(monkeypatch):
     """ONNX Runtime makes them, and onnx2torch has no part in them."""
     examiner = Examiner(probes(2), Options(device="cpu", method="occlusion"), None)
     before, about = key_of(examiner)
-    assert about["method_options"] == {"grid": 8, "span": 1}
+    assert about["method_options"] == {"grid": 8, "span": 1, "fill": "auto"}
     assert "onnx2torch" not in about["versions"]
     other = Examiner(probes(2), Options(device="cpu", method="occlusion:grid=9"), None)
     assert key_of(other)[0] != before

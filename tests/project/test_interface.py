@@ -38,14 +38,20 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 WITH_EXAMPLES = (
     "onnxattr",
+    "onnxattr.attribution.methods",
+    "onnxattr.attribution.reductions",
     "onnxattr.convert.torch",
+    "onnxattr.files",
     "onnxattr.graph.load",
+    "onnxattr.pipeline.attribute",
     "onnxattr.pipeline.inspect",
     "onnxattr.pipeline.rank",
     "onnxattr.report.json",
+    "onnxattr.report.lettering",
     "onnxattr.report.tail",
     "onnxattr.sanitise",
     "onnxattr.space.similarity",
+    "onnxattr.types",
 )
 
 
@@ -73,7 +79,16 @@ def test_every_example_is_run() -> None:
 def test_every_command_and_option_has_help_and_a_place_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = typer.main.get_command(app).commands
-    assert set(commands) == {"rank", "compare", "inspect", "export", "stamp", "store"}
+    assert set(commands) == {
+        "attribute",
+        "compare",
+        "export",
+        "inspect",
+        "methods",
+        "rank",
+        "stamp",
+        "store",
+    }
     subcommands = commands["store"].commands  # type: ignore[attr-defined]
     assert set(subcommands) == {"list", "check", "prune"}
     commands = {**commands, **{f"store {name}": c for name, c in subcommands.items()}}
@@ -108,4 +123,4 @@ def test_the_readme_is_finished_and_its_example_runs(monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}
     exec(library, names)
-    assert names["maps"].shape == (64, 64, 64)  # type: ignore[attr-defined]
+    assert names["values"].shape == (64, 64, 64)  # type: ignore[attr-defined]

@@ -273,6 +273,7 @@ class Call(nn.Module):
     arguments: tuple[Any, ...]
     slots: tuple[int, ...]
     held: tuple[int, ...]
+    names: tuple[tuple[int, str], ...]
     moved: tuple[int, ...]
     attributes: dict[str, Any]
     outputs: int
@@ -303,6 +304,7 @@ class Call(nn.Module):
             arguments=tuple(arguments),
             slots=given,
             held=tuple(held),
+            names=tuple((slot, held_name(slot)) for slot in held),
             moved=tuple(moved),
             # The usual case: everything is given, in order.
             plain=given == tuple(range(len(arguments))) and not moved,
@@ -325,8 +327,8 @@ class Call(nn.Module):
         arguments = list(self.arguments)
         for slot, value in zip(self.slots, values, strict=True):
             arguments[slot] = value
-        for slot in self.held:
-            arguments[slot] = getattr(self, held_name(slot))
+        for slot, name in self.names:
+            arguments[slot] = getattr(self, name)
         if self.moved:
             tensors = (i for i in (*self.slots, *self.held) if i not in self.moved)
             device = device_of(arguments[i] for i in tensors)

@@ -1,0 +1,1 @@
+"""Maps as colours and pictures: takes arrays, returns arrays, images and HTML; opens no file."""
