@@ -13,7 +13,8 @@ import onnxattr.attribution.rules.operators  # noqa: F401 - fills the table
 from onnxattr.attribution.rules.composites import ABSOLUTE, Composite
 from onnxattr.attribution.rules.first import bounds, normalising, passing
 from onnxattr.attribution.rules.graph import analyse
-from onnxattr.attribution.rules.layers import is_layer, layer
+from onnxattr.attribution.rules.layers import layer
+from onnxattr.attribution.rules.products import is_layer
 from onnxattr.attribution.rules.table import ROWS, Facts, Function, Row, Site, key
 from onnxattr.convert.ops.table import Call
 from onnxattr.convert.torch import module_name
