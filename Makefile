@@ -36,13 +36,14 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/sample_pairs.py
 	$(BIN)/python benchmarks/blackbox.py
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/gradients.py
+	$(BIN)/python benchmarks/methods.py
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
@@ -58,6 +59,11 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+# Captum and Zennit, to compare with.
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) -e '.[bench]'
 	@touch $@
 
 $(VENV)/.installed-exporters: $(VENV)/.installed-dev

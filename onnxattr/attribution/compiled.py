@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Collection
 
 from torch import nn
 
@@ -11,6 +12,9 @@ from onnxattr.convert.ops.table import reason_of
 from onnxattr.convert.parity import is_out_of_memory
 from onnxattr.errors import OnnxattrError
 from onnxattr.types import TOKENS, Network
+
+#: Modules of methods that take gradients of the network's own module.
+_PLAIN = frozenset({"gradients", "noise", "paths"})
 
 
 class Compiled:
@@ -22,18 +26,21 @@ class Compiled:
 
     Args:
         network: From `convert.torch.to_network`; it stays as it is.
+        modules: Of the methods that are wanted: where they are.
 
     Attributes:
         network: The same with another module, which shares its weights.
         said: `yes`, or why it is not compiled.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, modules: Collection[str]) -> None:
         self._module: nn.Module = copy.copy(network.module)
         self.network = dataclasses.replace(network, module=self._module)
         self.said = "yes"
         if network.spec.kind == TOKENS:
             self.said = "no: what the embedding of token ids is replaced by is not seen"
+        elif not _PLAIN.intersection(modules):
+            self.said = "no: what its methods change of the network is not compiled"
         else:
             self._module.compile()
 

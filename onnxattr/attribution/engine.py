@@ -73,8 +73,9 @@ class Engine:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"a batch size is a positive number, not `{batch_size}`")
         require(precision, network.device)
-        self._precision, self._compiled = precision, Compiled(network) if compile else None
-        self._plain = network
+        self._precision, self._plain = precision, network
+        modules = {method.entry.module for method in methods}
+        self._compiled = Compiled(network, modules) if compile else None
         self._network = network = self._compiled.network if self._compiled else network
         self._undetermined: set[str] = set()
         compared = None if background is None else self._canonical(background)

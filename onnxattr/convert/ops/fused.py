@@ -20,7 +20,9 @@ def _fused_gelu(x: torch.Tensor, *, approximate: str = "none") -> torch.Tensor:
 @operator("FusedLinear")
 def _fused_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Weights are [in, out], as a product has them; the bias may have leading axes of one."""
-    return F.linear(x, weight.T, bias.reshape(-1))
+    # Rows that do not follow one another would be multiplied as a batch of small products, which
+    # took twice the time (tokens first, as attention is exported by torch).
+    return F.linear(x.contiguous(), weight.T, bias.reshape(-1))
 
 
 @operator("FusedLayerNormalization")

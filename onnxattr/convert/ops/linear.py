@@ -9,7 +9,10 @@ from onnxattr.convert.ops.table import operator
 
 @operator("MatMul", 1, 9, 13)
 def _matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.matmul(a, b) if a.is_floating_point() else _integer_matmul(a, b)
+    if not a.is_floating_point():
+        return _integer_matmul(a, b)
+    # By one matrix it is one product, if the rows follow one another, and else a batch of them.
+    return torch.matmul(a.contiguous() if b.ndim == 2 < a.ndim else a, b)
 
 
 @widened
