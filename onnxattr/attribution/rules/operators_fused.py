@@ -1,4 +1,4 @@
-"""Rules of what ONNX Runtime's optimiser, or a language model, has in one operator: of its parts."""
+"""Rules of several operators in one, as optimisers and language models have them: of their parts."""
 
 from __future__ import annotations
 
