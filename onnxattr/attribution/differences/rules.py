@@ -81,6 +81,14 @@ def _detach(
     return args[0]
 
 
+@_rule("cpu", "numpy", "item", "tolist", "__float__", "__int__", "__bool__", "__index__")
+def _read(
+    walk: Walk, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Returns what is read off a device: to choose by it, since no gradient comes back from it."""
+    return func(args[0].detach(), *args[1:], **kwargs)
+
+
 @_rule(
     *("__getitem__", "as_strided", "atleast_1d", "atleast_2d", "avg_pool1d", "avg_pool2d"),
     *("avg_pool3d", "adaptive_avg_pool2d", "broadcast_to", "cat", "chunk", "clone", "contiguous"),
@@ -91,7 +99,15 @@ def _detach(
     *("type_as", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "imag"),
     *("view_as_complex", "view_as_real", "requires_grad_", "interpolate", "hsplit", "vsplit"),
     *("fft_fft", "fft_fftn", "fft_ifft", "fft_ifftn", "fft_irfft", "fft_irfftn", "fft_rfft"),
-    *("fft_rfftn", "tensor_split", "embedding", "resolve_conj", "affine_grid"),
+    *(
+        "fft_rfftn",
+        "tensor_split",
+        "embedding",
+        "resolve_conj",
+        "affine_grid",
+        "cuda",
+        "as_tensor",
+    ),
 )
 def _linear(
     walk: Walk, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -426,7 +442,10 @@ def _product_of_all(
 ) -> Any:
     """Returns a product of many, one after the other."""
     y = func(*args, **kwargs)
-    found = functools.reduce(functools.partial(walk.apply, torch.mul), args[0].unbind(args[1]))
+    if not args[0].numel():
+        return y
+    factors = args[0].unbind(args[1]) if len(args) > 1 else args[0].flatten().unbind()
+    found = functools.reduce(functools.partial(walk.apply, torch.mul), factors)
     return graft(y, found.reshape(y.shape))
 
 
