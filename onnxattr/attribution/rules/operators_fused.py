@@ -1,4 +1,4 @@
-"""Rules of several operators in one, as optimisers and language models have them: of their parts."""
+"""Rules of what optimisers and language models have in one operator: those of its parts."""
 
 from __future__ import annotations
 
