@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,13 @@ _PRODUCTS = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddb
 class Tf32(TorchDispatchMode):
     """Rounds the operands of products to the ten bits of TF32, to the nearest."""
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(
+        self,
+        function: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         if function._schema.name.removeprefix("aten::") in _PRODUCTS:
             args = tuple(_rounded(a) if isinstance(a, torch.Tensor) else a for a in args)
         return function(*args, **(kwargs or {}))

@@ -246,6 +246,20 @@ def test_a_compiled_network_gives_the_same_maps(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_a_method_with_rules_is_not_compiled() -> None:
+    engine = Engine(network(Net.random("Relu", 0).onnx()), methods=[parse("elrp")], compile=True)
+    assert "is not compiled" in engine.settings["compiled"]
+
+
+def test_workers_on_the_cpu_do_not_try_to_compile() -> None:
+    """They may write no files; the maps are the same all the same, and it is said."""
+    options = onnxattr.Options(compile=True)
+    found = onnxattr.attribute(Net.random("Relu", 0).onnx(), probes=probes(2), options=options)
+    expected = onnxattr.attribute(Net.random("Relu", 0).onnx(), probes=probes(2))
+    assert found.settings["compiled"] == "no: a compiler writes files, and this process may not"
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
 def test_maps_are_repeatable_in_every_precision() -> None:
     data = Net.random("Elu", 3).onnx()
     for precision in ("float32", "bf16", "float64"):

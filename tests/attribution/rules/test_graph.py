@@ -162,4 +162,3 @@ def test_it_takes_time_in_proportion_to_the_graph():
     assert len(bearing(graph, found)) == count + 1
     # About 0.3 seconds; were it quadratic, minutes.
     assert time.process_time() - start < 10
-
