@@ -25,6 +25,7 @@ from onnxattr.types import Network
 MODELS = Path(__file__).resolve().parents[1] / "samples" / "models"
 NAMES = ("class_object-torch", "edge2d-torch", "rgb2depth-torch")
 COUNTS = (8, 16, 32, 64, 128)
+FAR = 256
 REPEATS = 20
 COSTS = (
     *("saliency", "deeplift", "guided-backprop", "grad-cam", "integrated-gradients:steps=8"),
@@ -46,7 +47,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 def convergence(images: np.ndarray) -> None:
     """Prints a line for each model and method."""
-    print(f"{'cosine to 256':24}{'':20}" + "".join(f"{count:>8}" for count in COUNTS))
+    print(f"{f'cosine to {FAR}':24}{'':20}" + "".join(f"{count:>8}" for count in COUNTS))
     for name in NAMES:
         for method, option in (
             ("smoothgrad", "samples"),
@@ -55,7 +56,7 @@ def convergence(images: np.ndarray) -> None:
             ("integrated-gradients", "steps"),
         ):
             text, net = f"{method}:{option}", network(name, method)
-            far = maps(net, f"{text}=256", images, seed=1)
+            far = maps(net, f"{text}={FAR}", images, seed=1)
             rows = [cosine(maps(net, f"{text}={count}", images), far) for count in COUNTS]
             print(f"{name:24}{method:20}" + "".join(f"{v:8.4f}" for v in rows), flush=True)
         print(f"{'':24}{'of the sum':20}" + "".join(f"{v:8.4f}" for v in gaps(name, images)))
