@@ -10,6 +10,7 @@ from onnxattr._version import __version__
 from onnxattr.cli.attribute import attribute
 from onnxattr.cli.compare import compare
 from onnxattr.cli.console import tell
+from onnxattr.cli.evaluate import evaluate
 from onnxattr.cli.export import export
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
@@ -33,6 +34,7 @@ app.command()(rank)
 app.command()(compare)
 app.command()(attribute)
 app.command()(methods)
+app.command()(evaluate)
 app.command()(inspect)
 app.command()(stamp)
 app.command()(export)

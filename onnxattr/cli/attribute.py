@@ -91,7 +91,14 @@ def attribute(
                 stop=interruption.event,
             )
             bars.start("drawing", sum(len(maps.probes) * len(maps.methods) for maps in result.maps))
-            written = folder.fill(output, result, plan, bars.advance)
+            known = interruption.event.is_set()  # Then this is the rest of an orderly end.
+
+            def advance(count: int) -> None:
+                if interruption.event.is_set() and not known:
+                    raise KeyboardInterrupt
+                bars.advance(count)
+
+            written = folder.fill(output, result, plan, advance)
         explain(result, quiet=quiet, verbosity=verbose)
         drawn = folder.drawable(result)
         if draw and not drawn and not quiet:

@@ -16,7 +16,7 @@ from onnxattr.files import write_whole
 from onnxattr.report.rows import Result
 from onnxattr.report.text import in_ascii
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Attributions, Comparison, Failure, Ranking, Summary
+from onnxattr.types import Attributions, Comparison, Evaluation, Failure, Ranking, Summary
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.
 _UNBOUNDED = 10_000
@@ -135,6 +135,15 @@ def print_text(text: str) -> None:
         raise UsageError(f"stdout cannot be written: {error.strerror or error}") from None
 
 
+def write_text(path: Path, content: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UsageError: It cannot be written, and what it held is still there.
+    """
+    _replace(path, content)
+
+
 def as_text(result: Result, form: Format, *, styled: bool = False) -> str:
     """Returns `result` in the format asked for; a table is never truncated, and plain by default.
 
@@ -194,7 +203,7 @@ def warn(message: str) -> None:
 
 
 def deliver(
-    result: Ranking | Comparison,
+    result: Ranking | Comparison | Evaluation,
     form: Format,
     output: Path | None,
     *,
@@ -210,13 +219,19 @@ def deliver(
     write(result, form, output)
 
 
-def explain(result: Ranking | Comparison | Attributions, *, quiet: bool, verbosity: int) -> None:
+def explain(
+    result: Ranking | Comparison | Attributions | Evaluation, *, quiet: bool, verbosity: int
+) -> None:
     """Prints on stderr what the reader of a result must know, and may have asked for."""
     if quiet:
         return
-    _explain(result.models, verbosity)
-    if result.stored:
-        _say((f"stored: {len(result.stored)} of {_count(len(result.models), 'model')}", "dim"))
+    if isinstance(result, Evaluation):
+        _compare(result, verbosity)
+    else:
+        _explain(result.models, verbosity)
+        if result.stored:
+            count = _count(len(result.models), "model")
+            _say((f"stored: {len(result.stored)} of {count}", "dim"))
     for line in result.warnings:
         warn(line)
 
@@ -236,6 +251,17 @@ def _explain(models: Iterable[Summary], verbosity: int) -> None:
             decided.append(f"gradient {check.error:.1e}, at most {check.tolerance:.0e}")
         decided.append(f"batch {model.batch}")
         _say((f"{clean(model.name)}: {_message('; '.join(decided))}", "dim"))
+
+
+def _compare(result: Evaluation, verbosity: int) -> None:
+    """Prints on stderr what each measure chose for each target, if asked for."""
+    for one in result.measures if verbosity else ():
+        for outcome in one.outcomes:
+            found = f"its best {outcome.best}"
+            if outcome.chosen != outcome.best:
+                found += f", regret {outcome.regret:.3g} ({outcome.relative_regret:.0%})"
+            line = f"{one.name} for {outcome.target}: chose {outcome.chosen}, {found}"
+            _say((_message(line), "dim"))
 
 
 class Bars:

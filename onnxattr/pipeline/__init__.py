@@ -2,6 +2,7 @@
 
 from onnxattr.pipeline.adapters import ExportOptions
 from onnxattr.pipeline.attribute import attribute_many
+from onnxattr.pipeline.evaluate import evaluate
 from onnxattr.pipeline.export import export
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.options import Options, Progress, Silent
@@ -16,6 +17,7 @@ __all__ = [
     "attribute",
     "attribute_many",
     "compare",
+    "evaluate",
     "export",
     "inspect",
     "rank",

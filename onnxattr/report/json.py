@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxattr.report.rows import Result
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import IMAGE, Comparison, InputSpec, Ranking, Similarity
+from onnxattr.types import IMAGE, Comparison, Evaluation, InputSpec, Ranking, Similarity
 
 SCHEMA_VERSION = 1
 
@@ -36,7 +36,7 @@ def to_json(result: Result) -> str:
     for field in dataclasses.fields(result):
         value = getattr(result, field.name)
         document[field.name] = _similarity(value) if isinstance(value, Similarity) else plain(value)
-    if isinstance(result, Ranking | Comparison):
+    if isinstance(result, Ranking | Comparison | Evaluation):
         # Last, so that two runs differ in their last lines only.
         for last in ("stored", "seconds"):
             document[last] = document.pop(last)

@@ -4,13 +4,15 @@ import math
 import re
 from typing import Any
 
+from onnxattr.report.evaluated import summary_rows
 from onnxattr.report.rows import Result, rows
 from onnxattr.sanitise import MAX_TEXT, clean
+from onnxattr.types import Evaluation
 
 
 def to_markdown(result: Result) -> str:
     """Returns `result` as a table in GitHub's markdown; figures have four significant digits."""
-    table = rows(result)
+    table = summary_rows(result) if isinstance(result, Evaluation) else rows(result)
     if not table:
         return ""
     keys = [k for k in table[0] if k != "sha256"]

@@ -16,15 +16,22 @@ from onnxattr.report.table import InAscii
 #: `name`, `default`, `least`, `most`, `choices` and `about`.
 Method = Mapping[str, Any]
 
+#: Characters from which on there is room for all of a method on a line.
+_WIDE = 100
+
 
 def print_all(methods: Sequence[Method], reductions: Mapping[str, str], console: Console) -> None:
     """Prints a table of methods and one of reductions."""
+    wide = console.width >= _WIDE
     head = ("method", "kind", "maps", "cost a probe", "what it is")
-    table = _table(*head)
+    table = _table(*head) if wide else _table(head[0], head[-1])
     for each in methods:
-        table.add_row(
-            Text(each["name"], "bold"), each["kind"], _sign(each), each["cost"], each["about"]
-        )
+        title = Text(each["name"], "bold")
+        facts: tuple[str, ...] = (each["kind"], _sign(each), each["cost"])
+        if wide:
+            table.add_row(title, *facts, each["about"])
+        else:
+            table.add_row(title, Text.assemble(each["about"], "\n", ("; ".join(facts), "dim")))
     _print(table, console)
     console.print()
     table = _table("reduction", "T, what is attributed of the units u")

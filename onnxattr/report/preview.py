@@ -13,8 +13,11 @@ from onnxattr.report.pictures import Look, limits
 from onnxattr.sanitise import clean
 from onnxattr.types import IMAGE, TOKENS, Attributions
 
-#: Characters of a map, models that are shown, and spaces between maps.
-_WIDE, _HIGH, _MODELS, _GAP = 24, 12, 2, 2
+#: Characters of a map, and spaces between maps.
+_WIDE, _HIGH, _GAP = 24, 12, 2
+
+#: Rows of maps, which fill a screen; of these, of how many models there are.
+_ROWS, _MODELS = 4, 2
 
 #: From zero to the largest, for positive, negative and unsigned values.
 _PLUS, _MINUS, _SIZE = " .:+*#", " '-=~%", " .:-=+*#%@"
@@ -42,13 +45,15 @@ def preview(result: Attributions, looks: Sequence[Look], console: Console) -> Re
         drawn = [tiles.draw_probe(probe, size) for probe in result.probes.values[:count]]
         parts += [Text("probes", "dim"), *_rows(drawn, colourful, _SIZE)]
     by_method = result.by_method()
+    looks, every = looks[:_ROWS], len(looks)
+    models = min(_MODELS, len(result.maps), max(1, _ROWS // len(looks)))
     for look in looks:
         maps = by_method[look.method]
         sizes = [_size(each.values.shape[1:], square=square) for each in maps]
         # Colours end where those of the means do that a character shows, not where single pixels
         # would: so little is left of these.
         few = [tiles.shrunk(m.values, size) for m, size in zip(maps, sizes, strict=True)]
-        shown = list(zip(maps, few, sizes, limits(few, look), strict=True))[:_MODELS]
+        shown = list(zip(maps, few, sizes, limits(few, look), strict=True))[:models]
         for each, values, size, ends in shown:
             how = "unsigned"
             if look.signed:
@@ -62,7 +67,8 @@ def preview(result: Attributions, looks: Sequence[Look], console: Console) -> Re
             ]
             ramps = (_PLUS, _MINUS) if look.signed else (_SIZE,)
             parts += _rows(drawn, colourful, *ramps)
-    says = f"{min(_MODELS, len(result.maps))} of {len(result.maps)} models, "
+    says = f"{models} of {len(result.maps)} models, "
+    says += f"{len(looks)} of {every} methods, " if len(looks) < every else ""
     says += f"{count} of {len(result.probes.names)} probes; colours end at the "
     says += f"{looks[0].clip:g}th percentile of what is shown, scale {looks[0].scale}"
     if not colourful and any(look.signed for look in looks):

@@ -1,20 +1,26 @@
 """Results as flat rows, which CSV, TSV, JSON lines and markdown write down."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from onnxattr.report.text import assumptions, sizes, value_range
-from onnxattr.types import IMAGE, Comparison, Inspection, Ranking, Summary, Survey
+from onnxattr.types import IMAGE, Comparison, Evaluation, Inspection, Ranking, Summary, Survey
 
-Result = Ranking | Comparison | Survey
+Result = Ranking | Comparison | Survey | Evaluation
 Row = dict[str, Any]
 
 
 def rows(result: Result) -> list[Row]:
-    """Returns one row a target and source, a probe, or a model; keys are the same in each."""
+    """Returns one row a target and source, a probe, a model, or a figure of a measure.
+
+    Keys are the same in each.
+    """
     if isinstance(result, Ranking):
         return _ranking(result)
     if isinstance(result, Comparison):
         return _comparison(result)
+    if isinstance(result, Evaluation):
+        return list(_evaluation(result))
     return [_inspection(i) for i in result.models]
 
 
@@ -50,6 +56,35 @@ def _comparison(result: Comparison) -> list[Row]:
         "duplicate": result.duplicate,
     }
     return [{**whole, "probe": p.name, "cosine": p.cosine} for p in result.probes]
+
+
+def _evaluation(result: Evaluation) -> Iterator[Row]:
+    """Yields all figures of every measure and reference, then their curves."""
+    for one in (*result.measures, *result.references):
+        start = {"measure": one.name, "reference": one in result.references}
+        for name, figure in one.figures.items():
+            gap = one.differences.get(name)
+            yield {
+                **start,
+                "figure": name,
+                "k": {"p_at_1": 1, "p_at_relevant": result.relevant}.get(name),
+                "value": figure.value,
+                "low": figure.low,
+                "high": figure.high,
+                "difference": gap.value if gap else None,
+                "difference_low": gap.low if gap else None,
+                "difference_high": gap.high if gap else None,
+            }
+        for point in one.curve:
+            scale = point.k / result.relevant
+            yield _point(start, "precision", point.k, point.precision, point.low, point.high)
+            low, high = point.low * scale, point.high * scale
+            yield _point(start, "recall", point.k, point.recall, low, high)
+
+
+def _point(start: Row, figure: str, k: int, value: float, low: float, high: float) -> Row:
+    row = {**start, "figure": figure, "k": k, "value": value, "low": low, "high": high}
+    return {**row, **dict.fromkeys(("difference", "difference_low", "difference_high"))}
 
 
 def _facts(model: Summary) -> Row:

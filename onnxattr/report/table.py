@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from onnxattr.report import text
+from onnxattr.report.evaluated import evaluated
 from onnxattr.report.rows import Result
 from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
@@ -17,6 +18,7 @@ from onnxattr.types import (
     IMAGE,
     Attributions,
     Comparison,
+    Evaluation,
     Inspection,
     MapFile,
     Maps,
@@ -54,6 +56,8 @@ def render(result: Result, console: Console) -> None:
         parts = _ranking(result, console)
     elif isinstance(result, Comparison):
         parts = _comparison(result, console)
+    elif isinstance(result, Evaluation):
+        parts = evaluated(result, console)
     else:
         parts = (_inspection(model) for model in result.models)
     for position, part in enumerate(parts):

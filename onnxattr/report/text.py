@@ -25,6 +25,7 @@ _IN_ASCII = str.maketrans(
         "ε": "eps",
         "ρ": "rho",
         "σ": "sigma",
+        "τ": "tau",
         "√": "root ",
         "≥": ">=",
         "≤": "<=",

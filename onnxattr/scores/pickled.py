@@ -2,7 +2,7 @@
 
 A pickle is taken apart by `pickletools`, which executes nothing, and a small machine of ours
 follows the few instructions that dictionaries, texts and numbers are made of. What a pickle calls
-by name is compared with a list of three, and played by functions of this module; no name is ever
+by name is compared with a short list, and played by functions of this module; no name is ever
 looked up or imported. Imports `errors` only.
 """
 
@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxattr.errors import ScoresError
+
+#: Bytes of a pickle: taking it apart takes a second for every million.
+MAX_BYTES = 2**24
 
 #: NumPy's types of numbers, as the standard library unpacks them.
 _NUMBERS = {
@@ -40,7 +43,7 @@ class _Dtype:
     order: str = "="
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Something that is no plain data."""
 
 
@@ -55,11 +58,14 @@ def read_pickle(data: bytes, file: str) -> dict[str, float]:
         file: For messages.
 
     Raises:
-        ScoresError: It is damaged, makes something else, or names anything that could run code.
+        ScoresError: It is damaged, makes something else, is larger than 16 MiB, or names anything
+            that could run code.
     """
+    if len(data) > MAX_BYTES:
+        raise ScoresError(f"`{file}` is a pickle larger than {MAX_BYTES // 2**20} MiB")
     try:
         made = _follow(data)
-    except _Refused as refused:
+    except _RefusedError as refused:
         raise ScoresError(
             f"`{file}` is refused: it {refused}",
             hint="a pickle can run code, so only dictionaries of names and numbers are read",
@@ -85,6 +91,7 @@ def _follow(data: bytes) -> Any:
     """Returns what a pickle leaves on the stack."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    argument: Any
     for opcode, argument, _ in pickletools.genops(data):
         name = opcode.name
         if name in _VALUES:
@@ -133,17 +140,17 @@ def _step(name: str, argument: Any, stack: list[Any]) -> None:
     elif name == "REDUCE":
         arguments, function = stack.pop(), stack.pop()
         if not callable(function) or not isinstance(arguments, tuple):
-            raise _Refused("calls what is no function")
+            raise _RefusedError("calls what is no function")
         stack.append(function(*arguments))
     elif name == "BUILD":
         state, dtype = stack.pop(), stack[-1]
         if not isinstance(dtype, _Dtype) or not isinstance(state, tuple) or len(state) < 2:
-            raise _Refused("sets the state of an object")
+            raise _RefusedError("sets the state of an object")
         if state[1] not in ("<", ">", "|", "="):
-            raise _Refused("has numbers of an unknown byte order")
+            raise _RefusedError("has numbers of an unknown byte order")
         dtype.order = "=" if state[1] == "|" else state[1]
     else:
-        raise _Refused(f"has the instruction `{name}`, which plain data does not need")
+        raise _RefusedError(f"has the instruction `{name}`, which plain data does not need")
 
 
 def _from_mark(stack: list[Any]) -> list[Any]:
@@ -161,12 +168,12 @@ def _from_mark(stack: list[Any]) -> list[Any]:
 def _set(made: Any, items: list[Any]) -> None:
     """Puts keys and values that follow each other into a dictionary."""
     if not isinstance(made, dict) or len(items) % 2:
-        raise _Refused("fills what is no dictionary")
+        raise _RefusedError("fills what is no dictionary")
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not isinstance(key, str):
-            raise _Refused("has keys that are no texts")
+            raise _RefusedError("has keys that are no texts")
         if key in made:
-            raise _Refused(f"has the key `{key[:80]}` twice")
+            raise _RefusedError(f"has the key `{key[:80]}` twice")
         made[key] = value
 
 
@@ -174,12 +181,15 @@ def _called(name: str) -> Callable[..., Any]:
     """Returns what plays the part of something that a pickle calls by name."""
     if name in _PLAYED:
         return _PLAYED[name]
-    raise _Refused(f"names `{name[:200]}`, which could run code")
+    raise _RefusedError(f"names `{name[:200]}`, which could run code")
 
 
 def _dtype(code: Any, *_: Any) -> _Dtype:
-    if not isinstance(code, str) or code.lstrip("<>=|") not in _NUMBERS:
-        raise _Refused(f"has numbers of the type `{str(code)[:80]}`")
+    # Nothing but a text is ever written out: what a pickle shares, its text form repeats.
+    if not isinstance(code, str):
+        raise _RefusedError("has numbers of no known type")
+    if code.lstrip("<>=|") not in _NUMBERS:
+        raise _RefusedError(f"has numbers of the type `{code[:80]}`")
     return _Dtype(code.lstrip("<>=|"), code[0] if code[0] in "<>" else "=")
 
 
@@ -187,7 +197,7 @@ def _scalar(dtype: Any, content: Any = b"") -> float:
     if isinstance(content, str):  # Python 2 wrote bytes as text.
         content = content.encode("latin-1")
     if not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
-        raise _Refused("has a number that is none")
+        raise _RefusedError("has a number that is none")
     # Without an order of its own a number is that of the machine, which is little-endian wherever
     # such files are written.
     order = ">" if dtype.order == ">" else "<"
@@ -198,7 +208,7 @@ def _scalar(dtype: Any, content: Any = b"") -> float:
 def _encode(text: Any, encoding: Any) -> bytes:
     # Bytes, as Python 3 writes them for Python 2.
     if not _texts(text, encoding) or encoding != "latin1":
-        raise _Refused("encodes a text")
+        raise _RefusedError("encodes a text")
     encoded: bytes = text.encode("latin-1")
     return encoded
 

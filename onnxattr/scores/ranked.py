@@ -39,6 +39,8 @@ def read_ranking(data: bytes, file: str) -> Scores:
             hint="`onnxattr rank MODELS... -o x.json` writes one",
         )
     part = document.get("similarity")
+    names: Any
+    rows: Any
     names, rows = (part.get("names"), part.get("matrix")) if isinstance(part, dict) else (0, 0)
     if not _is_square(names, rows):
         raise ScoresError(f"`{file}` has no square matrix of similarities with a name a row")

@@ -21,7 +21,7 @@ _JSON, _PICKLE = (".json",), (".pkl", ".pickle", ".p")
 
 
 def load_scores(path: str | Path, *, name: str | None = None) -> Scores:
-    """Returns the table of a file: a number for each source and target, higher is better.
+    r"""Returns the table of a file: a number for each source and target, higher is better.
 
     - `.csv`, `.tsv`, `.txt`: a matrix with the targets in the first line and the sources in the
       first column (the other way round where the corner says `target`), or a long table with the
@@ -41,9 +41,10 @@ def load_scores(path: str | Path, *, name: str | None = None) -> Scores:
 
     Example:
         >>> import pathlib, tempfile
-        >>> file = pathlib.Path(tempfile.mkdtemp(), "truth.csv")
-        >>> _ = file.write_text("source,target,value\\nedges,depth,0.7\\nnormals,depth,0.9\\n")
-        >>> load_scores(file).values.tolist()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "truth.csv")
+        ...     _ = file.write_text("source,target,value\nedges,depth,0.7\nnormals,depth,0.9\n")
+        ...     load_scores(file).values.tolist()
         [[0.7], [0.9]]
     """
     path = Path(path)

@@ -40,11 +40,13 @@ def spearman(truth: Float64, scores: Float64) -> float:
 
     It is 0 where one of the rows says nothing, because its numbers are all the same.
     """
-    from scipy.stats import spearmanr
+    # spearmanr takes ten times as long, for a p-value that nobody asked for.
+    from scipy.stats import rankdata
 
     if _flat(truth) or _flat(scores):
         return 0.0
-    return float(spearmanr(truth, scores).statistic)
+    first, second = rankdata([truth, scores], axis=1) - (len(truth) + 1) / 2
+    return float(np.clip(first @ second / np.sqrt((first @ first) * (second @ second)), -1.0, 1.0))
 
 
 def weighted_tau(truth: Float64, scores: Float64) -> float:

@@ -63,7 +63,9 @@ def align(truth: Scores, similarities: Sequence[Scores], only: Sequence[str] = (
     measured = _measured(truth.values, truth)
     sources = [s for s, row in zip(truth.sources, measured, strict=True) if row.any()]
     targets = [t for t, column in zip(truth.targets, measured.T, strict=True) if column.any()]
-    given = [_names(one) for one in similarities]
+    everywhere, anywhere = _names(similarities[0]), _names(similarities[0])
+    for one in similarities[1:]:
+        everywhere, anywhere = everywhere & _names(one), anywhere | _names(one)
     sources = _common(sources, [one.sources for one in similarities], wanted)
     targets = _common(targets, [one.targets for one in similarities], wanted)
     # A target alone has no sources, and goes with them.
@@ -81,8 +83,8 @@ def align(truth: Scores, similarities: Sequence[Scores], only: Sequence[str] = (
         targets=tuple(targets),
         truth=values,
         scores=tuple(_picked(one, sources, targets, "similarity") for one in similarities),
-        missing=tuple(sorted((known & wanted) - set.intersection(*given))),
-        unknown=tuple(sorted((set.union(*given) & wanted) - known)),
+        missing=tuple(sorted((known & wanted).difference(everywhere))),
+        unknown=tuple(sorted((anywhere & wanted) - known)),
         flat=tuple(flat),
     )
 

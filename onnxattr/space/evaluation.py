@@ -208,7 +208,7 @@ def _figures(tally: _Tally, relevant: int) -> Float64:
 
 
 def _estimates(rows: Float64, seed: int) -> list[Estimate]:
-    """Returns the mean of each row over its targets, with its interval; of one target there is none."""
+    """Returns the mean of each row over its targets, with an interval where there are several."""
     resampled = bootstrap_means(rows, seed)
     result = []
     for row, means in zip(rows, resampled, strict=True):

@@ -14,9 +14,9 @@ from onnxattr.attribution.differences.walk import Walk
 from onnxattr.errors import SupportError
 
 #: Operators with a step that has no rule, in some of their cases; and Range, of another length.
-REFUSED = {"CumProd", "Det", "Mod", "Range", "ScatterElements", "ScatterND"}
+REFUSED = {"CumProd", "Det", "Mod", "Range", "ScatterElements", "ScatterND", "Unique"}
 
-#: What holds need not: cases whose T is infinite, or is of what is no number.
+#: What holds need not: cases whose T is infinite, of no number, or of other sizes.
 HOLD, ENDLESS = 1100, 40
 
 
@@ -49,9 +49,13 @@ def outcome(case) -> str | None:
         return None
     try:
         with Walk(RULES) as first:
-            baseline = total(flat(module(*before)))
+            y0 = flat(module(*before))
+            baseline = total(y0)
         with Walk(RULES, first.noted) as second:
-            here = total(flat(module(*x)))
+            y = flat(module(*x))
+            if [v.shape for v in y] != [v.shape for v in y0]:
+                return "endless"
+            here = total(y)
     except SupportError as error:
         return f"refused: {error.message}"
     if not here.requires_grad:

@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import os
+import signal
 import threading
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -395,6 +397,22 @@ def test_a_preview_without_colours_is_made_of_characters(more):
     assert text.isascii()
 
 
+def test_a_preview_is_a_screen_long_whatever_the_number_of_methods():
+    whole = attributions()
+    methods = [f"m{i}" for i in range(9)]
+    maps = tuple(
+        replace(each, values=each.values[[0] * 9], method=",".join(methods), signed=(True,) * 9)
+        for each in whole.maps
+    )
+    console = Console(file=io.StringIO(), width=80)
+
+    console.print(preview(replace(whole, maps=maps), [Look(m, True) for m in methods], console))
+
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) < 70
+    assert any(line.startswith("1 of 3 models, 4 of 9 methods, 3 of 6 probes") for line in lines)
+
+
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
@@ -430,6 +448,51 @@ def test_arrays_are_drawn_where_they_can_be(attribute, tmp_path, axes, drawn):
     assert index(out)["models"][0]["maps"][0]["dims"] == [
         "probe", *(f"axis{i}" for i in range(len(axes)))
     ]  # fmt: skip
+
+
+def test_token_ids_are_drawn_as_bars(attribute, tmp_path):
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (int64[batch,5] ids) => (float[batch,6] y) '
+    text += "{ z = Gather(t, ids) r = Tanh(z) y = ReduceMean<axes = [1], keepdims = 0>(r) }"
+    proto = parser.parse_model(text)
+    proto.graph.initializer.append(numpy_helper.from_array(draw(20, 6), "t"))
+    onnx.save(proto, tmp_path / "m.onnx")
+    np.save(tmp_path / "ids.npy", np.random.default_rng(0).integers(0, 20, (4, 5)))
+    out = tmp_path / "out"
+
+    outcome = attribute(
+        tmp_path / "m.onnx", "-o", out, "-p", tmp_path / "ids.npy", "--preview", "--scale", "all",
+        "--method", "grad-input",
+    )  # fmt: skip
+
+    assert outcome.code == 0
+    assert index(out)["models"][0]["maps"][0]["dims"] == ["probe", "token"]
+    assert len(list(out.rglob("*.png"))) == 4
+    assert "m  grad-input, signed" in outcome.out
+    assert not outcome.out.startswith("probes")
+
+
+def test_an_interruption_ends_the_drawing(attribute, good, tmp_path, monkeypatch):
+    """Numbers are there by then, and no index that says that all is."""
+    from onnxattr.report import pictures
+
+    real, drawn = pictures.picture, []
+
+    def picture(*arguments, **more):
+        drawn.append(more["probe"])
+        if len(drawn) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(pictures, "picture", picture)
+    out = tmp_path / "out"
+
+    outcome = attribute(good, "-o", out)
+
+    assert outcome.code == 130
+    assert outcome.errors == ["interrupted"]
+    assert len(drawn) == 2
+    assert (out / "edges-torch" / "saliency.npy").exists()
+    assert not (out / "index.json").exists()
 
 
 def test_what_is_finished_before_an_interruption_is_returned(good):

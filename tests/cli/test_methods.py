@@ -1,13 +1,16 @@
 """`onnxattr methods`: the table of methods as people and programs read it."""
 
+import io
 import json
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from onnxattr.attribution.methods import METHODS, parse
 from onnxattr.attribution.reductions import REDUCTIONS
+from onnxattr.report import methods as report
 
 
 def test_all_methods_and_reductions_are_listed(run):
@@ -22,6 +25,19 @@ def test_all_methods_and_reductions_are_listed(run):
         assert (" signed " in line) == entry.signed
     for name in REDUCTIONS:
         assert any(line.startswith(name) for line in lines)
+
+
+def test_nothing_is_left_out_where_lines_are_short(run):
+    buffer = io.StringIO()
+    rows = json.loads(run("methods", "-f", "json").out)["methods"]
+
+    report.print_all(rows, REDUCTIONS, Console(file=buffer, width=80))
+
+    shown = " ".join(buffer.getvalue().split())
+    for name, entry in METHODS.items():
+        sign = "signed" if entry.signed else "unsigned"
+        for part in (name, entry.about, f"{entry.kind}; {sign}; {entry.cost}"):
+            assert " ".join(part.split()) in shown
 
 
 @pytest.mark.parametrize("name", METHODS)

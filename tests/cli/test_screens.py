@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import evaluations
 import numpy as np
 import pytest
 from rich.console import Console
@@ -358,6 +359,8 @@ SCREENS = {
         models=MODELS[:2], settings=settings(centred=False),
     ),
     "compare-one-probe": comparison(probes=(ProbeCosine("a.png", 0.44),)),
+    "evaluate": evaluations.one(),
+    "evaluate-several": evaluations.several(),
     "inspect": inspection(),
     "inspect-stated": stated(),
 }  # fmt: skip

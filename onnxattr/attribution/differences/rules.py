@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
-from onnxattr.attribution.differences.walk import Rule, Walk, graft, moving, tensors
+from onnxattr.attribution.differences.walk import Rule, Walk, graft, moving, multiplied, tensors
 from onnxattr.errors import SupportError
 
 #: Differences below this many roundings of their operands say nothing: a derivative is taken.
@@ -64,13 +64,41 @@ def _of_one_number(
     # One slope a channel broadcasts to x in a way of its own.
     if others and func.__name__ != "prelu":
         x = x.expand(torch.broadcast_shapes(x.shape, *others))  # type: ignore[no-untyped-call]
-    values[place] = leaf = x.detach().requires_grad_()
-    again_args, again_kwargs = again(values)
-    y = func(*again_args, **again_kwargs)
-    (slope,) = torch.autograd.grad(y.sum(), leaf)
+    y, slope = _with_slope(func, args, kwargs, values, place, again, x)
     x0, y0 = walk.before(x, y)
-    m = _quotient(y.detach() - y0, leaf.detach() - x0, _size(leaf.detach(), x0), slope)
-    return graft(y, m * x)
+    return multiplied(x, y, _quotient(y - y0, x.detach(), x0, slope))
+
+
+#: Derivatives, of x and of y, of what networks have most of.
+_SLOPES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "relu": lambda x, y: (y > 0).to(y.dtype),
+    "sigmoid": lambda x, y: y * (1 - y),
+    "tanh": lambda x, y: 1 - y * y,
+    "exp": lambda x, y: y,
+    "square": lambda x, y: 2 * x,
+}
+
+
+def _with_slope(
+    func: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    values: list[torch.Tensor],
+    place: int,
+    again: Callable[[Sequence[torch.Tensor]], tuple[Sequence[Any], Mapping[str, Any]]],
+    x: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns a function of x, which is one of some values, and its derivative; both detached."""
+    known = _SLOPES.get(func.__name__)
+    if known is not None:
+        with torch.no_grad():
+            y = func(*args, **kwargs)
+            return y, known(x.detach(), y)
+    values[place] = leaf = x.detach().requires_grad_()
+    given, named = again(values)
+    y = func(*given, **named)
+    (slope,) = torch.autograd.grad(y.sum(), leaf)
+    return y.detach(), slope
 
 
 @_rule("detach")
@@ -79,6 +107,14 @@ def _detach(
 ) -> Any:
     """Returns what is detached as it is: what derivatives leave out, differences may not."""
     return args[0]
+
+
+@_rule("cpu", "numpy", "item", "tolist", "__float__", "__int__", "__bool__", "__index__")
+def _read(
+    walk: Walk, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Returns what is read off a device: to choose by it, since no gradient comes back from it."""
+    return func(args[0].detach(), *args[1:], **kwargs)
 
 
 @_rule(
@@ -91,7 +127,15 @@ def _detach(
     *("type_as", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "imag"),
     *("view_as_complex", "view_as_real", "requires_grad_", "interpolate", "hsplit", "vsplit"),
     *("fft_fft", "fft_fftn", "fft_ifft", "fft_ifftn", "fft_irfft", "fft_irfftn", "fft_rfft"),
-    *("fft_rfftn", "tensor_split", "embedding", "resolve_conj", "affine_grid"),
+    *(
+        "fft_rfftn",
+        "tensor_split",
+        "embedding",
+        "resolve_conj",
+        "affine_grid",
+        "cuda",
+        "as_tensor",
+    ),
 )
 def _linear(
     walk: Walk, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -270,9 +314,7 @@ def _at_one_place(
     at = torch.where(reached.abs() >= change.abs(), place, place0)
     at = torch.where(reached * change < 0, place0, at)
     here, there = x.gather(-1, at), x0.gather(-1, at)
-    apart = here.detach() - there
-    m = _quotient(change, apart, _size(here.detach(), there), torch.ones_like(change))
-    return m * here
+    return _quotient(change, here.detach(), there, torch.ones_like(change)) * here
 
 
 @_rule("logsumexp")
@@ -426,7 +468,10 @@ def _product_of_all(
 ) -> Any:
     """Returns a product of many, one after the other."""
     y = func(*args, **kwargs)
-    found = functools.reduce(functools.partial(walk.apply, torch.mul), args[0].unbind(args[1]))
+    if not args[0].numel():
+        return y
+    factors = args[0].unbind(args[1]) if len(args) > 1 else args[0].flatten().unbind()
+    found = functools.reduce(functools.partial(walk.apply, torch.mul), factors)
     return graft(y, found.reshape(y.shape))
 
 
@@ -459,17 +504,13 @@ def _sorted(
 
 
 def _quotient(
-    change: torch.Tensor, by: torch.Tensor, size: torch.Tensor, slope: torch.Tensor
+    change: torch.Tensor, x: torch.Tensor, x0: torch.Tensor, slope: torch.Tensor
 ) -> torch.Tensor:
-    """Returns a quotient of differences; a slope where the divisor is no more than rounding."""
-    least = _ROUNDINGS * torch.finfo(by.dtype).eps * size
-    large = by.abs() > least
-    m = torch.where(large, change / torch.where(large, by, 1), slope)
-    return torch.nan_to_num(m, 0.0, 0.0, 0.0)
-
-
-def _size(x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
-    return torch.maximum(x.abs(), x0.abs())
+    """Returns Δy/Δx of what is detached; a slope where Δx is no more than rounding of x."""
+    by = x - x0
+    least = x.abs().mul_(_ROUNDINGS * torch.finfo(x.dtype).eps)
+    m = torch.where(by.abs() > least, change / by, slope)
+    return m.nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _only(values: Sequence[torch.Tensor], func: Callable[..., Any]) -> int:

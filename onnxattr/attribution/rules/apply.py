@@ -13,7 +13,8 @@ import onnxattr.attribution.rules.operators  # noqa: F401 - fills the table
 from onnxattr.attribution.rules.composites import ABSOLUTE, Composite
 from onnxattr.attribution.rules.first import bounds, normalising, passing
 from onnxattr.attribution.rules.graph import analyse
-from onnxattr.attribution.rules.layers import is_layer, layer
+from onnxattr.attribution.rules.layers import layer
+from onnxattr.attribution.rules.products import is_layer
 from onnxattr.attribution.rules.table import ROWS, Facts, Function, Row, Site, key
 from onnxattr.convert.ops.table import Call
 from onnxattr.convert.torch import module_name
@@ -45,7 +46,7 @@ def with_rules(network: Network, composite: Composite, *, attention: str = CP) -
         SupportError: Operators have no rule; all of them are named. Or a rule of the composite
             cannot be applied.
     """
-    facts, graph = analyse(network), network.dialect.proto.graph
+    facts, graph = analyse(network, attention), network.dialect.proto.graph
     sites, refused = dict[str, Site](), dict[str, str]()
     for node in graph.node:
         if node.op_type in _NAMES or not any(facts[node.name].moving):

@@ -9,8 +9,8 @@ from typing import Any
 import onnx
 import torch
 
-from onnxattr.attribution.rules.layers import Bounds, moving_slot
 from onnxattr.attribution.rules.multipliers import nonzero
+from onnxattr.attribution.rules.products import Bounds, moving_slot
 from onnxattr.attribution.rules.table import Facts, Function, Site, key
 from onnxattr.convert.array_feed import feed_of
 from onnxattr.convert.ops.table import Call

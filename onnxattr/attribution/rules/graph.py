@@ -137,6 +137,15 @@ FACTORS: dict[str, tuple[int, ...] | None] = {
 }
 
 
+#: Those that sum products, as attention does.
+_SUMS = frozenset(FACTORS) - {
+    "Mul",
+    "SwiGLU",
+    "com.microsoft.ComplexMul",
+    "com.microsoft.ComplexMulConj",
+}
+
+
 @dataclass(frozen=True)
 class _Value:
     """What is known of a value: whether it moves, its rank, its sign, whether a layer made it."""
@@ -178,11 +187,15 @@ class _Walk:
         return self.signs[name]
 
 
-def analyse(network: Network) -> dict[str, Facts]:
+def analyse(network: Network, attention: str = "cp") -> dict[str, Facts]:
     """Returns what is known of each node of a network's dialect, by the node's name.
 
     What moves is what the input moves; of token ids it is what their embedding moves. Of nodes that
     relevance does not reach from the outputs nothing does.
+
+    Args:
+        network: From `convert.torch.to_network`.
+        attention: `cp` or `attn-lrp`: whether relevance goes through the weights of attention.
     """
     dialect = network.dialect
     graph = dialect.proto.graph
@@ -191,7 +204,7 @@ def analyse(network: Network) -> dict[str, Facts]:
         names = dialect.names.values
         seeds = [name for name, vendor in names.items() if vendor == network.spec.at]
     found = facts(graph, dialect.stored, seeds)
-    reached = bearing(graph, found)
+    reached = bearing(graph, found, attention)
     still = {
         name: dataclasses.replace(known, moving=(False,) * len(known.moving))
         for name, known in found.items()
@@ -223,7 +236,9 @@ def facts(
     return found
 
 
-def bearing(graph: onnx.GraphProto, facts: Mapping[str, Facts]) -> set[str]:
+def bearing(
+    graph: onnx.GraphProto, facts: Mapping[str, Facts], attention: str = "cp"
+) -> set[str]:
     """Returns the names of the nodes that relevance reaches, on its way from the outputs back.
 
     It does not reach what only gates, divides or chooses.
@@ -233,20 +248,22 @@ def bearing(graph: onnx.GraphProto, facts: Mapping[str, Facts]) -> set[str]:
     for node in reversed(graph.node):
         if node.op_type == "Outputs" or not names.isdisjoint(node.output):
             reached.add(node.name)
-            names.update(node.input[i] for i in live(key(node.op_type), facts[node.name]))
+            operator, known = key(node.op_type), facts[node.name]
+            names.update(node.input[i] for i in live(operator, known, attention))
     return reached
 
 
-def live(operator: str, facts: Facts) -> list[int]:
+def live(operator: str, facts: Facts, attention: str = "cp") -> list[int]:
     """Returns the positions of the inputs of a node to which relevance goes.
 
-    Of the factors of a product those of higher ranks gate the others, unless all are alike.
+    Of the factors of a product those of higher ranks gate the others, unless all are alike, or
+    `attention` is `attn-lrp` and the products are summed.
     """
     row, count = ROWS.get(operator), len(facts.moving)
     every = range(count)
     signal = every if row is None or row.signal is ALL else row.signal
     moving = [i for i in signal if i < count and facts.moving[i]]
-    if operator not in FACTORS:
+    if operator not in FACTORS or (attention == "attn-lrp" and operator in _SUMS):
         return moving
     factors = FACTORS[operator]
     among = [i for i in moving if factors is ALL or i in factors]

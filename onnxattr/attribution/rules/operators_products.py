@@ -10,19 +10,6 @@ from onnxattr.attribution.rules.graph import FACTORS, live
 from onnxattr.attribution.rules.parts import held, keeping, share
 from onnxattr.attribution.rules.table import ALL, Facts, Function, Site, row, rule
 
-#: Operators that sum products, as attention does.
-_SUMS = frozenset(
-    [
-        "MatMul",
-        "Einsum",
-        "Gemm",
-        "com.microsoft.FusedMatMul",
-        "com.microsoft.TransposeMatMul",
-        "com.microsoft.FusedMatMulActivation",
-        "com.microsoft.FusedGemm",
-    ]
-)
-
 
 def bearing(site: Site) -> list[int]:
     """Returns the positions of the inputs of a product that bear relevance.
@@ -31,10 +18,7 @@ def bearing(site: Site) -> list[int]:
     attention by CP-LRP (Ali et al. 2022, section 3.1). With `attn-lrp` the factors of a sum of
     products share it, whatever they are (Achtibat et al. 2024, proposition 3.3).
     """
-    ranks = site.ranks
-    if site.attention == "attn-lrp" and site.operator in _SUMS:
-        ranks = (0,) * len(ranks)
-    return live(site.operator, Facts(ranks, site.moving))
+    return live(site.operator, Facts(site.ranks, site.moving), site.attention)
 
 
 def product(site: Site) -> Function:

@@ -56,7 +56,7 @@ def ledger(network, x: torch.Tensor, attention: str = "cp") -> Ledger:
     module = with_rules(network, ZERO, attention=attention)
     noted: list[torch.Tensor] = []
     raised: list[torch.Tensor] = []
-    facts = analyse(network)
+    facts = analyse(network, attention)
     for node in network.dialect.proto.graph.node:
         call, operator = getattr(module, module_name(node), None), key(node.op_type)
         if isinstance(call, Call) and any(facts[node.name].moving):
