@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from gradients import MODELS, export, interval
+from gradients import MODELS, export, interval, made
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -154,8 +154,7 @@ def measure(
     name: str, repeats: int, size: int, batch: int, device: torch.device, alone: bool
 ) -> None:
     """Measures one network and prints its rows; `alone`, without Captum and Zennit."""
-    torch.manual_seed(0)
-    model = MODELS[name](size).eval().requires_grad_(False)
+    model = made(name, size)
     x = torch.randn(batch, 3, size, size, device=device)
     runs = dict(usable(ours(model, x), device))
     bare = native(model, x)

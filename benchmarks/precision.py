@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gradients import MODELS, export
+from gradients import MODELS, export, made
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import onnxattr
@@ -98,8 +98,7 @@ def main(names: Sequence[str], device: str, count: int, compile: bool) -> None:
     print(f"{device}, {len(probes)} probes, batch 8; smallest / median cosine to float64, time")
     models = {path.stem: str(path) for path in SAMPLES} | dict.fromkeys(MODELS, "")
     for name in names or models:
-        torch.manual_seed(0)
-        given = models[name] or export(MODELS[name](224).eval().requires_grad_(False), 224)
+        given = models[name] or export(made(name, 224), 224)
         model = dataclasses.replace(onnxattr.load(given), name=name)
         # Behind its last normalisation an untrained transformer has units that cancel.
         narrow, wide = networks(model, None if models[name] else "output", device)
