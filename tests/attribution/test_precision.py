@@ -147,6 +147,13 @@ def test_a_precision_that_is_none() -> None:
     assert "float64" in refused.value.hint
 
 
+@pytest.mark.parametrize("device", ["cpu", "mps", "cpu,cpu"])
+def test_tf32_where_no_gpu_is_asked_for(device: str) -> None:
+    with pytest.raises(UsageError, match="NVIDIA"):
+        onnxattr.Options(precision="tf32", device=device)
+    assert onnxattr.Options(precision="tf32", device="auto").precision == "tf32"
+
+
 def _flags() -> tuple[object, ...]:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     return (
