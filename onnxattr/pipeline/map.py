@@ -18,7 +18,7 @@ from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.job import versions
 from onnxattr.pipeline.options import Options, Progress, Silent
-from onnxattr.pipeline.space import ModelSpace, ProbeSource, build_space, warnings_of
+from onnxattr.pipeline.space import ProbeSource, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space import many

@@ -49,7 +49,7 @@ def gaps(result: ModelMap) -> list[float]:
 
     Every join closes one gap between neighbouring leaves, so these are all there are.
     """
-    found = dict((fork.second, fork.distance) for fork in forks(result))
+    found = {fork.second: fork.distance for fork in forks(result)}
     return [found[place] for place in range(1, len(result.leaves))]
 
 

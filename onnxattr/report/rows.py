@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from onnxattr.report.text import assumptions, sizes, value_range
 from onnxattr.report.dendrogram import gaps
+from onnxattr.report.text import assumptions, sizes, value_range
 from onnxattr.types import (
     IMAGE,
     Comparison,
@@ -34,7 +34,7 @@ def rows(result: Result) -> list[Row]:
     if isinstance(result, Evaluation):
         return list(_evaluation(result))
     if isinstance(result, ModelMap):
-        return list(_map(result) if result.leaves else _nearest(result))
+        return list(_map(result) if result.leaves else nearest_rows(result))
     return [_inspection(i) for i in result.models]
 
 
@@ -113,7 +113,8 @@ def _map(result: ModelMap) -> Iterator[Row]:
         }
 
 
-def _nearest(result: ModelMap) -> Iterator[Row]:
+def nearest_rows(result: ModelMap) -> Iterator[Row]:
+    """Yields one row a model and neighbour, nearest first."""
     for model, near in zip(result.models, result.nearest, strict=True):
         for place, one in enumerate(near, 1):
             yield {

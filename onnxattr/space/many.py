@@ -1,4 +1,4 @@
-"""Similarities of as many models as there are: with every cosine, in blocks, or the nearest only."""
+"""Similarities of however many models: with every cosine, in blocks, or the nearest only."""
 
 from collections.abc import Sequence
 from typing import Any
