@@ -85,7 +85,8 @@ def map_models(
     for failure in failures:
         progress.failed(failure)
     if len(found) < FEWEST:
-        raise _too_few(len(found), "given", failures)
+        noun = "model is" if len(found) == 1 else "models are"
+        raise _too_few(len(found), f"{noun} given", failures)
     with sources_of(found, failures, options, progress, stop) as sources:
         space = build_space(
             sources, failures, probes, options, progress, stop, compare=many.compare
@@ -98,7 +99,7 @@ def map_models(
         progress.failed(lost)
     if len(kept) < FEWEST:
         done = "finished before the interruption" if space.unfinished else "usable"
-        raise _too_few(len(kept), f"of {len(found)} {done}", failures)
+        raise _too_few(len(kept), f"of {len(found)} models {done}", failures)
     if groups is not None and groups > len(kept):
         raise UsageError(f"`{groups}` groups cannot be made of `{len(kept)}` models")
     similarity = _part(space.similarity, kept)
@@ -206,13 +207,8 @@ def _part(similarity: Similarity, kept: Sequence[int]) -> Similarity:
 
 
 def _too_few(count: int, what: str, failures: Sequence[Failure]) -> RankingError:
-    noun = "model is" if count == 1 else "models are"
     hint = "`onnxattr compare` takes two" if count == 2 else ""
-    if what == "given":
-        message = f"{count} {noun} given, and a map takes {FEWEST}"
-    else:
-        message = f"{count} {what}, and a map takes {FEWEST}"
-    return RankingError(message, hint=hint, failures=failures)
+    return RankingError(f"{count} {what}, and a map needs three", hint=hint, failures=failures)
 
 
 def _warnings(names: Sequence[str], made: Sequence[int], asked: int | None) -> tuple[str, ...]:

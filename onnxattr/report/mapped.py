@@ -15,8 +15,9 @@ from onnxattr.report.tree_text import axis_line, tree_lines
 from onnxattr.sanitise import clean
 from onnxattr.types import ModelMap
 
-#: Widths of the tree, in characters; the first that the line has room for is taken.
-_TREES = (48, 32, 24, 16, 10)
+#: Widths of the tree, in characters; the first that the line has room for is taken. The last ones
+#: are for lines that have no room even without some of the columns.
+_TREES, _SMALL = (48, 32, 24), (16, 10)
 
 #: Columns beside tree, name and cluster; the last ones go first.
 _COLUMNS = ("joined", "origin", "nearest")
@@ -55,16 +56,16 @@ def _tree(result: ModelMap, console: Console) -> Table:
     names = [clean(result.models[leaf].name) for leaf in result.leaves]
     longest = max(map(cell_len, names))
     kept = [_COLUMNS[:count] for count in range(len(_COLUMNS), -1, -1)]
-    folds = sorted({min(longest, most) for most in (longest, 40, 24, _NARROWEST)}, reverse=True)
-    table = Table()
-    for columns, fold, tree, gap in product(kept, folds[:1], _TREES, _GAPS):
-        table = _build(result, tree, fold, columns, gap)
+    folds = [most for most in (40, 24, _NARROWEST) if most < longest]
+    choices = [
+        *product(kept, _TREES, (longest,), _GAPS),
+        *product(kept[1:], _SMALL, (longest,), _GAPS),
+        *product(kept[1:], _SMALL[-1:], folds, _GAPS),
+    ]
+    for columns, width, fold, gap in choices:
+        table = _build(result, width, fold, columns, gap)
         if _fits(table, console):
-            return table
-    for columns, fold, gap in product(kept[1:], folds, _GAPS):
-        table = _build(result, _TREES[-1], fold, columns, gap)
-        if _fits(table, console):
-            return table
+            break
     return table
 
 
