@@ -10,7 +10,7 @@ from test_occlusion import fed, slowly
 from onnxattr.attribution import reductions
 from onnxattr.attribution.reductions import Target
 from onnxattr.attribution.totals import totals
-from onnxattr.errors import SupportError
+from onnxattr.errors import UsageError
 from onnxattr.graph.options import InputOptions
 from onnxattr.types import ARRAY, InputSpec
 
@@ -172,5 +172,5 @@ def test_units_that_are_no_row_a_probe(kind):
 def test_a_chosen_unit_out_of_range():
     net, some = Perceptron(5), arrays(1, 5)
     assert (maps_of(net.onnx(), some, at="output", reduction="unit:3") != 0).any()
-    with pytest.raises(SupportError, match="it has 4 units, and none of the number 4"):
+    with pytest.raises(UsageError, match="it has 4 units, and none of the number 4"):
         maps_of(net.onnx(), some, at="output", reduction="unit:4")
