@@ -36,8 +36,9 @@ class Balance:
 
     def error(self, *, intercept: bool) -> float:
         """The relevance that is lost or made, as a part of its size."""
-        expected = self.total - (self.intercept if intercept else 0.0)
-        return abs(self.signal - expected) / (self.size + abs(self.intercept) + 1e-12)
+        # It may be infinite, or none at all, where the rule does not speak of it.
+        raised = self.intercept if intercept else 0.0
+        return abs(self.signal - self.total + raised) / (self.size + abs(raised) + 1e-12)
 
 
 def site_of(call, operator, arguments, ranks=None, attention="cp"):
