@@ -12,7 +12,7 @@ from onnxattr.errors import UsageError
 from onnxattr.registry import closest
 
 if TYPE_CHECKING:
-    from onnxattr.attribution.methods import Entry
+    from onnxattr.attribution.entries import Entry
 
 
 class Form(StrEnum):

@@ -13,7 +13,8 @@ import numpy as np
 
 from onnxattr._version import __version__
 from onnxattr.arrays import Float32
-from onnxattr.attribution.methods import OUTPUTS, Method
+from onnxattr.attribution.entries import OUTPUTS
+from onnxattr.attribution.methods import Method
 from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit

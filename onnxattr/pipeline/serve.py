@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from onnxattr.arrays import Probing
-from onnxattr.attribution.methods import OUTPUTS, parse
+from onnxattr.attribution.entries import OUTPUTS
+from onnxattr.attribution.methods import parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.convert.device import choose_device, runtime_device, set_up, thread_count
 from onnxattr.errors import ModelFileError, ParityError, SupportError

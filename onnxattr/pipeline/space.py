@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from onnxattr.arrays import Float32
-from onnxattr.attribution.methods import OUTPUTS
+from onnxattr.attribution.entries import OUTPUTS
 from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
