@@ -36,9 +36,8 @@ class Balance:
 
     def error(self, *, intercept: bool) -> float:
         """The relevance that is lost or made, as a part of its size."""
-        # It may be infinite, or none at all, where the rule does not speak of it.
-        raised = self.intercept if intercept else 0.0
-        return abs(self.signal - self.total + raised) / (self.size + abs(raised) + 1e-12)
+        constant = self.intercept if intercept else 0.0
+        return abs(self.signal - (self.total - constant)) / (self.size + abs(constant) + 1e-12)
 
 
 def site_of(call, operator, arguments, ranks=None, attention="cp"):
@@ -75,9 +74,9 @@ def balance(call, operator, arguments, ranks=None, attention="cp"):
     leaves = [mapped(a, lambda t: wide(t).requires_grad_(is_wide(t))) for a in arguments]
     site = site_of(call, operator, leaves, ranks, attention)
     function = ruled(site)
-    outputs = flat(function(*leaves))
+    outputs = listed(function(*leaves), call.outputs)
     with torch.no_grad():
-        plain = flat(site.function(*leaves))
+        plain = listed(site.function(*leaves), call.outputs)
         zeros = [
             mapped(a, zero) if row.signal is None or i in row.signal else a
             for i, a in enumerate(leaves)
@@ -87,6 +86,9 @@ def balance(call, operator, arguments, ranks=None, attention="cp"):
     if not any(y.numel() for y in outputs):
         return None
     weights = drawn(outputs)
+    if any(y.requires_grad for y in outputs):
+        # What the rule holds, such as a standard deviation, is a bias.
+        weights = [w * y.requires_grad for w, y in zip(weights, outputs, strict=True)]
     total = sum((w * y).sum() for w, y in zip(weights, outputs, strict=True))
     tensors = [(i, t) for i, a in enumerate(leaves) for t in flat(a) if is_wide(t)]
     found = [None] * len(tensors)
@@ -122,7 +124,7 @@ def balance(call, operator, arguments, ranks=None, attention="cp"):
 def _intercept(site, zeros, weights):
     with torch.no_grad():
         try:
-            outputs = [y for y in flat(site.function(*zeros)) if is_wide(y)]
+            outputs = [y for y in listed(site.function(*zeros), site.call.outputs) if is_wide(y)]
         except Exception:
             return float("nan")
     if [y.shape for y in outputs[: len(weights)]] != [w.shape for w in weights]:
@@ -135,6 +137,11 @@ def drawn(outputs):
     """A weight for each number, none near zero."""
     draw = np.random.default_rng(5)
     return [torch.from_numpy(draw.uniform(0.5, 1.5, tuple(y.shape))).to(y.dtype) for y in outputs]
+
+
+def listed(result, count):
+    """All tensors in the outputs that a node lists."""
+    return flat(result[:count] if isinstance(result, tuple) else result)
 
 
 def flat(value):

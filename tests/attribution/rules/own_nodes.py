@@ -47,7 +47,7 @@ OTHER_TOKENS = [drawn(2, 5, 8), drawn(2, 5, 8, seed=1)]
 BYTES = torch.arange(64, dtype=torch.uint8)
 SKIPS = [TOKENS, drawn(2, 3, 8, seed=3), ROW, ROWS, drawn(8, seed=3)]
 MICROSOFT = [
-    Own("Attention", [TOKENS, drawn(8, 24), drawn(24)], {"num_heads": 2}, 2),
+    Own("Attention", [TOKENS, drawn(8, 24), drawn(24)], {"num_heads": 2}),
     Own("Attention", [TOKENS, drawn(8, 24), None, None, drawn(2, 2, 2, 5, 4)], {"num_heads": 2}),
     Own("Attention", [TOKENS, drawn(8, 20)], {"num_heads": 2, "qkv_hidden_sizes": [8, 8, 4]}),
     Own("BiasAdd", [X, drawn(4), drawn(2, 3, 4, seed=1)]),
