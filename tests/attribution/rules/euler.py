@@ -131,7 +131,7 @@ def _intercept(site, zeros, weights, plain):
         return float("nan")
     # What is infinite at zero, as a power that falls, is held whole.
     pairs = zip(weights, outputs, plain, strict=False)
-    return float(sum((w * torch.where(y.isfinite(), y, p)).sum() for w, y, p in pairs))
+    return float(sum((w * torch.where(y.isfinite(), y, p).detach()).sum() for w, y, p in pairs))
 
 
 def drawn(outputs):
