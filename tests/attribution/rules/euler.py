@@ -105,7 +105,7 @@ def balance(call, operator, arguments, ranks=None, attention="cp"):
     return Balance(
         total=float(total.detach()),
         signal=signal,
-        intercept=_intercept(site, zeros, weights),
+        intercept=_intercept(site, zeros, weights, plain),
         size=float(
             sum((w * y.detach()).abs().sum() for w, y in zip(weights, outputs, strict=True))
         ),
@@ -121,7 +121,7 @@ def balance(call, operator, arguments, ranks=None, attention="cp"):
     )
 
 
-def _intercept(site, zeros, weights):
+def _intercept(site, zeros, weights, plain):
     with torch.no_grad():
         try:
             outputs = [y for y in listed(site.function(*zeros), site.call.outputs) if is_wide(y)]
@@ -129,8 +129,9 @@ def _intercept(site, zeros, weights):
             return float("nan")
     if [y.shape for y in outputs[: len(weights)]] != [w.shape for w in weights]:
         return float("nan")
-    pairs = zip(weights, outputs[: len(weights)], strict=True)
-    return float(sum((w * y).sum() for w, y in pairs))
+    # What is infinite at zero, as a power that falls, is held whole.
+    pairs = zip(weights, outputs, plain, strict=False)
+    return float(sum((w * torch.where(y.isfinite(), y, p).detach()).sum() for w, y, p in pairs))
 
 
 def drawn(outputs):
