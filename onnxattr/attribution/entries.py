@@ -136,7 +136,6 @@ ENTRIES: Mapping[str, Entry] = {
         source="Achtibat et al. 2024",
         cost="1 forward, 1 backward",
         options=_of_layers("epsilon"),
-        unfused=frozenset({"attention"}),
     ),
     "cp-lrp": Entry(
         kind=RELEVANCE,
