@@ -140,7 +140,8 @@ def _footer(result: ModelMap) -> str:
 
 def about_tree(result: ModelMap) -> str:
     """Returns what the distances of the tree are, in words."""
-    return f"{result.linkage} linkage of the rows of cosines; joined at: the distance to the line above"
+    linkage = f"{result.linkage} linkage of the rows of cosines"
+    return f"{linkage}; joined at: the distance to the line above"
 
 
 def about_points(result: ModelMap) -> str:
