@@ -70,7 +70,8 @@ def map_models(
         >>> import onnxattr
         >>> options = onnxattr.Options(limit=8)
         >>> result = onnxattr.map_models("samples/models/rgb2*.onnx", groups=2, options=options)
-        >>> [result.models[leaf].name for leaf in result.leaves][:2]
+        >>> first = result.clusters[0]
+        >>> [m.name for m, k in zip(result.models, result.clusters, strict=True) if k == first]
         ['rgb2depth-keras', 'rgb2depth-torch']
         >>> result.nearest[0][0].name
         'rgb2depth-torch'

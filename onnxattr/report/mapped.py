@@ -140,8 +140,8 @@ def _footer(result: ModelMap) -> str:
 
 def about_tree(result: ModelMap) -> str:
     """Returns what the distances of the tree are, in words."""
-    what = "joined at: the distance to the line above"
-    return f"{result.linkage} linkage of the rows of cosines; {what}"
+    linkage = f"{result.linkage} linkage of the rows of cosines"
+    return f"{linkage}; joined at: the distance to the line above"
 
 
 def about_points(result: ModelMap) -> str:

@@ -244,3 +244,21 @@ def test_images_and_a_number(run, tmp_path, method):
     outcome = run("rank", tmp_path, *options, "--input", "keep=0.5")
     assert outcome.ranked == ["image1", "image2"]
     assert run("rank", tmp_path, *options).code == 3
+
+
+@pytest.mark.parametrize("probes", ["numbers.npy", "ids.npy"])
+def test_a_map_of_models_of_arrays_and_of_tokens(run, folder, probes, tmp_path):
+    kind = "language" if probes == "ids.npy" else "tabular"
+    for seed in (3, 4):
+        (tabular if kind == "tabular" else language)(folder / f"{kind}{seed}.onnx", seed)
+    command = ("map", *sorted(folder.glob(f"{kind}[134].onnx")), "--device", "cpu")
+
+    outcome = run(*command, "--probes", folder / probes, "-o", tmp_path / "out", "-f", "json")
+
+    assert outcome.code == 0
+    document = outcome.json
+    ranking = rank(run, folder, probes, "--exit-zero").json["similarity"]
+    rows = [ranking["names"].index(name) for name in document["similarity"]["names"]]
+    expected = np.array(ranking["matrix"])[np.ix_(rows, rows)]
+    np.testing.assert_allclose(document["similarity"]["matrix"], expected, atol=1e-12)
+    assert (tmp_path / "out/plane.png").stat().st_size > 0

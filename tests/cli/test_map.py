@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import threading
 from xml.dom import minidom
 
 import maps
@@ -16,6 +17,7 @@ from scipy.spatial.distance import pdist, squareform
 from small_models import chain, encoder, save
 
 import onnxattr
+from onnxattr.pipeline import job
 from onnxattr.pipeline.map import _connected
 from onnxattr.space import many
 from onnxattr.types import Similarity
@@ -373,3 +375,33 @@ def test_more_groups_than_the_tree_tells_apart(run_map, tmp_path):
     assert outcome.code == 0
     (line,) = [line for line in outcome.warnings if "made and not" in line]
     assert line == "1 group is made and not 3: some groups are equally far apart"
+
+
+def test_what_was_interrupted_is_partial(five, monkeypatch):
+    """The models that are finished make a map, and the others are named."""
+    stop = threading.Event()
+    examine = job.Examiner.examine
+    seen = []
+
+    def examine_some(self, name, *arguments):
+        outcome = examine(self, name, *arguments)
+        seen.append(name)
+        if len(seen) == 3:
+            stop.set()
+        return outcome
+
+    monkeypatch.setattr(job.Examiner, "examine", examine_some)
+    options = onnxattr.Options(limit=3, device="cpu")
+    result = onnxattr.map_models(five, options=options, stop=stop)
+    assert len(result.models) + len(result.unfinished) == 5
+    assert len(result.models) >= 3
+    assert result.unfinished
+    assert result.warnings[0].startswith("the map is partial: ")
+
+
+def test_the_papers_arithmetic(run_map, run, five):
+    document = run_map(five, "--paper", "-f", "json").json
+    ranking = run("rank", five, "--limit", 3, "--device", "cpu", "--paper", "-f", "json").json
+    assert document["similarity"]["matrix"] == ranking["similarity"]["matrix"]
+    assert document["settings"]["centred"] is False
+    assert "the paper's arithmetic" in run_map(five, "--paper").out

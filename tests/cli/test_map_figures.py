@@ -9,10 +9,13 @@ import maps
 import numpy as np
 import pytest
 from PIL import Image
+from rich.cells import cell_len
+from rich.console import Console
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 from onnxattr.drawing import palette
+from onnxattr.report import table
 from onnxattr.report.dendrogram import gaps, scale
 from onnxattr.report.figure import Box, Line, Mark, Picture, Words, to_svg
 from onnxattr.report.map_figures import _CELLS, _EDGE, _GAP, _TREE, plane_figure, tree_figure
@@ -245,6 +248,29 @@ def test_the_tree_in_characters_is_the_tree(linkage, width):
         drawn = components(lines, column)
         pairs = {(groups[leaf], drawn[row]) for row, leaf in enumerate(result.leaves)}
         assert len(pairs) == len({g for g, _ in pairs}) == len({d for _, d in pairs})
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("letter", ["x", "模"])
+def test_the_tree_goes_on_beside_names_that_are_folded(letter, width):
+    names = [letter * 100 + str(number) for number in range(3)]
+    result = maps.model_map(maps.cosines(3), [maps.summary(name) for name in names])
+    buffer = io.StringIO()
+    table.render(result, Console(file=buffer, width=width))
+    lines = buffer.getvalue().splitlines()
+    lines = lines[1 : lines.index("")] if "" in lines else lines[1:]
+    assert all(cell_len(line) <= width for line in lines)
+    drawn = [line[:10].ljust(10) for line in lines if not line.isspace()]
+    starts = [row for row, line in enumerate(drawn) if line.endswith("─")]
+    assert len(starts) == 3
+    # From the first leaf to the join of the others there is a line, whatever is between.
+    ((top, left),) = [(row, line.index("┌")) for row, line in enumerate(drawn) if "┌" in line]
+    for line in drawn[top + 1 : starts[1]]:
+        assert line[left] == "│"
+    names_drawn = "".join(
+        re.match(rf"[{letter}\d]*", line[10:].strip())[0] for line in lines if not line.isspace()
+    )
+    assert sorted(re.findall(rf"{letter}+\d", names_drawn)) == sorted(names)
 
 
 def test_models_that_are_all_alike_have_a_tree_and_figures():

@@ -368,7 +368,7 @@ SCREENS = {
     "map-twenty": maps.twenty(linkage="single"),
     "map-long-names": maps.model_map(
         maps.cosines(3),
-        [replace(m, name=f"{m.name}-of-a-vendor-who-writes-all-he-has-into-names") for m in MODELS[:3]],
+        [replace(m, name=f"{m.name}-{'-'.join(['of-a-vendor'] * 4)}") for m in MODELS[:3]],
         unfinished=("late",),
     ),
     "map-nearest": maps.model_map(maps.cosines(6), MODELS, drawn=False),

@@ -53,7 +53,7 @@ def test_wrong_options(run, good, monkeypatch, options, error, hint):
     assert len(outcome.err.splitlines()) == 1 + len(outcome.hints)
 
 
-@pytest.mark.parametrize("command", ["rank", "compare", "inspect", "export", "attribute"])
+@pytest.mark.parametrize("command", ["rank", "compare", "inspect", "export", "attribute", "map"])
 def test_nothing_given(run, command):
     outcome = run(command)
 
@@ -84,7 +84,7 @@ def test_help(run, flag):
     outcome = run(flag)
 
     assert outcome.code == 0
-    for command in ("rank", "compare", "inspect", "export", "attribute"):
+    for command in ("rank", "compare", "inspect", "export", "attribute", "map"):
         assert f"│ {command} " in outcome.out
         help_of = run(command, flag)
         assert help_of.code == 0

@@ -124,7 +124,11 @@ def test_one_path_is_a_list_of_one(folder: Path) -> None:
 
 def test_few_probes_are_warned_about(folder: Path) -> None:
     assert "4 probes are too few" in onnxattr.rank(folder, options=OPTIONS).warnings[1]
-    enough = onnxattr.rank(folder, options=onnxattr.Options(limit=10))
+    more = onnxattr.rank(folder, options=onnxattr.Options(limit=10))
+    assert [warning for warning in more.warnings if "few" in warning] == [
+        "10 probes are few: with fewer than 50 most rankings stay undecided"
+    ]
+    enough = onnxattr.rank(folder, options=onnxattr.Options(limit=50))
     assert not any("few" in warning for warning in enough.warnings)
 
 
