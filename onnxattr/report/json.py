@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxattr.report.rows import Result
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import IMAGE, Comparison, Evaluation, InputSpec, Ranking, Similarity
+from onnxattr.types import IMAGE, Comparison, Evaluation, InputSpec, Pairs, Ranking, Similarity
 
 SCHEMA_VERSION = 1
 
@@ -48,6 +48,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, InputSpec) and value.kind != IMAGE:
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         value |= dict.fromkeys(_OF_IMAGES)
+    if isinstance(value, Pairs):
+        return _pairs(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -59,6 +61,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
+
+
+def _pairs(pairs: Pairs) -> dict[str, Any]:
+    """Rows are sources, columns targets."""
+    return {
+        "measure": pairs.measure,
+        "directed": pairs.directed,
+        "names": plain(pairs.names),
+        "matrix": plain(pairs.matrix.tolist()),
+    }
 
 
 def _similarity(similarity: Similarity) -> dict[str, Any]:
