@@ -8,7 +8,10 @@ from onnxattr.types import InputSpec, Model, Representation
 
 
 def outputs_beside(
-    model: Model, chosen: Representation, spec: InputSpec | None = None, limits: Limits | None = None
+    model: Model,
+    chosen: Representation,
+    spec: InputSpec | None = None,
+    limits: Limits | None = None,
 ) -> str:
     """Returns the tensor of a model's outputs, before softmax, sigmoid or argmax; or ''.
 

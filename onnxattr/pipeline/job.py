@@ -35,8 +35,8 @@ from onnxattr.pipeline.messages import (
     unpack,
 )
 from onnxattr.pipeline.options import Options
-from onnxattr.pipeline.units import UnitRows, facts_of, key_of, parts_of, pooled
 from onnxattr.pipeline.trust import hash_source, malformed, require_sense
+from onnxattr.pipeline.units import UnitRows, facts_of, key_of, parts_of, pooled
 from onnxattr.probes import hash_values
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +195,8 @@ class Examination:
         """Returns the units that are wanted, by a pass of their own."""
         if not self._request.units:
             return {}
-        from onnxattr.pipeline.witness import observed, observer_of
+        from onnxattr.attribution.witness import observed
+        from onnxattr.convert.observer import Observer
 
         place = self._request.place
         try:
@@ -203,15 +204,17 @@ class Examination:
                 if self._observer is None:
                     require_budget(self._model, self.described.spec, place.limits)
                     set_up("cpu", place.threads, place.limits.gpu_memory)
-                    self._observer = observer_of(self._model, self.described, thread_count())
+                    value, beside = self.described.representation.value, self.described.outputs
+                    self._observer = Observer(self._model, value, beside, thread_count())
                 # Whether a model that is not converted mixes its batch is not known.
-                return observed(
+                found = observed(
                     self._observer,
-                    self.described,
+                    self.described.spec,
                     probes,
                     self._request.units,
                     alone=self._black_box,
                 )
+                return _packed(found)
         except OnnxattrError as error:  # Which costs no maps.
             return {
                 part: Units(None, lacking=printable(error.message)) for part in self._request.units
@@ -254,7 +257,7 @@ class Examination:
         """Returns maps of gradients, once the network is found right on the probes."""
         from onnxattr.attribution.arithmetic import arithmetic
         from onnxattr.attribution.check import check_gradient
-        from onnxattr.pipeline.witness import Witness
+        from onnxattr.attribution.witness import Witness
 
         self._parts = self._parts or self._prepare()
         parity, checks = 0.0, []
@@ -282,7 +285,7 @@ class Examination:
             gradient=max(known, key=lambda each: each.error, default=None),
             seconds=self._seconds,
             settings=self._parts[0].engine.settings,
-            units=witness.units(self._parts[0].gate.observer.lost),
+            units=_packed(witness.units(self._parts[0].gate.observer.lost)),
         )
 
     def _prepare(self) -> list[Part]:
@@ -299,7 +302,7 @@ class Examination:
             groups: dict[frozenset[str], list[int]] = {}
             for place_of, method in enumerate(request.methods):
                 groups.setdefault(method.entry.unfused, []).append(place_of)
-            parts = []
+            parts: list[Part] = []
             for unfused, places in groups.items():
                 network = to_network(
                     self._model,
@@ -341,6 +344,18 @@ class Examination:
         finally:
             spent = time.perf_counter() - started
             self._seconds[part] = self._seconds.get(part, 0.0) + spent
+
+
+def _packed(found: Mapping[str, Any]) -> dict[str, Units]:
+    """Returns units by part as a parent is told of them; they are `attribution.units.Arranged`."""
+    return {
+        part: Units(
+            None if units.values is None else pack(units.values),
+            units.whole,
+            printable(units.lacking),
+        )
+        for part, units in found.items()
+    }
 
 
 def _load(source: Source, place: Place) -> Model:

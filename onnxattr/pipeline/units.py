@@ -1,4 +1,4 @@
-"""The parent's side of units: what measures compare beside maps, from the store and from workers."""
+"""The parent's side of units, which measures compare beside maps: from the store and workers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class UnitRows:
             whole = _whole(block.facts)
             if whole is None or not np.isfinite(block.values).all():
                 continue
-            rows = {digest: row for digest, row in zip(block.probes, block.values, strict=True)}
+            rows = dict(zip(block.probes, block.values, strict=True))
             used = {i: rows[d] for i, d in enumerate(self._hashes) if d in rows}
             if used and not self._rows:
                 self.whole = whole

@@ -4,7 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onnxattr.report.text import assumptions, sizes, value_range
-from onnxattr.types import IMAGE, Comparison, Evaluation, Inspection, Ranking, Source, Summary, Survey
+from onnxattr.types import (
+    IMAGE,
+    Comparison,
+    Evaluation,
+    Inspection,
+    Ranking,
+    Source,
+    Summary,
+    Survey,
+)
 
 Result = Ranking | Comparison | Survey | Evaluation
 Row = dict[str, Any]

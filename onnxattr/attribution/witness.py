@@ -1,4 +1,4 @@
-"""What a worker keeps of the passes through ONNX Runtime: the units that measures compare."""
+"""What is kept of the passes through ONNX Runtime: the units that measures compare."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from onnxattr.attribution.units import Arranged, arranged, joined
 from onnxattr.convert.array_feed import feed_of, feeds
 from onnxattr.convert.observer import Observer
 from onnxattr.convert.parity import BATCH, wrap
-from onnxattr.pipeline.messages import Described, Units, pack, printable
 from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
-from onnxattr.types import InputSpec, Model
+from onnxattr.types import InputSpec
 
 
 class Witness:
@@ -22,7 +21,7 @@ class Witness:
 
     Args:
         spec: How the probes are fed.
-        parts: What is wanted, of `messages.UNITS`.
+        parts: What is wanted: `representation`, `outputs`.
     """
 
     def __init__(self, spec: InputSpec, parts: Sequence[str]) -> None:
@@ -39,7 +38,7 @@ class Witness:
                 made = arranged(units, self._spec, count) if tensor else other
                 self._found[part].append(made)
 
-    def units(self, lost: str = "") -> dict[str, Units]:
+    def units(self, lost: str = "") -> dict[str, Arranged]:
         """Returns the parts that there are, and why others are missing.
 
         Args:
@@ -50,27 +49,24 @@ class Witness:
             whole = joined(batches) if batches else Arranged(None)
             if part != REPRESENTATION and lost:  # Perhaps of the last batches only.
                 whole = Arranged(None, lacking=lost)
-            if whole.values is None and not whole.lacking:
-                continue
-            values = None if whole.values is None else pack(whole.values)
-            made[part] = Units(values, whole.whole, printable(whole.lacking))
+            if whole.values is not None or whole.lacking:
+                made[part] = whole
         return made
 
 
 def observed(
-    observer: Observer, found: Described, probes: Probing, parts: Sequence[str], *, alone: bool
-) -> dict[str, Units]:
+    observer: Observer, spec: InputSpec, probes: Probing, parts: Sequence[str], *, alone: bool
+) -> dict[str, Arranged]:
     """Returns units by a pass of their own, where no other pass is made that shows them.
 
     Args:
         observer: The model's way to ONNX Runtime.
-        found: What the model is.
+        spec: How the probes are fed.
         probes: Probes, as `types.Probes` has them.
         parts: What is wanted.
         alone: Whether each probe is given by itself: the model may mix its batch.
     """
-    spec, witness = found.spec, Witness(found.spec, parts)
-    feed = feed_of(spec)
+    witness, feed = Witness(spec, parts), feed_of(spec)
     step = 1 if alone else spec.batch or BATCH
     with torch.no_grad():
         for start in range(0, len(probes), step):
@@ -78,8 +74,3 @@ def observed(
             given = feeds(spec, feed.array(wrap(x, spec.batch) if spec.batch else x))
             witness.keep(*observer.run(given), len(x))
     return witness.units(observer.lost)
-
-
-def observer_of(model: Model, found: Described, threads: int) -> Observer:
-    """Returns the way to ONNX Runtime of a model as it was given."""
-    return Observer(model, found.representation.value, found.outputs, threads)
