@@ -38,8 +38,10 @@ class Arranged:
     lacking: str = ""
 
 
-def arranged(units: np.ndarray[Any, Any], spec: InputSpec, count: int) -> Arranged:
-    """Returns units with one row a probe and the channels in front; see `reductions.channel_axis`.
+def arranged(
+    units: np.ndarray[Any, Any], spec: InputSpec, count: int, channels: int | None = None
+) -> Arranged:
+    """Returns units with one row a probe and the channels in front.
 
     Where a probe has more than `POOLED` numbers, its places are averaged by area onto a grid of
     8×8 at most, of three axes onto 64 places. More than four axes become one.
@@ -49,6 +51,8 @@ def arranged(units: np.ndarray[Any, Any], spec: InputSpec, count: int) -> Arrang
             the rows behind the probes do not count.
         spec: The model's input.
         count: Of the probes.
+        channels: The axis of the channels of a tensor of four axes, the batch included; None for
+            what `reductions.channel_axis` takes it to be.
     """
     rows = units if "N" in spec.layout else units[None]
     if rows.dtype.kind not in "fiub":
@@ -61,7 +65,8 @@ def arranged(units: np.ndarray[Any, Any], spec: InputSpec, count: int) -> Arrang
     if not np.isfinite(rows).all():
         return Arranged(None, lacking="some are not finite")
     if rows.ndim in (3, 4):
-        rows = np.moveaxis(rows, channel_axis(spec, rows.ndim), 1)
+        known = channels if rows.ndim == 4 else None
+        rows = np.moveaxis(rows, channel_axis(spec, rows.ndim) if known is None else known, 1)
     else:
         rows = rows.reshape(count, -1)
     whole = rows.shape[1:]

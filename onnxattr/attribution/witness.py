@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,10 +22,16 @@ class Witness:
     Args:
         spec: How the probes are fed.
         parts: What is wanted: `representation`, `outputs`.
+        channels: For each part, the axis of its channels, if that is known; see `arranged`.
     """
 
-    def __init__(self, spec: InputSpec, parts: Sequence[str]) -> None:
-        self._spec, self._parts = spec, parts
+    def __init__(
+        self,
+        spec: InputSpec,
+        parts: Sequence[str],
+        channels: Mapping[str, int | None] | None = None,
+    ) -> None:
+        self._spec, self._channels = spec, channels or {}
         self._found: dict[str, list[Arranged]] = {part: [] for part in parts}
 
     def keep(self, representation: Float32, outputs: Float32 | None, count: int) -> None:
@@ -35,7 +41,8 @@ class Witness:
                 # Outputs may be a sequence, as no representation is.
                 tensor = isinstance(units, np.ndarray)
                 other = Arranged(None, lacking="they are no tensor")
-                made = arranged(units, self._spec, count) if tensor else other
+                axis = self._channels.get(part)
+                made = arranged(units, self._spec, count, axis) if tensor else other
                 self._found[part].append(made)
 
     def units(self, lost: str = "") -> dict[str, Arranged]:
@@ -55,18 +62,18 @@ class Witness:
 
 
 def observed(
-    observer: Observer, spec: InputSpec, probes: Probing, parts: Sequence[str], *, alone: bool
+    observer: Observer, witness: Witness, spec: InputSpec, probes: Probing, *, alone: bool
 ) -> dict[str, Arranged]:
     """Returns units by a pass of their own, where no other pass is made that shows them.
 
     Args:
         observer: The model's way to ONNX Runtime.
+        witness: What gathers them.
         spec: How the probes are fed.
         probes: Probes, as `types.Probes` has them.
-        parts: What is wanted.
         alone: Whether each probe is given by itself: the model may mix its batch.
     """
-    witness, feed = Witness(spec, parts), feed_of(spec)
+    feed = feed_of(spec)
     step = 1 if alone else spec.batch or BATCH
     with torch.no_grad():
         for start in range(0, len(probes), step):

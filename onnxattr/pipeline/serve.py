@@ -23,12 +23,14 @@ from onnxattr.graph.array_input import probe_input, shown_input
 from onnxattr.graph.attributed import attributed
 from onnxattr.graph.beside import outputs_beside
 from onnxattr.graph.budget import require_budget
+from onnxattr.graph.channels import channels_of
 from onnxattr.graph.files import read_file
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.pipeline import blackbox
 from onnxattr.pipeline.messages import (
     DTYPES,
+    UNITS,
     Attribute,
     Attributed,
     Decode,
@@ -207,18 +209,22 @@ class Examination:
                     value, beside = self.described.representation.value, self.described.outputs
                     self._observer = Observer(self._model, value, beside, thread_count())
                 # Whether a model that is not converted mixes its batch is not known.
-                found = observed(
-                    self._observer,
-                    self.described.spec,
-                    probes,
-                    self._request.units,
-                    alone=self._black_box,
-                )
-                return _packed(found)
+                spec, witness = self.described.spec, self._witness()
+                alone = self._black_box
+                return _packed(observed(self._observer, witness, spec, probes, alone=alone))
         except OnnxattrError as error:  # Which costs no maps.
             return {
                 part: Units(None, lacking=printable(error.message)) for part in self._request.units
             }
+
+    def _witness(self) -> Any:
+        """Returns what gathers units, an `attribution.witness.Witness`."""
+        from onnxattr.attribution.witness import Witness
+
+        graph, found = self._model.proto.graph, self.described
+        values = dict(zip(UNITS, (found.representation.value, found.outputs), strict=True))
+        channels = {part: channels_of(graph, values[part]) for part in self._request.units}
+        return Witness(found.spec, self._request.units, channels)
 
     def _whole(self) -> tuple[Model, InputSpec, Representation, Place]:
         found = self.described
@@ -257,14 +263,13 @@ class Examination:
         """Returns maps of gradients, once the network is found right on the probes."""
         from onnxattr.attribution.arithmetic import arithmetic
         from onnxattr.attribution.check import check_gradient
-        from onnxattr.attribution.witness import Witness
 
         self._parts = self._parts or self._prepare()
         parity, checks = 0.0, []
         found = np.empty(
             (len(self._request.methods), len(probes), *self.described.spec.map_shape), np.float32
         )
-        witness = Witness(self.described.spec, self._request.units)
+        witness = self._witness()
         for place, part in enumerate(self._parts):
             # Always in float32 or better: a coarser precision is no matter of the conversion, whose
             # tolerance it would hide in.
