@@ -111,7 +111,7 @@ def stored_table(entries: Iterable[StoredMaps], now: float) -> Table:
         table.add_row(
             about.get("name", ""),
             about.get("model", "")[:12],
-            about.get("method", ""),
+            about.get("method") or about.get("part", ""),
             about.get("tensor", ""),
             str(entry.probes),
             f"{entry.bytes / 2**20:.1f}",

@@ -91,6 +91,8 @@ def test_batches_are_put_together_unless_they_differ():
     whole = joined([one, two])
     np.testing.assert_array_equal(whole.values, np.concatenate([one.values, two.values]))
     assert whole.whole == (4,)
-    assert joined([one, arranged(draw(2, 5), NCHW, 2)]).lacking == "their number depends on the probe"
+    assert (
+        joined([one, arranged(draw(2, 5), NCHW, 2)]).lacking == "their number depends on the probe"
+    )
     bad = arranged(draw(1, 4), NCHW, 2)
     assert joined([one, bad]).lacking == bad.lacking

@@ -114,9 +114,7 @@ def test_where_only_maps_are_missing_units_are_taken_from_the_store(tmp_path):
     options = dataclasses.replace(OPTIONS, method="elrp")
     talk = Talk(described(**SAID), lambda n: both(n, seed=7), lambda n: both(n, seed=7))
     found = examine(talk, store, options=options)
-    np.testing.assert_array_equal(
-        found.units["representation"][:16], unpack_units(units(16), 16)
-    )
+    np.testing.assert_array_equal(found.units["representation"][:16], unpack_units(units(16), 16))
 
 
 def unpack_units(given, count):
