@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from onnxattr.pipeline.evaluate import evaluate
     from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
+    from onnxattr.pipeline.map import map_models
     from onnxattr.pipeline.options import Options
     from onnxattr.pipeline.rank import attribute, compare, rank
     from onnxattr.pipeline.specs import stamp, write_spec
@@ -59,9 +60,12 @@ if TYPE_CHECKING:
         GradientCheck,
         InputSpec,
         Inspection,
+        Join,
         Maps,
         Measured,
         Model,
+        ModelMap,
+        Neighbour,
         Origin,
         Parity,
         ProbeCosine,
@@ -110,6 +114,7 @@ _HOMES = {
         "evaluate",
         "export",
         "inspect",
+        "map_models",
         "rank",
         "stamp",
         "write_spec",
@@ -129,9 +134,12 @@ _HOMES = {
         "GradientCheck",
         "InputSpec",
         "Inspection",
+        "Join",
         "Maps",
         "Measured",
         "Model",
+        "ModelMap",
+        "Neighbour",
         "Origin",
         "Parity",
         "ProbeCosine",
@@ -168,6 +176,7 @@ __all__ = [
     "InputOptions",
     "InputSpec",
     "Inspection",
+    "Join",
     "LimitError",
     "Limits",
     "Maps",
@@ -175,6 +184,8 @@ __all__ = [
     "Model",
     "ModelFileError",
     "ModelInputError",
+    "ModelMap",
+    "Neighbour",
     "OnnxattrError",
     "Options",
     "Origin",
@@ -210,6 +221,7 @@ __all__ = [
     "load",
     "load_probes",
     "load_scores",
+    "map_models",
     "rank",
     "stamp",
     "to_json",

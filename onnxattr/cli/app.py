@@ -14,6 +14,7 @@ from onnxattr.cli.evaluate import evaluate
 from onnxattr.cli.export import export
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
+from onnxattr.cli.map import map_models
 from onnxattr.cli.methods import methods
 from onnxattr.cli.rank import rank
 from onnxattr.cli.stamp import stamp
@@ -34,6 +35,7 @@ app.command()(rank)
 app.command()(compare)
 app.command()(attribute)
 app.command()(methods)
+app.command("map")(map_models)
 app.command()(evaluate)
 app.command()(inspect)
 app.command()(stamp)

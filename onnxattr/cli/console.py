@@ -16,7 +16,15 @@ from onnxattr.files import write_whole
 from onnxattr.report.rows import Result
 from onnxattr.report.text import in_ascii
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Attributions, Comparison, Evaluation, Failure, Ranking, Summary
+from onnxattr.types import (
+    Attributions,
+    Comparison,
+    Evaluation,
+    Failure,
+    ModelMap,
+    Ranking,
+    Summary,
+)
 
 #: Wide enough that no table is ever cut: what is not a terminal has no width.
 _UNBOUNDED = 10_000
@@ -220,7 +228,10 @@ def deliver(
 
 
 def explain(
-    result: Ranking | Comparison | Attributions | Evaluation, *, quiet: bool, verbosity: int
+    result: Ranking | Comparison | Attributions | Evaluation | ModelMap,
+    *,
+    quiet: bool,
+    verbosity: int,
 ) -> None:
     """Prints on stderr what the reader of a result must know, and may have asked for."""
     if quiet:

@@ -74,7 +74,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     try:
         if folder.is_dir():
             if not os.access(folder, os.W_OK | os.X_OK):
-                raise _unwritable(folder, "it takes no new files")
+                raise unwritable(folder, "it takes no new files")
             if not overwrite and any(folder.iterdir()):
                 raise UsageError(
                     f"the directory `{folder}` is not empty",
@@ -82,14 +82,14 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
                 )
             return
         if os.path.lexists(folder):
-            raise _unwritable(folder, "it is no directory")
+            raise unwritable(folder, "it is no directory")
         above = next(p for p in folder.absolute().parents if os.path.lexists(p))
         if not above.is_dir():
-            raise _unwritable(folder, f"`{above}` is no directory")
+            raise unwritable(folder, f"`{above}` is no directory")
         if not os.access(above, os.W_OK | os.X_OK):
-            raise _unwritable(folder, f"`{above}` takes no new files")
+            raise unwritable(folder, f"`{above}` takes no new files")
     except OSError as error:
-        raise _unwritable(folder, error.strerror or str(error)) from None
+        raise unwritable(folder, error.strerror or str(error)) from None
 
 
 def looks(result: Attributions, plan: Plan) -> list[Look]:
@@ -128,14 +128,14 @@ def fill(
     """
     from onnxattr.report.index import to_index
 
-    with _told(folder):
+    with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / INDEX).unlink(missing_ok=True)
     by_method = result.by_method()
     methods = safe_names(by_method)
     sheets = {method: f"contact-{name}.png" for method, name in methods.items()}
     models = safe_names((m.name for m in result.models), {INDEX, *sheets.values()})
-    writer = _Writer(folder)
+    writer = Writer(folder)
     for maps in result.maps:
         _numbers(writer, maps, models[maps.model], methods, plan)
     drawn = plan.pictures and drawable(result)
@@ -149,7 +149,7 @@ def fill(
     return writer.files
 
 
-class _Writer:
+class Writer:
     """Writes files below one directory, and keeps account of them.
 
     Args:
@@ -167,25 +167,23 @@ class _Writer:
     def open(self, path: str) -> Iterator[Any]:
         """Gives a file that is at `path` once the body ends; never behind a link to elsewhere."""
         place = self._folder / path
-        with _told(place):
+        with told(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             inside = os.path.join(os.path.realpath(self._folder), os.path.dirname(path))
             if os.path.realpath(place.parent) != inside.rstrip(os.sep):
-                raise _unwritable(place, "a link leads out of the directory")
+                raise unwritable(place, "a link leads out of the directory")
             with whole(place) as file:
                 yield file
 
     def keep(self, path: str, kind: str, model: str, methods: Sequence[str], probe: str) -> None:
         """Enters a file that was written."""
-        with _told(self._folder / path), (self._folder / path).open("rb") as file:
+        with told(self._folder / path), (self._folder / path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = os.fstat(file.fileno()).st_size
         self.files.append(MapFile(path, kind, model, tuple(methods), probe, digest, size))
 
 
-def _numbers(
-    writer: _Writer, maps: Maps, name: str, methods: Mapping[str, str], plan: Plan
-) -> None:
+def _numbers(writer: Writer, maps: Maps, name: str, methods: Mapping[str, str], plan: Plan) -> None:
     import numpy as np
 
     if plan.form == "npz":
@@ -207,7 +205,7 @@ def _each(maps: Maps) -> list[tuple[str, Maps]]:
 
 
 def _pictures(
-    writer: _Writer,
+    writer: Writer,
     result: Attributions,
     chosen: Sequence[Maps],
     look: Look,
@@ -250,15 +248,16 @@ def _pictures(
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turns what the system says of a file into an error that names it."""
     try:
         yield
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from None
+        raise unwritable(path, error.strerror or str(error)) from None
 
 
-def _unwritable(path: Path, reason: str) -> UsageError:
+def unwritable(path: Path, reason: str) -> UsageError:
+    """Returns the error that says why a file cannot be written."""
     return UsageError(
         f"`{path}` cannot be written: {reason}", hint="choose another place with --output"
     )

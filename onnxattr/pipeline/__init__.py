@@ -5,6 +5,7 @@ from onnxattr.pipeline.attribute import attribute_many
 from onnxattr.pipeline.evaluate import evaluate
 from onnxattr.pipeline.export import export
 from onnxattr.pipeline.inspect import inspect
+from onnxattr.pipeline.map import map_models
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.rank import attribute, compare, rank
 from onnxattr.pipeline.specs import stamp, write_spec
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate",
     "export",
     "inspect",
+    "map_models",
     "rank",
     "stamp",
     "write_spec",

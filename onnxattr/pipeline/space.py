@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from onnxattr.arrays import Float32
 from onnxattr.attribution.methods import OUTPUTS
 from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
@@ -21,6 +22,7 @@ from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
 from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
+from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.probes import hash_values
 from onnxattr.registry import closest
 from onnxattr.space import ranking
@@ -45,8 +47,14 @@ ProbeSource = str | Path | Sequence[str | Path] | Probes | None
 #: Bytes of all probes, which this process holds.
 MAX_PROBES = 2**32
 
-#: Fewer probes than these leave intervals that are far too narrow.
-FEW_PROBES = 10
+
+class Compare(Protocol):
+    """Returns the similarities of maps, as `similarity` does."""
+
+    def __call__(
+        self, maps: Sequence[Float32], names: Sequence[str], *, centred: bool, images: bool
+    ) -> Similarity:
+        """See `similarity`."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ def build_space(
     progress: Progress,
     stop: threading.Event | None = None,
     target: str | None = None,
+    *,
+    compare: Compare = similarity,
 ) -> ModelSpace:
     """Returns the models of `sources` that can be used, with their similarities.
 
@@ -85,6 +95,7 @@ def build_space(
         progress: Told of what is going on.
         stop: Ends the work when it is set; what is finished is compared.
         target: The one model to which directed measures are wanted; None for all.
+        compare: Makes the similarities of the maps.
 
     Raises:
         UsageError: An option is wrong, or there is one probe only to centre.
@@ -118,7 +129,7 @@ def build_space(
     examiner = Examiner(probes, options, store, len(sources))
     outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
     usable = [outcomes[name] for name in sources if name in outcomes]
-    compared = _compare_maps(usable, probes, options)
+    compared = _compare_maps(usable, probes, options, compare)
     lost = {
         each.summary.name
         for each, count in zip(usable, compared.unusable, strict=True)
@@ -128,7 +139,7 @@ def build_space(
         leave_out(Failure(name, "its maps are the same on every probe", ""))
     if lost:
         usable = [each for each in usable if each.summary.name not in lost]
-        compared = _compare_maps(usable, probes, options)
+        compared = _compare_maps(usable, probes, options, compare)
     seconds: dict[str, float] = {}
     for each in usable:
         for part, spent in each.seconds.items():
@@ -284,9 +295,11 @@ def _decoded(answer: Decoded) -> Probes:
     )
 
 
-def _compare_maps(usable: Sequence[Examined], probes: Probes, options: Options) -> Similarity:
+def _compare_maps(
+    usable: Sequence[Examined], probes: Probes, options: Options, compare: Compare
+) -> Similarity:
     names = [each.summary.name for each in usable]
-    return similarity(
+    return compare(
         [each.maps.values for each in usable],
         names,
         centred=not options.paper,
@@ -360,16 +373,17 @@ def settings_of(options: Options, probes: Probes, device: str) -> dict[str, Any]
     }
 
 
-def warnings_of(space: ModelSpace, options: Options) -> tuple[str, ...]:
+def warnings_of(space: ModelSpace, options: Options, what: str = "ranking") -> tuple[str, ...]:
     """Returns what a reader of the result must know, a line each."""
     lines: list[str] = list(space.notes)
     summaries, compared = space.summaries, space.similarity
     if space.unfinished:
-        lines.append(partial("ranking", space.unfinished, options))
+        lines.append(partial(what, space.unfinished, options))
     lines += model_warnings(summaries)
     if (count := len(space.probes.values)) < FEW_PROBES:
         noun = "1 probe is" if count == 1 else f"{count} probes are"
         lines.append(f"{noun} too few for intervals and ties to be trusted")
+    lines += probe_warnings(space.probes)
     for summary in summaries:
         if summary.unusable:
             total = len(space.probes.values)

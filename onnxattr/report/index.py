@@ -1,11 +1,11 @@
-"""What a directory of maps holds, as JSON: how each was made, and the hash of every file."""
+"""What a directory of maps, or a map of models, holds, as JSON: how it was made, and hashes."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxattr.report.json import SCHEMA_VERSION, plain
-from onnxattr.types import Attributions, MapFile
+from onnxattr.types import Attributions, MapFile, ModelMap
 
 
 def to_index(result: Attributions, files: Sequence[MapFile], pictures: Mapping[str, Any]) -> str:
@@ -47,4 +47,31 @@ def to_index(result: Attributions, files: Sequence[MapFile], pictures: Mapping[s
             for each, count in zip(maps.by_method(), unusable, strict=True)
         ]
         document["models"].append(known)
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def to_map_index(result: ModelMap, files: Sequence[MapFile]) -> str:
+    """Returns JSON text; the same bytes for the same input.
+
+    Args:
+        result: The map.
+        files: What was written, below the directory.
+    """
+    names = [model.name for model in result.models]
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "map",
+        "versions": plain(result.versions),
+        "settings": plain(result.settings),
+        "leaves": plain([names[leaf] for leaf in result.leaves]),
+        "clusters": plain(dict(zip(names, result.clusters, strict=False))),
+        "kept": plain(result.kept),
+        "models": plain(result.models),
+        "files": plain(
+            [{"path": f.path, "kind": f.kind, "sha256": f.sha256, "bytes": f.bytes} for f in files]
+        ),
+        "failures": plain(result.failures),
+        "warnings": plain(result.warnings),
+        "unfinished": plain(result.unfinished),
+    }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -8,7 +8,16 @@ from typing import Any
 
 from onnxattr.report.rows import Result
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import IMAGE, Comparison, Evaluation, InputSpec, Pairs, Ranking, Similarity
+from onnxattr.types import (
+    IMAGE,
+    Comparison,
+    Evaluation,
+    InputSpec,
+    ModelMap,
+    Pairs,
+    Ranking,
+    Similarity,
+)
 
 SCHEMA_VERSION = 1
 
@@ -31,12 +40,14 @@ def to_json(result: Result) -> str:
         }
         <BLANKLINE>
     """
-    kind = type(result).__name__.lower()
+    kind = "map" if isinstance(result, ModelMap) else type(result).__name__.lower()
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "kind": kind}
     for field in dataclasses.fields(result):
         value = getattr(result, field.name)
         document[field.name] = _similarity(value) if isinstance(value, Similarity) else plain(value)
-    if isinstance(result, Ranking | Comparison | Evaluation):
+    if isinstance(result, ModelMap):
+        document["newick"] = result.newick  # Cleaned already, and longer than any one string.
+    if isinstance(result, Ranking | Comparison | Evaluation | ModelMap):
         # Last, so that two runs differ in their last lines only.
         for last in ("stored", "seconds"):
             document[last] = document.pop(last)
@@ -56,6 +67,8 @@ def plain(value: Any) -> Any:
         return {clean(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
     if isinstance(value, str):
         return clean(value, MAX_TEXT)
     if isinstance(value, float):

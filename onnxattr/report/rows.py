@@ -3,24 +3,28 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from onnxattr.report.dendrogram import gaps
 from onnxattr.report.text import assumptions, sizes, value_range
 from onnxattr.types import (
     IMAGE,
     Comparison,
     Evaluation,
     Inspection,
+    ModelMap,
     Ranking,
     Source,
     Summary,
     Survey,
 )
 
-Result = Ranking | Comparison | Survey | Evaluation
+Result = Ranking | Comparison | Survey | Evaluation | ModelMap
 Row = dict[str, Any]
 
 
 def rows(result: Result) -> list[Row]:
     """Returns one row a target and source, a probe, a model, or a figure of a measure.
+
+    Of a map, one a model in the order of the leaves; without a tree, one a model and neighbour.
 
     Keys are the same in each.
     """
@@ -30,6 +34,8 @@ def rows(result: Result) -> list[Row]:
         return _comparison(result)
     if isinstance(result, Evaluation):
         return list(_evaluation(result))
+    if isinstance(result, ModelMap):
+        return list(_map(result) if result.leaves else nearest_rows(result))
     return [_inspection(i) for i in result.models]
 
 
@@ -110,6 +116,35 @@ def _evaluation(result: Evaluation) -> Iterator[Row]:
             yield _point(start, "precision", point.k, point.precision, point.low, point.high)
             low, high = point.low * scale, point.high * scale
             yield _point(start, "recall", point.k, point.recall, low, high)
+
+
+def _map(result: ModelMap) -> Iterator[Row]:
+    points = result.points.tolist()
+    for leaf, joined in zip(result.leaves, [None, *gaps(result)], strict=True):
+        model = result.models[leaf]
+        near = result.nearest[leaf][0]
+        yield {
+            "model": model.name,
+            "cluster": result.clusters[leaf] if result.clusters else None,
+            "joined_at": joined,
+            "nearest": near.name,
+            "similarity": near.similarity,
+            "x": points[leaf][0],
+            "y": points[leaf][1],
+            **_facts(model),
+        }
+
+
+def nearest_rows(result: ModelMap) -> Iterator[Row]:
+    """Yields one row a model and neighbour, nearest first."""
+    for model, near in zip(result.models, result.nearest, strict=True):
+        for place, one in enumerate(near, 1):
+            yield {
+                "model": model.name,
+                "place": place,
+                "nearest": one.name,
+                "similarity": one.similarity,
+            }
 
 
 def _point(start: Row, figure: str, k: int, value: float, low: float, high: float) -> Row:

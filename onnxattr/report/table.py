@@ -11,6 +11,7 @@ from rich.text import Text
 from onnxattr.report import measures, text
 from onnxattr.report.bar import Bar
 from onnxattr.report.evaluated import evaluated
+from onnxattr.report.mapped import mapped
 from onnxattr.report.rows import Result
 from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
@@ -22,6 +23,7 @@ from onnxattr.types import (
     Inspection,
     MapFile,
     Maps,
+    ModelMap,
     ProbeCosine,
     Ranking,
     Refused,
@@ -58,6 +60,8 @@ def render(result: Result, console: Console) -> None:
         parts = _comparison(result, console)
     elif isinstance(result, Evaluation):
         parts = evaluated(result, console)
+    elif isinstance(result, ModelMap):
+        parts = mapped(result, console)
     else:
         parts = (_inspection(model) for model in result.models)
     for position, part in enumerate(parts):

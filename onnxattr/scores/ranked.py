@@ -1,4 +1,4 @@
-"""Similarities from rankings: the record, or what `onnxattr rank -o x.json` writes."""
+"""Similarities from rankings and maps: the record, or what `onnxattr rank -o x.json` writes."""
 
 import json
 from typing import Any, NoReturn
@@ -43,7 +43,7 @@ def read_ranking(data: bytes, file: str, measure: str | None = None) -> Scores:
         reason = " ".join(str(error).split())[:200]
         raise ScoresError(f"`{file}` is no JSON: {reason}") from None
     kind = document.get("kind") if isinstance(document, dict) else None
-    if kind != "ranking":
+    if kind not in ("ranking", "map"):
         raise ScoresError(
             f"`{file}` is no ranking in JSON: its kind is `{str(kind)[:80]}`",
             hint="`onnxattr rank MODELS... -o x.json` writes one",

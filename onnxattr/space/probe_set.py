@@ -23,6 +23,9 @@ NOISE = 0.5
 #: compared.
 _SIDE, _MOST = 16, 1000
 
+#: Spectra, which take longest, of this many of these; and values of a probe that is no image.
+_SPECTRA, _VALUES = 32, 4096
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -58,11 +61,7 @@ def faults(values: npt.NDArray[np.generic], *, images: bool = True) -> tuple[Fau
     count = len(values)
     some = np.unique(np.linspace(0, max(count - 1, 0), min(count, _MOST)).astype(np.intp))
     seen: npt.NDArray[Any] = np.asarray(values)[some]
-    small = (
-        _thumbnails(seen)
-        if images
-        else seen.reshape(len(seen), int(np.prod(seen.shape[1:]))).astype(np.float64)
-    )
+    small = _thumbnails(seen) if images else _some(seen)
     level = small.mean(axis=1)
     spread = small.std(axis=1)
     scale = np.abs(small).max(initial=0.0)
@@ -76,7 +75,7 @@ def faults(values: npt.NDArray[np.generic], *, images: bool = True) -> tuple[Fau
     found = []
     if others < FEW:
         found.append(Fault("few", others, FEW))
-    if images and len(seen) and (exponent := float(np.median(_exponents(seen)))) < NOISE:
+    if images and len(seen) and (exponent := _exponent(seen)) < NOISE:
         found.append(Fault("noise", exponent, NOISE))
     pairs = alike[np.triu_indices(len(seen), 1)]
     if len(pairs) and (middle := float(np.median(pairs))) > UNIFORM:
@@ -86,6 +85,18 @@ def faults(values: npt.NDArray[np.generic], *, images: bool = True) -> tuple[Fau
             numbers = tuple(int(some[i]) for i in np.flatnonzero(which))
             found.append(Fault(kind, len(numbers), 0, numbers))
     return tuple(found)
+
+
+def _some(values: npt.NDArray[Any]) -> Float64:
+    """Returns some values of each probe, evenly over it, [probe, value]."""
+    rows = values.reshape(len(values), int(np.prod(values.shape[1:])))
+    step = max(1, -(-rows.shape[1] // _VALUES))
+    return rows[:, ::step].astype(np.float64)
+
+
+def _exponent(images: npt.NDArray[Any]) -> float:
+    """Returns the median exponent of some of the images, evenly over them."""
+    return float(np.median(_exponents(images[:: -(-len(images) // _SPECTRA)])))
 
 
 def _thumbnails(images: npt.NDArray[Any]) -> Float64:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import evaluations
+import maps
 import numpy as np
 import pytest
 from rich.console import Console
@@ -406,6 +407,14 @@ SCREENS = {
     "evaluate-several": evaluations.several(),
     "inspect": inspection(),
     "inspect-stated": stated(),
+    "map": maps.model_map(maps.cosines(6), MODELS, groups=3),
+    "map-twenty": maps.twenty(linkage="single"),
+    "map-long-names": maps.model_map(
+        maps.cosines(3),
+        [replace(m, name=f"{m.name}-of-a-vendor-who-writes-all-there-is-into-names") for m in MODELS[:3]],
+        unfinished=("late",),
+    ),
+    "map-nearest": maps.model_map(maps.cosines(6), MODELS, drawn=False),
 }  # fmt: skip
 
 

@@ -1,0 +1,125 @@
+"""`onnxattr map`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onnxattr.cli import options
+from onnxattr.cli.console import Bars, explain, say, write
+from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.input import input_of, with_input
+from onnxattr.cli.limits import limits_of, with_limits
+from onnxattr.cli.sources import export_of, with_sources
+
+Linkage = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How far apart two groups are: single (their nearest pair, as in the paper), average "
+        "or ward.",
+    ),
+]
+Clusters = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K", help="Cut the tree into K groups, and mark them.", show_default=False
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Write matrix, tree and figures there, with index.json; made if it is not there.",
+        show_default=False,
+        rich_help_panel="Output",
+    ),
+]
+
+
+@with_limits
+@with_sources
+@with_input
+def map_models(
+    models: options.Models,
+    probes: options.Probes = None,
+    limit: options.Limit = None,
+    linkage: Linkage = "single",
+    clusters: Clusters = None,
+    method: options.Method = "saliency",
+    reduction: options.Reduction = "sum",
+    at: options.At = None,
+    paper: options.Paper = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    workers: options.Workers = 1,
+    batch_size: options.BatchSize = None,
+    precision: options.Precision = "float32",
+    compiled: options.Compile = False,
+    store: options.Store = None,
+    no_store: options.NoStore = False,
+    output: Folder = None,
+    overwrite: options.Overwrite = False,
+    form: options.OutputFormat = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    progress: options.ShowProgress = True,
+    exit_zero: options.ExitZero = False,
+    debug: options.Debug = False,
+    *,
+    inputs: dict[str, Any],
+    sources: dict[str, Any],
+    limits: dict[str, str],
+) -> None:
+    """Show models as a tree: which are alike, and which groups are.
+
+    DIR gets index.json, similarity.csv, distances.csv, nearest.csv,
+    map.npz, tree.nwk, and the figures tree and plane, .svg and .png.
+
+    Exit code: 0 all mapped, 1 a model or a probe was left out, 2 wrong
+    usage, 3 nothing to map, 130 or 143 interrupted.
+    """
+    with guard(debug) as interruption:
+        from onnxattr import pipeline
+        from onnxattr.cli import folder, map_folder
+
+        chosen = options.choose_format(form, None)
+        settings = pipeline.Options(
+            method=method,
+            reduction=reduction,
+            precision=precision,
+            compile=compiled,
+            at=at,
+            input=input_of(inputs),
+            export=export_of(sources),
+            device=device,
+            workers=workers,
+            batch_size=batch_size,
+            limit=limit,
+            paper=paper,
+            seed=seed,
+            limits=limits_of(limits),
+            store=None if no_store else store or "default",
+        )
+        if output is not None:
+            folder.check_folder(output, overwrite=overwrite)
+        with Bars(quiet=quiet, show=progress) as bars:
+            result = pipeline.map_models(
+                models,
+                probes=probes,
+                linkage=linkage,
+                groups=clusters,
+                options=settings,
+                progress=bars,
+                stop=interruption.event,
+            )
+        explain(result, quiet=quiet, verbosity=verbose)
+        if output is not None:
+            written = map_folder.fill(output, result)
+            if not quiet:
+                say(f"wrote {len(written) + 1} files into {output}")
+        write(result, chosen, None)
+        if result.failures and not exit_zero:
+            raise typer.Exit(INCOMPLETE)
