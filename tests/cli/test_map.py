@@ -373,3 +373,8 @@ def test_more_groups_than_the_tree_tells_apart(run_map, tmp_path):
     assert outcome.code == 0
     (line,) = [line for line in outcome.warnings if "made and not" in line]
     assert line == "1 group is made and not 3: some groups are equally far apart"
+
+
+def test_a_map_is_drawn_of_attribution_alone():
+    with pytest.raises(onnxattr.UsageError, match="not by `attribution,cka`"):
+        onnxattr.map_models("models", options=onnxattr.Options(measure="attribution,cka"))
