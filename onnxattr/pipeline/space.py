@@ -220,6 +220,7 @@ def attribute_one(source: Source, given: ProbeSource, options: Options) -> Maps:
     Raises:
         OnnxattrError: The model, one of the probes or the options cannot be used.
     """
+    options = dataclasses.replace(options, measure=ATTRIBUTION)  # Of maps, none compares any.
     stop = threading.Event()
     _, probes = prepare(given, options, stop)
     if probes.failures and not isinstance(given, Probes):
