@@ -17,7 +17,7 @@ from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.job import Examined, Examiner, failure_of, open_store, versions
 from onnxattr.pipeline.messages import Source
-from onnxattr.pipeline.options import Options, Progress, Silent
+from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import (
     ProbeSource,
     device_notes,
@@ -32,7 +32,7 @@ from onnxattr.store import Store
 from onnxattr.types import Attributions, Failure, Maps, Probes, Summary
 
 #: Settings of a ranking that have no part in maps; methods are told one by one.
-_OF_RANKINGS = ("method", "method_options", "centred", "resamples", "confidence")
+_OF_RANKINGS = ("measures", "method", "method_options", "centred", "resamples", "confidence")
 
 
 def attribute_many(
@@ -73,6 +73,7 @@ def attribute_many(
 ('edge2d-torch', ('method', 'probe', 'y', 'x'), (2, 4, 64, 64))]
     """
     options, progress = options or Options(), progress or Silent()
+    options = replace(options, measure=ATTRIBUTION)  # Of maps, none compares any.
     stop = stop or threading.Event()
     started = time.perf_counter()
     store = open_store(options.store)

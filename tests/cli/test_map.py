@@ -405,3 +405,8 @@ def test_the_papers_arithmetic(run_map, run, five):
     assert document["similarity"]["matrix"] == ranking["similarity"]["matrix"]
     assert document["settings"]["centred"] is False
     assert "the paper's arithmetic" in run_map(five, "--paper").out
+
+
+def test_a_map_is_drawn_of_attribution_alone():
+    with pytest.raises(onnxattr.UsageError, match="not by `attribution,cka`"):
+        onnxattr.map_models("models", options=onnxattr.Options(measure="attribution,cka"))
