@@ -558,20 +558,87 @@ class MapFile:
     bytes: int
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """One measure of every source and target.
+
+    Attributes:
+        measure: Its name.
+        names: One a model; sources and targets are the same models.
+        matrix: float64, [source, target], higher is nearer; NaN where there is none, as where only
+            one target was asked for.
+        per_probe: float64, [source, target, probe]: numbers whose mean is the measure.
+        directed: Whether source and target may not change places.
+    """
+
+    measure: str
+    names: tuple[str, ...]
+    matrix: Float64
+    per_probe: Float64
+    directed: bool
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one measure says of a source.
+
+    Attributes:
+        value: The measure; higher is nearer.
+        low: Lower end of the bootstrap interval.
+        high: Upper end of the bootstrap interval.
+        rank: Among the sources, by this measure; 1 is closest.
+        tied: Whether another source shares the rank.
+    """
+
+    value: float
+    low: float
+    high: float
+    rank: int
+    tied: bool
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """What one measure says of two models, in one direction.
+
+    Attributes:
+        measure: Its name.
+        source: Name of the model that is transferred from; of a measure without direction, of
+            either.
+        target: Name of the other.
+        directed: Whether source and target may not change places.
+        value: The measure; higher is nearer.
+        low: Lower end of the bootstrap interval.
+        high: Upper end of the bootstrap interval.
+    """
+
+    measure: str
+    source: str
+    target: str
+    directed: bool
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Source:
     """One row of a ranking: a possible source of a transfer to the target.
 
     Attributes:
         name: The source model.
-        rank: 1 is closest; sources that the probes cannot tell apart share a rank.
+        rank: By the first measure. 1 is closest; sources that the probes cannot tell apart share a
+            rank.
         tied: Whether another source shares the rank.
-        similarity: Mean cosine over the probes, -1..1.
+        similarity: The first measure: by default the mean cosine over the probes, -1..1.
         low: Lower end of the bootstrap interval.
         high: Upper end of the bootstrap interval.
         distance: The paper's N / Σ cos, 1 or more, where maps are not centred and the sum is
             positive; None elsewhere.
         duplicate: Whether the source is the same file as the target, byte for byte.
+        measures: What each measure says, by name, the first one too; not of those that say nothing.
+        disputed: Whether two measures disagree: of the places that a source may have among the
+            sources by one (several where it shares a rank), it has none by another.
     """
 
     name: str
@@ -582,6 +649,8 @@ class Source:
     high: float
     distance: float | None
     duplicate: bool
+    measures: Mapping[str, Score] = field(default_factory=dict)
+    disputed: bool = False
 
 
 @dataclass(frozen=True)
@@ -619,7 +688,7 @@ class Ranking:
         targets: One for each target asked for, in the order of the models.
         models: What is to be said of each ranked model.
         failures: Models and probes that were left out.
-        similarity: The cosines behind it.
+        similarity: The cosines of the models' maps.
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.
         versions: Of onnxattr and of what it computed with.
@@ -628,6 +697,7 @@ class Ranking:
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
         assumptions: What was found when assumptions were checked; empty where they were not.
+        measures: Each measure of all pairs; the first one orders the sources.
     """
 
     targets: tuple[Target, ...]
@@ -641,6 +711,7 @@ class Ranking:
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
     assumptions: tuple[Assumption, ...] = ()
+    measures: tuple[Pairs, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -741,6 +812,7 @@ class Comparison:
         versions: Of onnxattr and of what it computed with.
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
+        measures: What each measure says, a directed one of both directions.
     """
 
     models: tuple[Summary, Summary]
@@ -756,6 +828,7 @@ class Comparison:
     versions: Mapping[str, str]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+    measures: tuple[PairScore, ...] = ()
 
 
 @dataclass(frozen=True)

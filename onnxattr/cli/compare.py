@@ -22,6 +22,7 @@ def compare(
     probes: options.Probes = None,
     limit: options.Limit = None,
     method: options.Method = "saliency",
+    measure: options.Measure = None,
     reduction: options.Reduction = "sum",
     at: options.At = None,
     paper: options.Paper = False,
@@ -56,6 +57,7 @@ def compare(
         check_output(output)
         settings = pipeline.Options(
             method=method,
+            measure=measure,
             reduction=reduction,
             precision=precision,
             compile=compiled,

@@ -102,6 +102,7 @@ def evaluate(
     probes: options.Probes = None,
     limit: options.Limit = None,
     method: options.Method = "saliency",
+    measure: options.Measure = None,
     reduction: options.Reduction = "sum",
     at: options.At = None,
     paper: options.Paper = False,
@@ -145,6 +146,7 @@ def evaluate(
         given = [*(more_models or []), *(models or [])]
         settings = pipeline.Options(
             method=method,
+            measure=measure,
             reduction=reduction,
             precision=precision,
             compile=compiled,

@@ -8,6 +8,13 @@ import typer
 from onnxattr.cli.console import Format
 from onnxattr.errors import UsageError
 from onnxattr.registry import closest
+from onnxattr.space.measures.table import ENSEMBLE, FIELD, MEASURES
+
+#: The measures that a ranking is made by; parts of `predictability` are measures, too.
+_MEASURES = [
+    *(name for name, one in MEASURES.items() if FIELD not in one.needs and "-" not in name),
+    ENSEMBLE,
+]
 
 _PROBING, _OUTPUT = "Maps and probes", "Output"
 
@@ -53,6 +60,16 @@ Methods = Annotated[
         "-m",
         metavar="NAME[:OPT=VALUE],…",
         help="One method or several; `onnxattr methods` lists them and options.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Measure = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[,NAME…]",
+        help=f"How models are compared, in the order of the first: {', '.join(_MEASURES)} "
+        "(default: attribution; with --target predictability, too).",
+        show_default=False,
         rich_help_panel=_PROBING,
     ),
 ]

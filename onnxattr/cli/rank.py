@@ -21,6 +21,7 @@ def rank(
     probes: options.Probes = None,
     limit: options.Limit = None,
     method: options.Method = "saliency",
+    measure: options.Measure = None,
     reduction: options.Reduction = "sum",
     at: options.At = None,
     paper: options.Paper = False,
@@ -60,6 +61,7 @@ def rank(
         check_output(output)
         settings = pipeline.Options(
             method=method,
+            measure=measure,
             reduction=reduction,
             precision=precision,
             compile=compiled,

@@ -11,6 +11,7 @@ from torch import fx
 from onnxattr.arrays import Float32, Probing
 from onnxattr.convert.array_feed import feed_of, feeds
 from onnxattr.convert.inner import dtype_of
+from onnxattr.convert.observer import Observer
 from onnxattr.convert.ops.table import reason_of
 from onnxattr.convert.session import Session
 from onnxattr.convert.torch import module_name
@@ -32,6 +33,9 @@ BATCH = 8
 #: Two runs of ONNX Runtime may differ by so much of the tolerance: threads add in any order.
 _REPEATABLE = 0.01
 
+#: Takes the representation of a batch, the outputs or None, and how many probes there are.
+Kept = Callable[[Float32, Float32 | None, int], None]
+
 
 class Gate:
     """Lets through what agrees with ONNX Runtime, which runs the original graph on the CPU.
@@ -39,8 +43,10 @@ class Gate:
     Args:
         network: A converted network.
         threads: Of ONNX Runtime; 0 for its own choice.
+        beside: The model's outputs, which `check` may keep, too; '' for none.
 
     Attributes:
+        observer: Its way to ONNX Runtime.
         dtype: Of the model's input; of token ids, of their embedding.
         quantised: Whether what the network computes is rounded to few bits on the way.
         tolerance: The largest error that is let through.
@@ -49,11 +55,12 @@ class Gate:
         SupportError: ONNX Runtime refuses the model.
     """
 
-    def __init__(self, network: Network, threads: int = 0) -> None:
+    def __init__(self, network: Network, threads: int = 0, beside: str = "") -> None:
         self._network = network
         self._feed = feed_of(network.spec)
         self._threads = threads
-        self._session = Session(network.model, [network.representation.value], threads)
+        value = network.representation.value
+        self.observer = Observer(network.model, value, beside, threads)
         self._tried = False
         # Of a Loop that computes how often it runs ours ends at a bound; ONNX Runtime knows none.
         self._ahead = any(
@@ -77,10 +84,12 @@ class Gate:
             SupportError: ONNX Runtime fails on them.
             LimitError: A Loop takes more turns than are allowed.
         """
+        return self._observed(probes)[0]
+
+    def _observed(self, probes: torch.Tensor) -> tuple[Float32, Float32 | None]:
         if self._ahead:
             _forward(self._network, self._feed(probes))
-        (units,) = self._session.run(self._given(probes))
-        return units
+        return self.observer.run(self._given(probes))
 
     def around(
         self, probes: torch.Tensor
@@ -124,7 +133,7 @@ class Gate:
     def _given(self, probes: torch.Tensor) -> dict[str, np.ndarray[Any, Any]]:
         return feeds(self._network.spec, self._feed.array(probes))
 
-    def check(self, images: Probing) -> float:
+    def check(self, images: Probing, keep: Kept | None = None) -> float:
         """Returns max|Δ| / max|reference| over the representation of some probes.
 
         The first time the probes are also run twice, one of them by itself, and noise beside them.
@@ -135,6 +144,7 @@ class Gate:
 
         Args:
             images: Probes, as `types.Probes` has them.
+            keep: Given what ONNX Runtime computes of them, batch by batch.
 
         Raises:
             ParityError: The network is too far from ONNX Runtime, or not finite (names the first
@@ -150,7 +160,7 @@ class Gate:
             part = torch.from_numpy(images[start : start + batch].copy())
             x = self._feed.canonical(part)
             x = wrap(x, batch) if spec.batch else x
-            reference = self.run(x)
+            reference, outputs = self._observed(x)
             if reference.dtype.kind not in "fiub":
                 raise self._refuse(
                     f"its representation is of type {reference.dtype}, which is no number",
@@ -171,6 +181,8 @@ class Gate:
                 self._require_independence(x, ours)
                 self._check_noise(x)
             self._tried = True
+            if keep is not None:
+                keep(reference, outputs, len(part))
         return error
 
     def _compared(self, x: torch.Tensor, reference: Float32) -> Float32:

@@ -10,7 +10,7 @@ from onnxattr.graph.options import InputOptions
 from onnxattr.graph.range import DEVIATIONS, MEANS, RANGES
 from onnxattr.pipeline.job import Examined, Examiner
 from onnxattr.pipeline.messages import Source
-from onnxattr.pipeline.options import Options, Progress
+from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
 from onnxattr.pipeline.space import ModelSpace, examine_all
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity
@@ -44,7 +44,7 @@ def check_assumptions(
 
     Args:
         space: The models as they were ranked.
-        targets: The ranking itself.
+        targets: The ranking itself, by the models' maps.
         sources: Where the models are, by name.
         options: What decided the numbers.
         store: Where finished maps are kept.
@@ -57,7 +57,7 @@ def check_assumptions(
         given = dataclasses.replace(
             options.input, range=other.range, mean=other.mean, std=other.std
         )
-        varied = dataclasses.replace(options, input=given)
+        varied = dataclasses.replace(options, input=given, measure=ATTRIBUTION)
         # Undecided models are fed the range from 0 to 1, and nothing else is done.
         asked = doubtful if given.range != RANGES[0] or given.mean else {}
         if not asked or stop.is_set():

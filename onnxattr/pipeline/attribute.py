@@ -32,7 +32,7 @@ from onnxattr.store import Store
 from onnxattr.types import Attributions, Failure, Maps, Probes, Summary
 
 #: Settings of a ranking that have no part in maps; methods are told one by one.
-_OF_RANKINGS = ("method", "method_options", "centred", "resamples", "confidence")
+_OF_RANKINGS = ("measures", "method", "method_options", "centred", "resamples", "confidence")
 
 
 def attribute_many(

@@ -11,19 +11,16 @@ from typing import Any
 
 from onnxattr.errors import UsageError
 from onnxattr.pipeline.job import versions
-from onnxattr.pipeline.options import Options, Progress, Silent
+from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.rank import rank
 from onnxattr.pipeline.space import ProbeSource
 from onnxattr.registry import suggestion
 from onnxattr.scores import load_scores
-from onnxattr.scores.ranked import from_similarity
+from onnxattr.scores.ranked import from_pairs, from_similarity
 from onnxattr.space import evaluation
 from onnxattr.space.alignment import Aligned, align
 from onnxattr.space.ranking import CONFIDENCE, RESAMPLES
 from onnxattr.types import Evaluation, Failure, Ranking, Scores, Similarity
-
-#: Of the measure that a ranking of models is made by.
-ATTRIBUTION = "attribution"
 
 #: Fewer targets than these leave intervals that are far too narrow.
 FEW_TARGETS = 10
@@ -58,7 +55,8 @@ def evaluate(
         truth: Measured transfer, higher is better: a file that `load_scores` takes, or a table.
         similarity: What to evaluate, higher is nearer: a file, a table, a ranking, or several, with
             their names in a mapping. The others are compared with the first.
-        models: Models to rank first, as for `rank`; what comes out is the first measure.
+        models: Models to rank first, as for `rank`; `Options.measure` says by which measures, which
+            come first.
         probes: As for `rank`.
         options: What decides the ranking; its `seed` is that of the bootstrap here, too.
         only: Names of the models that count; all by default.
@@ -97,7 +95,7 @@ def evaluate(
     ranking = None
     if models is not None:
         ranking = rank(models, probes=probes, options=options, progress=progress, stop=stop)
-        tables.insert(0, from_similarity(ranking.similarity, ATTRIBUTION))
+        tables = [*map(from_pairs, ranking.measures), *tables]
     names = [table.name for table in tables]
     for name in names:
         if names.count(name) > 1:
@@ -143,16 +141,29 @@ def _tables(given: ScoreSource | Mapping[str, ScoreSource] | Sequence[ScoreSourc
     """Returns each similarity as a table with a name."""
     if isinstance(given, Mapping):
         return [_table(source, name) for name, source in given.items()]
+    if isinstance(given, Ranking):
+        return _each(given)
     if isinstance(given, str | Path | Scores | Ranking | Similarity):
         return [_table(given, None)]
-    tables = [_table(source, None) for source in given]
+    tables = [table for source in given for table in _each(source)]
     if not tables:
         raise UsageError("there is nothing to evaluate", hint="give models, or similarities")
     return tables
 
 
+def _each(source: ScoreSource) -> list[Scores]:
+    """Returns the table of a source without a name of its own; of a ranking, each measure."""
+    if isinstance(source, Ranking) and source.measures:
+        return [*map(from_pairs, source.measures)]
+    return [_table(source, None)]
+
+
 def _table(source: ScoreSource, name: str | None) -> Scores:
     if isinstance(source, Ranking):
+        if source.measures:
+            named = [pairs for pairs in source.measures if pairs.measure == name]
+            pairs = (*named, *source.measures)[0]
+            return dataclasses.replace(from_pairs(pairs), name=name or pairs.measure)
         source = source.similarity
     if isinstance(source, Similarity):
         return from_similarity(source, name or ATTRIBUTION)

@@ -14,6 +14,7 @@ import numpy as np
 from onnxattr._version import __version__
 from onnxattr.arrays import Float32
 from onnxattr.attribution.methods import OUTPUTS, Method
+from onnxattr.attribution.units import MOST
 from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit
@@ -23,17 +24,22 @@ from onnxattr.pipeline.messages import (
     Described,
     End,
     Examine,
+    Observe,
+    Observed,
     Place,
     Refusal,
     Source,
+    Units,
     error_of,
     pack,
     unpack,
 )
 from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.trust import hash_source, malformed, require_sense
+from onnxattr.pipeline.units import UnitRows, facts_of, key_of, parts_of, pooled
 from onnxattr.probes import hash_values
 from onnxattr.sanitise import MAX_TEXT, clean
+from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
 from onnxattr.store import Block, Store, make_key
 from onnxattr.types import IMAGE, Failure, GradientCheck, Maps, Parity, Probes, Summary
 
@@ -80,14 +86,20 @@ class Examined:
     Attributes:
         summary: What a report says of it.
         maps: Its maps.
-        stored: Whether all of them were in the store.
+        stored: Whether all of them, and all units, were in the store.
         seconds: Wall time of the parts.
+        units: float32 [probe, …], by part, of those that were wanted and that there are.
+        lacking: Why there are no others, by part.
+        notes: What is to be said of the units.
     """
 
     summary: Summary
     maps: Maps
     stored: bool
     seconds: Mapping[str, float]
+    units: Mapping[str, Float32] = dataclasses.field(default_factory=dict)
+    lacking: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def place_of(options: Options, device: str = "cpu") -> Place:
@@ -137,6 +149,7 @@ class Examiner:
     ) -> None:
         self._probes, self._options, self._store = probes, options, store
         self._black_box = options.methods[0].entry.kind == OUTPUTS
+        self._parts = parts_of(options.measures)
         self._hashes = [hash_values(value) for value in probes.values]
         self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
         #: Why the store could not be written, once.
@@ -181,6 +194,7 @@ class Examiner:
                 batch_size=options.batch_size,
                 kind=kind,
                 shape=() if kind == IMAGE else inner,
+                units=self._parts,
             )
         )
         found = expect(channel, Described, name)
@@ -201,10 +215,13 @@ class Examiner:
         lacking = [self._take_stored(key, values[i], facts) for i, (key, _) in enumerate(keys)]
         # What one method lacks is made by all: they share their passes.
         missing = sorted(set().union(*lacking))
+        rows = self._units(name, found, digest)
+        # Probes whose maps are stored, and whose units are not.
+        rest = sorted({i for each, *_ in rows for i in each.missing} - set(missing))
         advance(shape[1] - len(missing))
-        stored = not missing
+        stored = not missing and not rest
         seconds: dict[str, float] = {}
-        if missing:
+        if not stored:
             workers.warm()
         checked = any(fact["gradient"] for fact in facts)
         for chunk in self._chunks(missing, found):
@@ -219,9 +236,64 @@ class Examiner:
             hashes = tuple(self._hashes[i] for i in chunk)
             for made, (key, about) in zip(maps, keys, strict=True):
                 self._keep(key, Block(made, hashes, facts[-1]), about)
+            self._take(rows, answer.units, chunk, name)
             advance(len(chunk))
+        while rest := sorted({i for each, *_ in rows for i in each.missing}):
+            chunk = rest[:CHUNK]
+            seen = self._observe(channel, name, chunk)
+            self._take(rows, seen.units, chunk, name)
+            for part, spent in seen.seconds.items():
+                seconds[part] = seconds.get(part, 0.0) + spent
         channel.send(End())
-        return self._outcome(name, source, found, values, facts, stored, seconds)
+        outcome = self._outcome(name, source, found, values, facts, stored, seconds)
+        kept = {each.part: made for each, *_ in rows if (made := each.values()) is not None}
+        return dataclasses.replace(
+            outcome,
+            units=kept,
+            lacking={each.part: each.lacking for each, *_ in rows if each.lacking},
+            notes=tuple(note for each, *_ in rows for note in pooled(each)),
+        )
+
+    def _units(
+        self, name: str, found: Described, digest: str
+    ) -> list[tuple[UnitRows, str, dict[str, Any]]]:
+        """Returns what is stored of each part that is wanted and that there is, with its key."""
+        made = []
+        for part in self._parts:
+            if part == OF_OUTPUTS and not found.outputs:
+                continue
+            known = {p: versions().get(p, "") for p in ("onnxattr", *_RUNTIMES)}
+            key, about = key_of(name, found, digest, part, known)
+            rows = UnitRows(part, self._hashes, self._share)
+            rows.take_stored(self._blocks(key))
+            made.append((rows, key, about))
+        return made
+
+    def _take(
+        self,
+        rows: Sequence[tuple[UnitRows, str, dict[str, Any]]],
+        given: Mapping[str, Units],
+        chunk: Sequence[int],
+        name: str,
+    ) -> None:
+        """Takes units that a worker sent, and keeps those that the store lacks."""
+        for each, key, about in rows:
+            wanted = bool({*each.missing} & {*chunk})
+            made = each.take(given.get(each.part), chunk, name) if wanted else None
+            if made is not None and made.values is not None:
+                hashes = tuple(self._hashes[i] for i in chunk)
+                self._keep(key, Block(made.values, hashes, facts_of(made)), about)
+
+    def _observe(self, channel: Channel, name: str, chunk: Sequence[int]) -> Observed:
+        channel.send(Observe(pack(self._probes.values[chunk])))
+        answer = expect(channel, Observed, name, MAX_MESSAGE + self._most(chunk))
+        if not np.isfinite(list(answer.seconds.values())).all():
+            raise WorkerError("its worker sent numbers that make no sense", model=name)
+        return answer
+
+    def _most(self, chunk: Sequence[int]) -> int:
+        """Returns how many bytes of units a worker may send."""
+        return len(self._parts) * min(4 * MOST * len(chunk), MAX_MAPS)
 
     def _chunks(self, missing: Sequence[int], found: Described) -> Iterator[list[int]]:
         if self._black_box:
@@ -233,7 +305,7 @@ class Examiner:
         self, channel: Channel, name: str, chunk: Sequence[int], shape: tuple[int, ...], check: bool
     ) -> Attributed:
         channel.send(Attribute(pack(self._probes.values[chunk]), check))
-        most = 4 * math.prod(shape) + MAX_MESSAGE
+        most = 4 * math.prod(shape) + MAX_MESSAGE + self._most(chunk)
         answer = expect(channel, Attributed, name, most)
         senseless = malformed(_facts(answer), black_box=self._black_box)
         if senseless or not np.isfinite(list(answer.seconds.values())).all():

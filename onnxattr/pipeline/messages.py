@@ -15,6 +15,7 @@ from onnxattr.errors import OnnxattrError, WorkerError
 from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
 from onnxattr.sanitise import MAX_TEXT, clean
+from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
 from onnxattr.types import (
     ARRAY,
     IMAGE,
@@ -119,6 +120,7 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
         batch_size: Probes at a time; None for the default.
         kind: What probes are.
         shape: Of one probe.
+        units: Parts that measures compare, of `UNITS`, which are wanted beside the maps.
     """
 
     place: Place
@@ -134,6 +136,7 @@ class Examine(msgspec.Struct, frozen=True, tag=True):
     compile: bool = False
     kind: str = IMAGE
     shape: tuple[int, ...] = ()
+    units: tuple[str, ...] = ()
 
 
 class Described(msgspec.Struct, frozen=True, tag=True):
@@ -148,6 +151,7 @@ class Described(msgspec.Struct, frozen=True, tag=True):
         spec: How probes are fed to it.
         representation: What is attributed.
         device: Where.
+        outputs: The tensor of the model's outputs beside the representation, or ''.
     """
 
     sha256: str
@@ -158,6 +162,7 @@ class Described(msgspec.Struct, frozen=True, tag=True):
     spec: InputSpec
     representation: Representation
     device: str
+    outputs: str = ""
 
 
 class Attribute(msgspec.Struct, frozen=True, tag=True):
@@ -172,10 +177,32 @@ class Attribute(msgspec.Struct, frozen=True, tag=True):
     check: bool
 
 
+class Observe(msgspec.Struct, frozen=True, tag=True):
+    """Asks for the units of some probes, whose maps are known already."""
+
+    images: Array
+
+
+class Units(msgspec.Struct, frozen=True):
+    """Units of some probes, or why there are none; see `attribution.units.Arranged`."""
+
+    values: Array | None
+    whole: tuple[int, ...] = ()
+    lacking: str = ""
+
+
+class Observed(msgspec.Struct, frozen=True, tag=True):
+    """Units by part, and the wall time that they took."""
+
+    units: dict[str, Units]
+    seconds: dict[str, float]
+
+
 class Attributed(msgspec.Struct, frozen=True, tag=True):
     """Maps, float32 [method, probe, …], and what was measured while they were made.
 
-    Of black-box maps there is neither parity nor its tolerance: nothing was converted.
+    Of black-box maps there is neither parity nor its tolerance: nothing was converted. Beside them
+    are the units that were asked for, by part.
     """
 
     maps: Array
@@ -185,6 +212,7 @@ class Attributed(msgspec.Struct, frozen=True, tag=True):
     gradient: GradientCheck | None
     seconds: dict[str, float]
     settings: dict[str, bool | int | str] = {}
+    units: dict[str, Units] = {}
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
@@ -232,8 +260,11 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
-Request = Hello | Decode | Examine | Attribute | End | Inspect | Stamp
+Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp
 
+
+#: Parts of what a model makes of probes that measures compare beside its maps.
+UNITS = (REPRESENTATION, OUTPUTS)
 
 #: Types of probes, by their kind.
 DTYPES: dict[str, type[np.generic]] = {IMAGE: np.uint8, ARRAY: np.float32, TOKENS: np.int64}

@@ -14,10 +14,39 @@ from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
 from onnxattr.pipeline.adapters import ExportOptions
 from onnxattr.registry import closest
+from onnxattr.space.measures.table import ENSEMBLE, FIELD, MEASURES
 from onnxattr.types import Failure
 
 #: Of the arithmetic of gradients. `bf16` is float32 where autocast does not take bfloat16 instead.
 PRECISIONS = ("float32", "bf16", "tf32", "float64")
+
+
+#: The measure that rankings are made by where nobody says.
+ATTRIBUTION = "attribution"
+
+
+def parse_measures(text: str) -> tuple[str, ...]:
+    """Returns the names of measures that a text means, separated by commas.
+
+    Raises:
+        UsageError: There is none of that name, or it stands there twice, or is none of maps and
+            representations.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in (*MEASURES, ENSEMBLE):
+            raise UsageError(
+                f"there is no measure `{name}`", hint=closest(name, (*MEASURES, ENSEMBLE))
+            )
+        if name != ENSEMBLE and FIELD in MEASURES[name].needs:
+            raise UsageError(
+                f"`{name}` compares gradients along paths between probes, which a ranking does not "
+                "make",
+                hint="`onnxattr.space.measures` computes it from fields of your own",
+            )
+        if names.count(name) > 1:
+            raise UsageError(f"the measure `{name}` is asked for twice")
+    return names
 
 
 @dataclass(frozen=True)
@@ -27,6 +56,9 @@ class Options:
     Attributes:
         method: A name of `methods.METHODS`, with options as in `occlusion:grid=4:span=2`; for
             `attribute` several, separated by commas.
+        measure: How models are compared, names of `space.measures.table.MEASURES` or `ensemble`,
+            separated by commas; the first one orders them. None for `attribution` and, where a
+            target is named, `predictability` beside it.
         reduction: How the units of a representation become the number that is attributed, one of
             `reductions.REDUCTIONS`.
         precision: One of `PRECISIONS`.
@@ -51,6 +83,7 @@ class Options:
     """
 
     method: str = "saliency"
+    measure: str | None = None
     reduction: str = "sum"
     precision: str = "float32"
     compile: bool = False
@@ -69,7 +102,7 @@ class Options:
 
     def __post_init__(self) -> None:
         # Wrong names and numbers raise.
-        _, _ = self.methods, self.reduced
+        _, _, _ = self.methods, self.reduced, self.measures
         if self.precision not in PRECISIONS:
             raise UsageError(
                 f"there is no precision `{self.precision}`",
@@ -85,6 +118,11 @@ class Options:
     def methods(self) -> tuple[Method, ...]:
         """By which maps are made."""
         return parse_all(self.method)
+
+    @functools.cached_property
+    def measures(self) -> tuple[str, ...]:
+        """By which models are compared."""
+        return parse_measures(self.measure or ATTRIBUTION)
 
     @functools.cached_property
     def reduced(self) -> Reduction:

@@ -18,11 +18,14 @@ from onnxattr.pipeline.assumptions import check_assumptions, lines
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
-from onnxattr.pipeline.options import Options, Progress, Silent
+from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.space import ranking
 from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
+
+#: Measures where a target is named and none of them is.
+OF_TARGET = f"{ATTRIBUTION},predictability"
 
 if TYPE_CHECKING:
     import onnx
@@ -71,7 +74,8 @@ def rank(
 
     Args:
         models: One or several files, directories or glob patterns.
-        target: Name or path of one of the models; None ranks the sources of every model.
+        target: Name or path of one of the models; None ranks the sources of every model. Where one
+            is named and no measure is, `predictability` stands beside `attribution`.
         probes: One or several image files and directories, one file of arrays, what `load_probes`
             returned, or None for the built-in images.
         options: What decides the numbers.
@@ -100,8 +104,11 @@ def rank(
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
+    if name is not None and options.measure is None:
+        options = dataclasses.replace(options, measure=OF_TARGET)
     with sources_of(found, failures, options, progress, stop) as sources:
-        space = _named(build_space(sources, failures, probes, options, progress, stop), found)
+        built = build_space(sources, failures, probes, options, progress, stop, name)
+        space = _named(built, found)
         names = [s.name for s in space.summaries]
         if name is not None and name not in names:
             reason = next((f.message for f in space.failures if f.name == name), "it is left out")
@@ -115,17 +122,19 @@ def rank(
                 hint=_advice(space, len(names)),
                 failures=space.failures,
             )
+        _require_measure(space)
         hashes = [s.sha256 for s in space.summaries]
         wanted = [names.index(name)] if name is not None else list(range(len(names)))
         targets = tuple(
-            ranking.rank_sources(space.similarity, i, seed=options.seed, hashes=hashes)
+            ranking.rank_by(space.measures, space.similarity, i, seed=options.seed, hashes=hashes)
             for i in wanted
         )
         checked: tuple[Assumption, ...] = ()
         if options.check_assumptions and not space.unfinished:
             store = open_store(options.store)
+            by_maps = [ranking.rank_sources(space.similarity, i, seed=options.seed) for i in wanted]
             checked = check_assumptions(
-                space, targets, sources, options, store, progress, stop or threading.Event()
+                space, by_maps, sources, options, store, progress, stop or threading.Event()
             )
     return Ranking(
         targets=targets,
@@ -139,6 +148,7 @@ def rank(
         stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
         assumptions=checked,
+        measures=space.measures,
     )
 
 
@@ -190,6 +200,7 @@ def compare(
             f"{len(space.summaries)} of 2 models {done}, and a comparison needs both",
             failures=space.failures,
         )
+    _require_measure(space)
     one, two = space.summaries
     rows = ranking.rank_sources(
         space.similarity, 0, seed=options.seed, hashes=[one.sha256, two.sha256]
@@ -215,7 +226,28 @@ def compare(
         versions=versions(),
         stored=space.stored,
         seconds={"total": time.perf_counter() - started, **space.seconds},
+        measures=tuple(
+            score
+            for measure in space.measures
+            for score in ranking.pair_scores(measure, seed=options.seed)
+        ),
     )
+
+
+def _require_measure(space: ModelSpace) -> None:
+    """Makes sure that there is something to order the models by.
+
+    Raises:
+        RankingError: None of the measures can be had.
+    """
+    if not space.measures:
+        asked = ", ".join(f"`{name}`" for name in space.settings["measures"])
+        reasons = [line for line in space.notes if line.startswith("`")]
+        raise RankingError(
+            f"there is nothing to compare the models by: {asked} cannot be had",
+            hint="; ".join(reasons),
+            failures=space.failures,
+        )
 
 
 def _named(space: ModelSpace, found: Mapping[str, Path]) -> ModelSpace:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,21 @@ from onnxattr.arrays import Probing
 from onnxattr.attribution.methods import OUTPUTS, parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.convert.device import choose_device, runtime_device, set_up, thread_count
-from onnxattr.errors import ModelFileError, ParityError, SupportError
+from onnxattr.errors import ModelFileError, OnnxattrError, ParityError, SupportError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
 from onnxattr.graph.array_input import probe_input, shown_input
 from onnxattr.graph.attributed import attributed
+from onnxattr.graph.beside import outputs_beside
 from onnxattr.graph.budget import require_budget
+from onnxattr.graph.channels import channels_of
 from onnxattr.graph.files import read_file
 from onnxattr.graph.inputs import image_input
 from onnxattr.graph.load import load
 from onnxattr.pipeline import blackbox
 from onnxattr.pipeline.messages import (
     DTYPES,
+    UNITS,
     Attribute,
     Attributed,
     Decode,
@@ -37,17 +40,21 @@ from onnxattr.pipeline.messages import (
     Hello,
     Inspect,
     Inspected,
+    Observe,
+    Observed,
     Place,
     Ready,
     Request,
     Source,
     Stamp,
     Stamped,
+    Units,
     pack,
     printable,
     refusal_of,
     unpack,
 )
+from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
 from onnxattr.types import IMAGE, Failure, InputSpec, Model, Representation
 
 #: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
@@ -88,8 +95,11 @@ def answer(request: Request, channel: Channel) -> None:
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
         channel.send(examination.described)
-        while isinstance(wanted := channel.receive(Request, _ANY), Attribute):
-            channel.send(examination.attribute(wanted))
+        while isinstance(wanted := channel.receive(Request, _ANY), Attribute | Observe):
+            if isinstance(wanted, Observe):
+                channel.send(examination.observe(wanted))
+            else:
+                channel.send(examination.attribute(wanted))
 
 
 def enter(place: Place) -> str:
@@ -134,6 +144,8 @@ class Examination:
         self._device = device = runtime_device(device) if self._black_box else device
         self._model, self._request = model, request
         spec = probe_input(model, request.input, request.kind, request.shape)
+        chosen = attributed(model, request.at, spec, request.place.limits)[0]
+        said = OF_OUTPUTS in request.units
         self.described = Described(
             sha256=model.sha256,
             external=model.external,
@@ -141,9 +153,11 @@ class Examination:
             opset=model.opset,
             parameters=model.parameters,
             spec=spec,
-            representation=attributed(model, request.at, spec, request.place.limits)[0],
+            representation=chosen,
             device=device,
+            outputs=outputs_beside(model, chosen, spec, request.place.limits) if said else "",
         )
+        self._observer: Any = None
         self._parts: list[Part] = []
         self._makers: list[Any] = []
         self._seconds: dict[str, float] = {}
@@ -155,9 +169,7 @@ class Examination:
             OnnxattrError: The model cannot be used.
         """
         self._seconds = {}
-        kind = self._request.kind
-        shape = (-1, -1, 3) if kind == IMAGE else self._request.shape
-        probes = unpack(wanted.images, DTYPES[kind], (-1, *shape))
+        probes = self._given(wanted)
         if self._black_box:
             return self._by_outputs(probes)
         try:
@@ -166,6 +178,53 @@ class Examination:
             if blackbox.is_possible(*self._whole(), probes):
                 error.hint = f"{error.hint}; {blackbox.HINT}" if error.hint else blackbox.HINT
             raise
+
+    def observe(self, wanted: Observe) -> Observed:
+        """Returns the units of some probes: ONNX Runtime alone is asked, and nothing converted.
+
+        Raises:
+            OnnxattrError: The model cannot be used.
+        """
+        self._seconds = {}
+        return Observed(units=self._alone(self._given(wanted)), seconds=self._seconds)
+
+    def _given(self, wanted: Attribute | Observe) -> Probing:
+        kind = self._request.kind
+        shape = (-1, -1, 3) if kind == IMAGE else self._request.shape
+        return unpack(wanted.images, DTYPES[kind], (-1, *shape))
+
+    def _alone(self, probes: Probing) -> dict[str, Units]:
+        """Returns the units that are wanted, by a pass of their own."""
+        if not self._request.units:
+            return {}
+        from onnxattr.attribution.witness import observed
+        from onnxattr.convert.observer import Observer
+
+        place = self._request.place
+        try:
+            with self._timed("observe"):
+                if self._observer is None:
+                    require_budget(self._model, self.described.spec, place.limits)
+                    set_up("cpu", place.threads, place.limits.gpu_memory)
+                    value, beside = self.described.representation.value, self.described.outputs
+                    self._observer = Observer(self._model, value, beside, thread_count())
+                # Whether a model that is not converted mixes its batch is not known.
+                spec, witness = self.described.spec, self._witness()
+                alone = self._black_box
+                return _packed(observed(self._observer, witness, spec, probes, alone=alone))
+        except OnnxattrError as error:  # Which costs no maps.
+            return {
+                part: Units(None, lacking=printable(error.message)) for part in self._request.units
+            }
+
+    def _witness(self) -> Any:
+        """Returns what gathers units, an `attribution.witness.Witness`."""
+        from onnxattr.attribution.witness import Witness
+
+        graph, found = self._model.proto.graph, self.described
+        values = dict(zip(UNITS, (found.representation.value, found.outputs), strict=True))
+        channels = {part: channels_of(graph, values[part]) for part in self._request.units}
+        return Witness(found.spec, self._request.units, channels)
 
     def _whole(self) -> tuple[Model, InputSpec, Representation, Place]:
         found = self.described
@@ -196,6 +255,7 @@ class Examination:
             parity=None,
             tolerance=None,
             gradient=None,
+            units=self._alone(probes),
             seconds=self._seconds,
         )
 
@@ -209,11 +269,13 @@ class Examination:
         found = np.empty(
             (len(self._request.methods), len(probes), *self.described.spec.map_shape), np.float32
         )
-        for part in self._parts:
+        witness = self._witness()
+        for place, part in enumerate(self._parts):
             # Always in float32 or better: a coarser precision is no matter of the conversion, whose
             # tolerance it would hide in.
             with self._timed("parity"), arithmetic(self._device):
-                parity = max(parity, part.gate.check(probes))
+                keep = None if place else witness.keep
+                parity = max(parity, part.gate.check(probes, keep))
             with self._timed("attribute"):
                 found[list(part.places)] = part.engine.maps(probes)
             if check:
@@ -228,6 +290,7 @@ class Examination:
             gradient=max(known, key=lambda each: each.error, default=None),
             seconds=self._seconds,
             settings=self._parts[0].engine.settings,
+            units=_packed(witness.units(self._parts[0].gate.observer.lost)),
         )
 
     def _prepare(self) -> list[Part]:
@@ -244,7 +307,7 @@ class Examination:
             groups: dict[frozenset[str], list[int]] = {}
             for place_of, method in enumerate(request.methods):
                 groups.setdefault(method.entry.unfused, []).append(place_of)
-            parts = []
+            parts: list[Part] = []
             for unfused, places in groups.items():
                 network = to_network(
                     self._model,
@@ -265,7 +328,8 @@ class Examination:
                     precision=request.precision,
                     compile=request.compile,
                 )
-                gate = Gate(network, threads=thread_count())
+                beside = "" if parts else self.described.outputs
+                gate = Gate(network, threads=thread_count(), beside=beside)
                 parts.append(Part(tuple(places), network, gate, engine))
         return parts
 
@@ -285,6 +349,18 @@ class Examination:
         finally:
             spent = time.perf_counter() - started
             self._seconds[part] = self._seconds.get(part, 0.0) + spent
+
+
+def _packed(found: Mapping[str, Any]) -> dict[str, Units]:
+    """Returns units by part as a parent is told of them; they are `attribution.units.Arranged`."""
+    return {
+        part: Units(
+            None if units.values is None else pack(units.values),
+            units.whole,
+            printable(units.lacking),
+        )
+        for part, units in found.items()
+    }
 
 
 def _load(source: Source, place: Place) -> Model:

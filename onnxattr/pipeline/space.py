@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,26 @@ from onnxattr.execution.local import Job, Workers
 from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
 from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
+from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
-from onnxattr.pipeline.options import Options, Progress
+from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.probes import hash_values
 from onnxattr.registry import closest
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity
 from onnxattr.store import Store
-from onnxattr.types import ASSUMED, IMAGE, TOKENS, Failure, Maps, Probes, Similarity, Summary
+from onnxattr.types import (
+    ASSUMED,
+    IMAGE,
+    TOKENS,
+    Failure,
+    Maps,
+    Pairs,
+    Probes,
+    Similarity,
+    Summary,
+)
 
 #: One or several image files and directories, one file of arrays, a loaded set, or None for the
 #: built-in one.
@@ -53,6 +65,7 @@ class ModelSpace:
     examined: Sequence[Examined]
     summaries: tuple[Summary, ...]
     similarity: Similarity
+    measures: tuple[Pairs, ...]
     failures: list[Failure]
     settings: Mapping[str, Any]
     seconds: Mapping[str, float]
@@ -68,6 +81,7 @@ def build_space(
     options: Options,
     progress: Progress,
     stop: threading.Event | None = None,
+    target: str | None = None,
     *,
     compare: Compare = similarity,
 ) -> ModelSpace:
@@ -80,6 +94,7 @@ def build_space(
         options: What decides the numbers.
         progress: Told of what is going on.
         stop: Ends the work when it is set; what is finished is compared.
+        target: The one model to which directed measures are wanted; None for all.
         compare: Makes the similarities of the maps.
 
     Raises:
@@ -129,6 +144,14 @@ def build_space(
     for each in usable:
         for part, spent in each.seconds.items():
             seconds[part] = seconds.get(part, 0.0) + spent
+    wanted = [i for i, each in enumerate(usable) if each.summary.name == target]
+    started = time.perf_counter()
+    measures, said = compare_by(
+        options.measures, usable, compared, None if target is None else wanted
+    )
+    if options.measures != (ATTRIBUTION,):
+        seconds["measures"] = time.perf_counter() - started
+    said += tuple(f"{each.summary.name}: {note}" for each in usable for note in each.notes)
     return ModelSpace(
         probes=probes,
         examined=usable,
@@ -137,12 +160,13 @@ def build_space(
             for each, count in zip(usable, compared.unusable, strict=True)
         ),
         similarity=compared,
+        measures=measures,
         failures=failures,
         settings=settings_of(options, probes, chosen),
         seconds=seconds,
         stored=tuple(each.summary.name for each in usable if each.stored),
         unfinished=tuple(unfinished),
-        notes=(*store_notes(store, examiner), *device_notes(usable, devices, options)),
+        notes=(*store_notes(store, examiner), *device_notes(usable, devices, options), *said),
     )
 
 
@@ -328,6 +352,7 @@ def settings_of(options: Options, probes: Probes, device: str) -> dict[str, Any]
     """Returns everything that decides the numbers, in JSON's types."""
     given = {k: v for k, v in dataclasses.asdict(options.input).items() if v is not None}
     return {
+        "measures": list(options.measures),
         "method": ",".join(method.name for method in options.methods),
         "method_options": dict(options.methods[0].options),
         "reduction": str(options.reduced),

@@ -14,6 +14,7 @@ from onnxattr.types import (
     Evaluation,
     InputSpec,
     ModelMap,
+    Pairs,
     Ranking,
     Similarity,
 )
@@ -58,6 +59,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, InputSpec) and value.kind != IMAGE:
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         value |= dict.fromkeys(_OF_IMAGES)
+    if isinstance(value, Pairs):
+        return _pairs(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -71,6 +74,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
+
+
+def _pairs(pairs: Pairs) -> dict[str, Any]:
+    """Rows are sources, columns targets."""
+    return {
+        "measure": pairs.measure,
+        "directed": pairs.directed,
+        "names": plain(pairs.names),
+        "matrix": plain(pairs.matrix.tolist()),
+    }
 
 
 def _similarity(similarity: Similarity) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Results as flat rows, which CSV, TSV, JSON lines and markdown write down."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onnxattr.report.dendrogram import gaps
@@ -12,6 +12,7 @@ from onnxattr.types import (
     Inspection,
     ModelMap,
     Ranking,
+    Source,
     Summary,
     Survey,
 )
@@ -40,6 +41,7 @@ def rows(result: Result) -> list[Row]:
 
 def _ranking(result: Ranking) -> list[Row]:
     models = {m.name: m for m in result.models}
+    names = [pairs.measure for pairs in result.measures]
     return [
         {
             "target": target.name,
@@ -51,11 +53,26 @@ def _ranking(result: Ranking) -> list[Row]:
             "high": source.high,
             "distance": source.distance,
             "duplicate": source.duplicate,
+            **_measures(source, names),
             **_facts(models[source.name]),
         }
         for target in result.targets
         for source in target.sources
     ]
+
+
+def _measures(source: Source, names: Sequence[str]) -> Row:
+    """Returns what each measure says, where it is not the cosines of the maps alone."""
+    if names in ([], ["attribution"]):
+        return {}
+    row: Row = {"ordered_by": names[0], "disputed": source.disputed}
+    for name in names:
+        score = source.measures.get(name)
+        row[name] = score.value if score else None
+        row[f"{name}_low"] = score.low if score else None
+        row[f"{name}_high"] = score.high if score else None
+        row[f"{name}_rank"] = score.rank if score else None
+    return row
 
 
 def _comparison(result: Comparison) -> list[Row]:
@@ -69,6 +86,11 @@ def _comparison(result: Comparison) -> list[Row]:
         "distance": result.distance,
         "duplicate": result.duplicate,
     }
+    if {one.measure for one in result.measures} - {"attribution"}:
+        for one in result.measures:
+            back = one.directed and one.source != first
+            name = f"{one.measure}_back" if back else one.measure
+            whole |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
     return [{**whole, "probe": p.name, "cosine": p.cosine} for p in result.probes]
 
 

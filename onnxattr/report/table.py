@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
-from rich.style import Style
 from rich.table import Column, Table
 from rich.text import Text
 
-from onnxattr.report import text
+from onnxattr.report import measures, text
+from onnxattr.report.bar import Bar
 from onnxattr.report.evaluated import evaluated
 from onnxattr.report.mapped import mapped
 from onnxattr.report.rows import Result
@@ -70,29 +70,6 @@ def render(result: Result, console: Console) -> None:
         console.print(InAscii(part) if console.options.ascii_only else part)
 
 
-class Bar:
-    """A bar for a similarity: empty at 0 and below, full at 1."""
-
-    def __init__(self, share: float, width: int) -> None:
-        self.share, self.width = min(max(share, 0.0), 1.0), width
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draws eighths of a cell, or number signs where the terminal has no such characters."""
-        width = min(self.width, options.max_width)
-        style = Style(color="green" if self.share >= 0.5 else "cyan")
-        if options.ascii_only:
-            full = round(self.share * width)
-            yield Segment("#" * full + "." * (width - full), style)
-            return
-        eighths = round(self.share * width * 8)
-        bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]
-        yield Segment(bar[:width].ljust(width), style)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as it was asked to be."""
-        return Measurement(self.width, self.width)
-
-
 class InAscii:
     """A renderable with ASCII for our own symbols, for terminals that have nothing else."""
 
@@ -117,7 +94,7 @@ def _ranking(result: Ranking, console: Console) -> Iterator[RenderableType]:
     else:
         (target,) = result.targets
         yield Text(f"Sources for {clean(target.name)}, closest first", "bold")
-        sources = _sources_table(target, models, console, centred=result.similarity.centred)
+        sources = _sources_table(target, result, models, console)
         yield sources
         if "parity" not in [column.header for column in sources.columns]:
             yield from _models_tables(result.models, console)
@@ -138,7 +115,7 @@ def stored_table(entries: Iterable[StoredMaps], now: float) -> Table:
         table.add_row(
             about.get("name", ""),
             about.get("model", "")[:12],
-            about.get("method", ""),
+            about.get("method") or about.get("part", ""),
             about.get("tensor", ""),
             str(entry.probes),
             f"{entry.bytes / 2**20:.1f}",
@@ -208,7 +185,7 @@ def _footer(result: Ranking | Comparison) -> str:
     how = "centred" if settings["centred"] else "the paper's arithmetic"
     count = settings["probes"]["count"]
     number = "1 probe" if count == 1 else f"{count} probes"
-    shared = "; = shares a rank" if isinstance(result, Ranking) else ""
+    shared = f"; = shares a rank{measures.legend(result)}" if isinstance(result, Ranking) else ""
     doubtful = sum("range" in text.assumptions(m.spec) for m in result.models)
     everyone = "all models" if doubtful == len(result.models) else f"{doubtful} models"
     starred = isinstance(result, Comparison) or settings["target"] is None
@@ -252,15 +229,14 @@ def _models_tables(models: Iterable[Summary], console: Console) -> Iterator[Tabl
 
 
 def _closest_table(result: Ranking, models: dict[str, Summary], console: Console) -> Table:
-    centred = result.similarity.centred
-
     def build(bar: int, columns: frozenset[str]) -> Table:
         table = _table(
             _name("model"),
             _right("rank"),
+            *_mark_column(result),
             _name("closest sources"),
             *([Column("origin")] if "origin" in columns else []),
-            *_similarity_columns(centred, bar),
+            *_similarity_columns(result, bar, columns),
         )
         for target in result.targets:
             for position, source in enumerate(target.sources[:CLOSEST]):
@@ -268,15 +244,17 @@ def _closest_table(result: Ranking, models: dict[str, Summary], console: Console
                     table,
                     Text(clean(target.name), "bold") if position == 0 else "",
                     text.rank(source.rank, source.tied),
+                    *_mark_cell(source, result),
                     _source_name(source),
                     *([models[source.name].origin.framework] if "origin" in columns else []),
-                    *_similarity_cells(source, centred, bar),
+                    *_similarity_cells(source, result, bar, columns),
                 )
             if hidden := _hidden_ties(target):
-                _add(table, "", "", Text(f"and {hidden} more of this rank", "dim"))
+                blank = ["", *("" for _ in _mark_column(result))]
+                _add(table, "", *blank, Text(f"and {hidden} more of this rank", "dim"))
         return table
 
-    return _widest(console, build, ("origin",))
+    return _widest(console, build, _several(result, "origin"), bare=len(result.measures) > 1)
 
 
 def _hidden_ties(target: Target) -> int:
@@ -286,29 +264,32 @@ def _hidden_ties(target: Target) -> int:
 
 
 def _sources_table(
-    target: Target, models: dict[str, Summary], console: Console, *, centred: bool
+    target: Target, result: Ranking, models: dict[str, Summary], console: Console
 ) -> Table:
     def build(bar: int, columns: frozenset[str]) -> Table:
         table = _table(
             _right("rank"),
+            *_mark_column(result),
             _name("model"),
             *([Column("origin")] if "origin" in columns else []),
             *(map(_right, ("opset", "params", "parity")) if "facts" in columns else []),
-            *_similarity_columns(centred, bar),
+            *_similarity_columns(result, bar, columns),
         )
         for source in target.sources:
             model = models[source.name]
             _add(
                 table,
                 text.rank(source.rank, source.tied),
+                *_mark_cell(source, result),
                 _source_name(source),
                 *([model.origin.framework] if "origin" in columns else []),
                 *(_facts(model) if "facts" in columns else []),
-                *_similarity_cells(source, centred, bar),
+                *_similarity_cells(source, result, bar, columns),
             )
         return table
 
-    return _widest(console, build, ("origin", "facts"))
+    order = _several(result, "origin", "facts")
+    return _widest(console, build, order, bare=len(result.measures) > 1)
 
 
 def _comparison(result: Comparison, console: Console) -> Iterator[RenderableType]:
@@ -319,6 +300,9 @@ def _comparison(result: Comparison, console: Console) -> Iterator[RenderableType
         (text.cosine(result.similarity), "bold"),
         f" ({text.interval(result.low, result.high)})",
     )
+    if {one.measure for one in result.measures} - {"attribution"}:
+        lines = (f"{clean(what)}: {figures}" for what, figures in measures.pair_lines(result))
+        headline = Text("\n".join(lines))
     if result.duplicate:
         headline.append("\nthe files are the same, byte for byte", "yellow")
     if result.distance is not None:
@@ -422,18 +406,23 @@ def spec_lines(model: Inspection) -> dict[str, str]:
 
 
 def _widest(
-    console: Console, build: Callable[[int, frozenset[str]], Table], columns: tuple[str, ...]
+    console: Console,
+    build: Callable[[int, frozenset[str]], Table],
+    columns: tuple[str, ...],
+    *,
+    bare: bool = False,
 ) -> Table:
     """Returns the fullest table that fits.
 
     Bars shrink and columns move together, then `columns` go from the last to the first, then the
-    bars. What still does not fit is folded.
+    bars; with `bare`, the bars go before any column. What still does not fit is folded.
     """
     kept = [frozenset(columns[:count]) for count in range(len(columns), -1, -1)]
-    bare = build(0, frozenset())
-    choices = [(gap, build(bar, some)) for some in kept for gap in _GAPS for bar in _BARS]
-    choices += [(gap, bare) for gap in _GAPS]
-    return next((table for gap, table in choices if _fits(table, console, gap)), bare)
+    least = build(0, frozenset())
+    bars = (*_BARS, 0) if bare else _BARS
+    choices = [(gap, build(bar, some)) for some in kept for gap in _GAPS for bar in bars]
+    choices += [(gap, least) for gap in _GAPS]
+    return next((table for gap, table in choices if _fits(table, console, gap)), least)
 
 
 def _fits(table: Table, console: Console, gap: int) -> bool:
@@ -466,20 +455,32 @@ def _facts(model: Summary) -> tuple[str, str, str]:
     return str(model.opset), text.short_count(model.parameters), parity
 
 
-def _similarity_columns(centred: bool, bar: int) -> list[Column]:
-    columns = [_right("cosine"), _right("interval")]
-    columns += [] if centred else [_right("distance")]
-    return columns + ([Column("")] if bar else [])
+def _similarity_columns(result: Ranking, bar: int, columns: frozenset[str]) -> list[Column]:
+    first, others = measures.titles(result.measures, columns)
+    first += [] if result.similarity.centred else [_right("distance")]
+    return [*first, *([Column("")] if bar else []), *others]
 
 
-def _similarity_cells(source: Source, centred: bool, bar: int) -> list[RenderableType]:
-    cells: list[RenderableType] = [
-        text.cosine(source.similarity),
-        text.interval(source.low, source.high),
-    ]
-    if not centred:
-        cells.append("-" if source.distance is None else f"{source.distance:.3f}")
-    return cells + ([Bar(source.similarity, bar)] if bar else [])
+def _similarity_cells(
+    source: Source, result: Ranking, bar: int, columns: frozenset[str]
+) -> list[RenderableType]:
+    first, others = measures.cells(source, result.measures, columns)
+    if not result.similarity.centred:
+        first.append("-" if source.distance is None else f"{source.distance:.3f}")
+    return [*first, *([Bar(source.similarity, bar)] if bar else []), *others]
+
+
+def _mark_column(result: Ranking) -> list[Column]:
+    return [Column("", width=1)] if len(result.measures) > 1 else []
+
+
+def _mark_cell(source: Source, result: Ranking) -> list[RenderableType]:
+    return [measures.mark(source)] if len(result.measures) > 1 else []
+
+
+def _several(result: Ranking, *columns: str) -> tuple[str, ...]:
+    """Returns the columns that may go, the last first."""
+    return (*([measures.INTERVALS] if len(result.measures) > 1 else []), *columns)
 
 
 def _source_name(source: Source) -> Text:

@@ -7,9 +7,9 @@ import numpy as np
 
 from onnxattr.errors import ScoresError
 from onnxattr.scores.table import from_matrix, name_of
-from onnxattr.types import Scores, Similarity
+from onnxattr.types import Pairs, Scores, Similarity
 
-#: Cosines that differ by more between both directions are not those of a ranking.
+#: Of a measure without direction, numbers that differ by more between both are not of a ranking.
 _ROUNDING = 1e-6
 
 
@@ -19,11 +19,21 @@ def from_similarity(similarity: Similarity, name: str) -> Scores:
     return Scores(name, similarity.names, similarity.names, similarity.matrix.T)
 
 
-def read_ranking(data: bytes, file: str) -> Scores:
-    """Returns the similarities of a ranking in JSON.
+def from_pairs(pairs: Pairs) -> Scores:
+    """Returns the table of one measure of a ranking."""
+    return Scores(pairs.measure, pairs.names, pairs.names, pairs.matrix)
+
+
+def read_ranking(data: bytes, file: str, measure: str | None = None) -> Scores:
+    """Returns the similarities of a ranking in JSON, by one of its measures.
+
+    Args:
+        data: The bytes of the file.
+        file: What it is called.
+        measure: By which; by default, or where the ranking has none of that name, by its first.
 
     Raises:
-        ScoresError: It is no ranking, or its matrix is no matrix of cosines.
+        ScoresError: It is no ranking, or its matrix is none, or not symmetric where it should be.
     """
     try:
         document = json.loads(data, object_pairs_hook=_once, parse_constant=_no_constant)
@@ -38,7 +48,7 @@ def read_ranking(data: bytes, file: str) -> Scores:
             f"`{file}` is no ranking in JSON: its kind is `{str(kind)[:80]}`",
             hint="`onnxattr rank MODELS... -o x.json` writes one",
         )
-    part = document.get("similarity")
+    part, directed, transposed = _part(document, measure)
     names: Any
     rows: Any
     names, rows = (part.get("names"), part.get("matrix")) if isinstance(part, dict) else (0, 0)
@@ -48,13 +58,28 @@ def read_ranking(data: bytes, file: str) -> Scores:
     matrix = np.array([[np.nan if cell is None else cell for cell in row] for row in rows])
     matrix = matrix.astype(np.float64).reshape(len(names), len(names))
     gap = np.nan_to_num(np.abs(matrix - matrix.T))
-    if gap.size and gap.max() > _ROUNDING:
+    if not directed and gap.size and gap.max() > _ROUNDING:
         i, j = np.unravel_index(np.argmax(gap), gap.shape)
         raise ScoresError(
             f"`{file}` is not symmetric: {matrix[i, j]:.4g} for `{names[i]}` and `{names[j]}`, "
             f"and {matrix[j, i]:.4g} for `{names[j]}` and `{names[i]}`"
         )
-    return from_matrix(matrix.T, names, names, file)
+    return from_matrix(matrix.T if transposed else matrix, names, names, file)
+
+
+def _part(document: dict[str, Any], measure: str | None) -> tuple[Any, bool, bool]:
+    """Returns what holds a matrix, whether it is directed, and whether a row is a target.
+
+    The cosines, which are all that there was once, have a row for each target, measures one for
+    each source.
+    """
+    found = document.get("measures")
+    measures = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    if not measures:
+        return document.get("similarity"), False, True
+    named = [one for one in measures if measure is not None and one.get("measure") == measure]
+    chosen = (*named, *measures)[0]
+    return chosen, chosen.get("directed") is True, False
 
 
 def _is_square(names: Any, rows: Any) -> bool:

@@ -26,7 +26,8 @@ def load_scores(path: str | Path, *, name: str | None = None) -> Scores:
     - `.csv`, `.tsv`, `.txt`: a matrix with the targets in the first line and the sources in the
       first column (the other way round where the corner says `target`), or a long table with the
       columns `source`, `target` and a number, in any order.
-    - `.json`: what `onnxattr rank MODELS… -o x.json` writes.
+    - `.json`: what `onnxattr rank MODELS… -o x.json` writes; of several measures the one called
+      `name`, or else the first.
     - `.npz`: the arrays `matrix` [source, target] and `names`, or `sources` and `targets`.
     - `.npy`: a matrix [source, target], with its names in a `.txt` beside it, one a line.
     - `.pkl`: Taskonomy's official affinities. Nothing in a pickle is run.
@@ -51,7 +52,7 @@ def load_scores(path: str | Path, *, name: str | None = None) -> Scores:
     data = _bytes(path)
     suffix, file = path.suffix.lower(), str(path)
     if suffix in _JSON:
-        scores = read_ranking(data, file)
+        scores = read_ranking(data, file, name)
     elif suffix in _PICKLE:
         scores = read_affinities(data, file)
     elif suffix == ".npy":

@@ -1,13 +1,13 @@
 """Sources ordered by similarity, with the spread that the probes leave."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from onnxattr.arrays import Float64
 from onnxattr.space.similarity import paper_distance
-from onnxattr.types import Similarity, Source, Target
+from onnxattr.types import Pairs, PairScore, Score, Similarity, Source, Target
 
 #: Resamples of the probe set, and the share of them that an interval holds.
 RESAMPLES = 2000
@@ -53,26 +53,75 @@ def interval(means: Float64) -> tuple[float, float]:
 def rank_sources(
     result: Similarity, target: int, *, seed: int = 0, hashes: Sequence[str] = ()
 ) -> Target:
-    """Returns every other model as a source for `target`, closest first.
+    """Returns every other model as a source for `target`, closest first, by the cosines alone.
+
+    See `rank_by`.
+    """
+    return rank_by([of_similarity(result)], result, target, seed=seed, hashes=hashes)
+
+
+def of_similarity(result: Similarity) -> Pairs:
+    """Returns the cosines as a measure, which has no direction."""
+    return Pairs("attribution", result.names, result.matrix, result.per_probe, directed=False)
+
+
+def rank_by(
+    measures: Sequence[Pairs],
+    result: Similarity,
+    target: int,
+    *,
+    seed: int = 0,
+    hashes: Sequence[str] = (),
+) -> Target:
+    """Returns every other model as a source for `target`, closest first by the first measure.
 
     A source shares the rank of the best of its group as long as the interval of their paired
-    difference holds zero. Equal similarities are ordered by name. A source without a single usable
-    probe in common has no similarity and is left out.
+    difference holds zero. Equal values are ordered by name. A source of which the first measure
+    says nothing is left out.
 
     Args:
-        result: From `similarity`.
+        measures: One or several.
+        result: From `similarity`, for the paper's distance.
         target: Index of the model; it is dropped by this index, not by its similarity.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap, whose draws are the same for all measures.
         hashes: SHA-256 of each model's file; equal ones are marked as duplicates.
     """
-    cosines = result.per_probe[target]
-    means = bootstrap_means(cosines, seed)
+    scores = [_scores(measure, target, seed) for measure in measures]
+    first, names = scores[0], result.names
+    sources = []
+    for i, score in first.items():
+        plain = measures[0].measure == "attribution" and not result.centred
+        sources.append(
+            Source(
+                name=names[i],
+                rank=score.rank,
+                tied=score.tied,
+                similarity=score.value,
+                low=score.low,
+                high=score.high,
+                distance=paper_distance(result.per_probe[target, i]) if plain else None,
+                duplicate=bool(hashes) and hashes[i] == hashes[target],
+                measures={
+                    measure.measure: found[i]
+                    for measure, found in zip(measures, scores, strict=True)
+                    if i in found
+                },
+                disputed=_disputed([_places(found, i) for found in scores if i in found]),
+            )
+        )
+    return Target(name=names[target], sources=tuple(sources))
+
+
+def _scores(measure: Pairs, target: int, seed: int) -> dict[int, Score]:
+    """Returns what a measure says of each source of a target, closest first."""
+    numbers = measure.per_probe[:, target]
+    means = bootstrap_means(numbers, seed)
     averages = {
         i: float(average)
-        for i, average in enumerate(result.matrix[target])
+        for i, average in enumerate(measure.matrix[:, target])
         if i != target and not np.isnan(average)
     }
-    order = sorted(averages, key=lambda i: (-averages[i], result.names[i]))
+    order = sorted(averages, key=lambda i: (-averages[i], measure.names[i]))
     ranks: list[int] = []
     leader = -1
     for position, i in enumerate(order, start=1):
@@ -83,19 +132,30 @@ def rank_sources(
                 continue
         leader = i
         ranks.append(position)
-    sources = []
-    for i, rank in zip(order, ranks, strict=True):
-        low, high = interval(means[i])
-        sources.append(
-            Source(
-                name=result.names[i],
-                rank=rank,
-                tied=ranks.count(rank) > 1,
-                similarity=averages[i],
-                low=low,
-                high=high,
-                distance=None if result.centred else paper_distance(cosines[i]),
-                duplicate=bool(hashes) and hashes[i] == hashes[target],
-            )
-        )
-    return Target(name=result.names[target], sources=tuple(sources))
+    return {
+        i: Score(averages[i], *interval(means[i]), rank=rank, tied=ranks.count(rank) > 1)
+        for i, rank in zip(order, ranks, strict=True)
+    }
+
+
+def _places(scores: Mapping[int, Score], source: int) -> tuple[int, int]:
+    """Returns the first and the last place that a source may have among all."""
+    rank = scores[source].rank
+    return rank, rank + sum(score.rank == rank for score in scores.values()) - 1
+
+
+def _disputed(places: Sequence[tuple[int, int]]) -> bool:
+    """Whether two of the spans of places have none in common."""
+    return max((low for low, _ in places), default=0) > min((high for _, high in places), default=0)
+
+
+def pair_scores(measure: Pairs, seed: int = 0) -> tuple[PairScore, ...]:
+    """Returns what a measure says of the first two models; a directed one says it both ways."""
+    found = []
+    for source, target in ((0, 1), (1, 0)) if measure.directed else ((0, 1),):
+        score = _scores(measure, target, seed).get(source)
+        if score is not None:
+            names = measure.names[source], measure.names[target]
+            value, low, high = score.value, score.low, score.high
+            found.append(PairScore(measure.measure, *names, measure.directed, value, low, high))
+    return tuple(found)

@@ -21,11 +21,12 @@ def test_json_is_an_interface(rank, good):
 
     assert list(document) == [
         "schema_version", "kind", "targets", "models", "failures", "similarity", "warnings",
-        "settings", "versions", "unfinished", "assumptions", "stored", "seconds",
+        "settings", "versions", "unfinished", "assumptions", "measures", "stored", "seconds",
     ]  # fmt: skip
     assert (document["schema_version"], document["kind"]) == (1, "ranking")
     assert list(document["targets"][0]["sources"][0]) == [
-        "name", "rank", "tied", "similarity", "low", "high", "distance", "duplicate",
+        "name", "rank", "tied", "similarity", "low", "high", "distance", "duplicate", "measures",
+        "disputed",
     ]  # fmt: skip
     assert list(document["models"][0])[:4] == ["name", "path", "sha256", "origin"]
     assert list(document["similarity"]) == ["names", "centred", "canvas", "matrix"]

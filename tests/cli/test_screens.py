@@ -23,12 +23,15 @@ from onnxattr.types import (
     MapFile,
     Maps,
     Origin,
+    Pairs,
+    PairScore,
     Parity,
     ProbeCosine,
     Probes,
     Ranking,
     Refused,
     Representation,
+    Score,
     Similarity,
     Source,
     Summary,
@@ -118,6 +121,35 @@ def ranking(models=MODELS, *, target=None, centred=True):
         stored=(),
         seconds={},
     )
+
+
+def several(*, target=None, centred=True):
+    """Three measures that agree on the second model, and on little else."""
+    base = ranking(target=target, centred=centred)
+    names = tuple(m.name for m in MODELS)
+    count = len(names)
+    targets = []
+    for one in base.targets:
+        sources = []
+        for place, source in enumerate(one.sources):
+            turned = len(one.sources) - place
+            measures = {
+                "attribution": Score(
+                    source.similarity, source.low, source.high, source.rank, False
+                ),
+                "predictability": Score(0.7 - place / 9, 0.6 - place / 9, 0.8, 1 + place, False),
+            }
+            if place:
+                cka = 0.1 * place
+                measures["cka"] = Score(cka, cka - 0.3, cka + 0.2, turned, False)
+            sources.append(replace(source, measures=measures, disputed=place in (1, 4)))
+        targets.append(replace(one, sources=tuple(sources)))
+    eye = np.eye(count)
+    pairs = [
+        Pairs(name, names, eye, eye[..., None], directed=name == "predictability")
+        for name in ("attribution", "predictability", "cka")
+    ]
+    return replace(base, targets=tuple(targets), measures=tuple(pairs))
 
 
 def stated():
@@ -344,6 +376,8 @@ def method_screen(console):
     methods.print_one(METHODS[1], console)
 
 
+TWO = (MODELS[0].name, MODELS[3].name)
+
 #: Results, or what draws them.
 SCREENS = {
     "attribute": attribute_screen,
@@ -352,6 +386,8 @@ SCREENS = {
     "methods-one": method_screen,
     "rank": ranking(),
     "rank-target": ranking(target="edge2d-torch"),
+    "rank-measures": several(),
+    "rank-measures-target": several(target="edge2d-torch"),
     "rank-paper": ranking(MODELS[:4], centred=False),
     "rank-paper-target": ranking(target="edge2d-torch", centred=False),
     "compare": comparison(),
@@ -360,6 +396,13 @@ SCREENS = {
         models=MODELS[:2], settings=settings(centred=False),
     ),
     "compare-one-probe": comparison(probes=(ProbeCosine("a.png", 0.44),)),
+    "compare-measures": comparison(
+        measures=(
+            PairScore("predictability", *TWO, True, 0.0312, -0.01, 0.07),
+            PairScore("predictability", *TWO[::-1], True, 0.52, 0.5, 0.54),
+            PairScore("cka", *TWO, False, 0.66, 0.58, 0.74),
+        )
+    ),
     "evaluate": evaluations.one(),
     "evaluate-several": evaluations.several(),
     "inspect": inspection(),

@@ -142,6 +142,12 @@ def ranking(names=("a", "b", "c"), matrix=None, **more):
     return json.dumps({**document, **more})
 
 
+@pytest.mark.parametrize("found", [{}, [], None, ["cka"], 3])
+def test_a_ranking_without_measures_has_its_cosines(file, found):
+    text = ranking(measures=found)
+    assert load_scores(file("x.json", text)).values[1].tolist() == [0.5, 1.0, 0.25]
+
+
 def test_a_ranking_is_a_similarity(file):
     scores = load_scores(file("x.json", ranking()))
 
@@ -150,9 +156,39 @@ def test_a_ranking_is_a_similarity(file):
     assert scores.values[1].tolist() == [0.5, 1.0, 0.25]
 
 
+def measure(name, matrix, *, directed=True, **more):
+    one = {"measure": name, "directed": directed, "names": ["a", "b", "c"], "matrix": matrix}
+    return {**one, **more}
+
+
+DIRECTED = [[1, 2, None], [4, 5, 6], [7, 8, 9]]
+SAME = [[1, 2, 3], [2, 1, 4], [3, 4, 1]]
+
+
+def test_a_row_of_a_directed_measure_is_a_source(file):
+    """The matrix of cosines, which has no direction, has a row for each target."""
+    text = ranking(measures=[measure("predictability", DIRECTED), measure("cka", SAME)])
+    scores = load_scores(file("x.json", text))
+    assert scores.name == "x"
+    assert scores.values[1].tolist() == [4, 5, 6]
+    assert np.isnan(scores.values[0, 2])
+
+
+def test_a_measure_of_several_is_taken_by_its_name(file):
+    text = ranking(measures=[measure("predictability", DIRECTED), measure("cka", SAME)])
+    assert load_scores(file("x.json", text), name="cka").values.tolist() == SAME
+    other = load_scores(file("x.json", text), name="mine")
+    assert (other.name, other.values[2].tolist()) == ("mine", [7, 8, 9])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (ranking(measures=[measure("cka", DIRECTED, directed=False)]), "is not symmetric"),
+        (ranking(measures=[measure("cka", DIRECTED, directed="yes")]), "is not symmetric"),
+        (ranking(measures=[measure("cka", [[1]])]), "has no square matrix"),
+        (ranking(measures=[measure("cka", SAME, names=["a", "a", "b"])]), "the source `a` twice"),
+        (ranking(measures=[{}]), "has no square matrix"),
         ("{", "is no JSON"),
         ("[" * 100_000, "is no JSON"),
         ('{"a": NaN}', "`NaN` is no number of JSON"),

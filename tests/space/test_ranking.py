@@ -1,11 +1,21 @@
 """Orders, intervals and ties."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from onnxattr.space.ranking import CONFIDENCE, bootstrap_means, interval, rank_sources
+from onnxattr.arrays import Float64
+from onnxattr.space.ranking import (
+    CONFIDENCE,
+    bootstrap_means,
+    interval,
+    pair_scores,
+    rank_by,
+    rank_sources,
+)
 from onnxattr.space.similarity import mean_cosines
-from onnxattr.types import Similarity
+from onnxattr.types import Pairs, Similarity
 
 
 def space(cosines: dict[tuple[str, str], np.ndarray], names: list[str]) -> Similarity:
@@ -112,3 +122,83 @@ def test_a_seed_decides_the_interval() -> None:
 def test_a_source_without_a_common_probe_is_left_out() -> None:
     result = space({("t", "a"): np.full(4, np.nan), ("t", "b"): np.full(4, 0.5)}, ["t", "a", "b"])
     assert [s.name for s in rank_sources(result, 0).sources] == ["b"]
+
+
+def directed(values: Float64, name: str = "predictability") -> Pairs:
+    """A measure, [source, target, probe], of models a, b, c, …."""
+    names = tuple("abcdefgh"[: len(values)])
+    return Pairs(name, names, values.mean(axis=2), values, directed=True)
+
+
+def test_a_directed_measure_ranks_sources_by_what_they_are_for_the_target() -> None:
+    values = np.zeros((3, 3, 20)) + np.linspace(-1e-6, 1e-6, 20)
+    values[1, 0], values[2, 0] = values[1, 0] + 0.2, values[2, 0] + 0.9  # b → a, c → a
+    values[0, 1], values[0, 2] = values[0, 1] + 0.7, values[0, 2] + 0.7  # And back.
+    measure = directed(values)
+    cosines = Similarity(measure.names, np.eye(3), np.zeros((3, 3, 20)), True, (1, 1), (0,) * 3)
+
+    target = rank_by([measure], cosines, 0)
+
+    assert [(s.name, s.rank, round(s.similarity, 3)) for s in target.sources] == [
+        ("c", 1, 0.9),
+        ("b", 2, 0.2),
+    ]
+    assert all(s.measures["predictability"].value == s.similarity for s in target.sources)
+
+
+def test_the_first_measure_orders_and_ranks_that_exclude_each_other_are_disputed() -> None:
+    noise = np.random.default_rng(0).normal(size=40)
+    noise -= noise.mean()
+
+    def one(levels: dict[str, float], spread: float, name: str) -> Pairs:
+        values = np.zeros((5, 5, 40))
+        for place, source in enumerate("abcde"):
+            # Each source has noise of its own, so that close ones are tied.
+            values[place, 0] = levels.get(source, 0.0) + spread * np.roll(noise, 7 * place)
+        return directed(values, name)
+
+    first = one({"b": 0.9, "c": 0.6, "d": 0.3, "e": 0.0}, 1e-3, "attribution")
+    same = one({"b": 9.0, "c": 6.0, "d": 3.0, "e": 0.0}, 1e-3, "cka")
+    swapped = one({"b": 0.6, "c": 0.9, "d": 0.3, "e": 0.0}, 1e-3, "rsa")
+    vague = one({"b": 0.6, "c": 0.9, "d": 0.3, "e": 0.0}, 20.0, "svcca")
+    cosines = Similarity(first.names, np.eye(5), np.zeros((5, 5, 40)), True, (1, 1), (0,) * 5)
+
+    def disputed(*measures: Pairs) -> list[str]:
+        target = rank_by(measures, cosines, 0)
+        assert [s.name for s in target.sources] == list("bcde")
+        return [s.name for s in target.sources if s.disputed]
+
+    assert disputed(first) == []
+    assert disputed(first, same) == []
+    assert disputed(first, same, swapped) == ["b", "c"]
+    # By one that cannot tell them apart, each may have any place.
+    assert disputed(first, vague) == []
+    found = rank_by([swapped, first], cosines, 0).sources
+    assert [s.name for s in found] == list("cbde")
+    assert found[0].measures["attribution"].rank == 2
+
+
+def test_a_measure_that_says_nothing_of_a_source_is_left_out_of_it() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 3, 10))
+    other = values.copy()
+    other[1, 0] = np.nan
+    cosines = Similarity(("a", "b", "c"), np.eye(3), values, True, (1, 1), (0,) * 3)
+    measures = [directed(values, "attribution"), directed(other, "cka")]
+
+    sources = {s.name: s for s in rank_by(measures, cosines, 0).sources}
+
+    assert list(sources["b"].measures) == ["attribution"]
+    assert list(sources["c"].measures) == ["attribution", "cka"]
+    assert [s.name for s in rank_by(measures[::-1], cosines, 0).sources] == ["c"]
+
+
+def test_a_pair_is_told_both_ways_where_that_makes_a_difference() -> None:
+    values = np.random.default_rng(0).normal(size=(2, 2, 30))
+    both = pair_scores(directed(values))
+    assert [(p.source, p.target) for p in both] == [("a", "b"), ("b", "a")]
+    assert [p.value for p in both] == pytest.approx([values[0, 1].mean(), values[1, 0].mean()])
+    assert all(p.low <= p.value <= p.high for p in both)
+
+    symmetric = dataclasses.replace(directed(values + values.transpose(1, 0, 2)), directed=False)
+    (one,) = pair_scores(symmetric)
+    assert one.value == pytest.approx((values[0, 1] + values[1, 0]).mean())

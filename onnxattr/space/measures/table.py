@@ -81,6 +81,9 @@ class Measure:
         return getattr(import_module(f"onnxattr.space.measures.{self.module}"), name, None)
 
 
+#: The name under which a combination is asked for; see `ensemble`.
+ENSEMBLE = "ensemble"
+
 #: `ensemble` is none of these: it is made of the others, for all models at once; see `all_pairs`.
 MEASURES: Mapping[str, Measure] = Registry(
     "measure",

@@ -1,0 +1,83 @@
+"""What is kept of the passes through ONNX Runtime: the units that measures compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from onnxattr.arrays import Float32, Probing
+from onnxattr.attribution.units import Arranged, arranged, joined
+from onnxattr.convert.array_feed import feed_of, feeds
+from onnxattr.convert.observer import Observer
+from onnxattr.convert.parity import BATCH, wrap
+from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
+from onnxattr.types import InputSpec
+
+
+class Witness:
+    """Gathers the units of some probes, batch by batch.
+
+    Args:
+        spec: How the probes are fed.
+        parts: What is wanted: `representation`, `outputs`.
+        channels: For each part, the axis of its channels, if that is known; see `arranged`.
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        parts: Sequence[str],
+        channels: Mapping[str, int | None] | None = None,
+    ) -> None:
+        self._spec, self._channels = spec, channels or {}
+        self._found: dict[str, list[Arranged]] = {part: [] for part in parts}
+
+    def keep(self, representation: Float32, outputs: Float32 | None, count: int) -> None:
+        """Takes what ONNX Runtime made of a batch of `count` probes."""
+        for part, units in zip((REPRESENTATION, OUTPUTS), (representation, outputs), strict=True):
+            if part in self._found and units is not None:
+                # Outputs may be a sequence, as no representation is.
+                tensor = isinstance(units, np.ndarray)
+                other = Arranged(None, lacking="they are no tensor")
+                axis = self._channels.get(part)
+                made = arranged(units, self._spec, count, axis) if tensor else other
+                self._found[part].append(made)
+
+    def units(self, lost: str = "") -> dict[str, Arranged]:
+        """Returns the parts that there are, and why others are missing.
+
+        Args:
+            lost: Why there are no outputs.
+        """
+        made = {}
+        for part, batches in self._found.items():
+            whole = joined(batches) if batches else Arranged(None)
+            if part != REPRESENTATION and lost:  # Perhaps of the last batches only.
+                whole = Arranged(None, lacking=lost)
+            if whole.values is not None or whole.lacking:
+                made[part] = whole
+        return made
+
+
+def observed(
+    observer: Observer, witness: Witness, spec: InputSpec, probes: Probing, *, alone: bool
+) -> dict[str, Arranged]:
+    """Returns units by a pass of their own, where no other pass is made that shows them.
+
+    Args:
+        observer: The model's way to ONNX Runtime.
+        witness: What gathers them.
+        spec: How the probes are fed.
+        probes: Probes, as `types.Probes` has them.
+        alone: Whether each probe is given by itself: the model may mix its batch.
+    """
+    feed = feed_of(spec)
+    step = 1 if alone else spec.batch or BATCH
+    with torch.no_grad():
+        for start in range(0, len(probes), step):
+            x = feed.canonical(torch.from_numpy(probes[start : start + step].copy()))
+            given = feeds(spec, feed.array(wrap(x, spec.batch) if spec.batch else x))
+            witness.keep(*observer.run(given), len(x))
+    return witness.units(observer.lost)

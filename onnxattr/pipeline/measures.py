@@ -1,0 +1,138 @@
+"""The measures that were asked for, of the models that were examined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from onnxattr.arrays import Float64
+from onnxattr.errors import InputError
+from onnxattr.pipeline.job import Examined
+from onnxattr.pipeline.options import ATTRIBUTION
+from onnxattr.space import ranking
+from onnxattr.space.measures.all_pairs import all_pairs
+from onnxattr.space.measures.ensemble import WEIGHTS
+from onnxattr.space.measures.evidence import Evidence
+from onnxattr.space.measures.table import ENSEMBLE, MEASURES, OUTPUTS, REPRESENTATION
+from onnxattr.space.similarity import mean_cosines
+from onnxattr.types import Pairs, Similarity
+
+
+def compare_by(
+    names: Sequence[str],
+    examined: Sequence[Examined],
+    compared: Similarity,
+    targets: Sequence[int] | None = None,
+) -> tuple[tuple[Pairs, ...], tuple[str, ...]]:
+    """Returns each measure that can be had, and what is to be said of the others, a line each.
+
+    A model without what a measure needs has no values by it. It stays in the ranking.
+
+    Args:
+        names: Of the measures.
+        examined: The models.
+        compared: The cosines of their maps.
+        targets: Places of the models that are asked for as targets; None for all.
+    """
+    count = compared.per_probe.shape[2]
+    others, lines = [], []
+    for name in names:
+        if name == ATTRIBUTION:
+            continue
+        if count < (least := _least(name)):
+            noun = "1 probe is" if count == 1 else f"{count} probes are"
+            lines.append(f"`{name}` is left out: {noun} too few, it takes {least} or more")
+        else:
+            others.append(name)
+    found, why = _compare(others, examined, targets) if others else ({}, [])
+    made = []
+    for name in names:
+        if name == ATTRIBUTION:
+            made.append(ranking.of_similarity(compared))
+        elif name in found and not np.isnan(found[name]).all():
+            made.append(_pairs(name, compared.names, found[name]))
+        elif name in others:
+            lines.append(f"`{name}` is left out: it has no value for any two of the models")
+    unknown = [line for pairs in made for line in _silent(pairs, examined, targets)]
+    return tuple(made), (*lines, *why, *unknown)
+
+
+def _least(name: str) -> int:
+    parts = WEIGHTS if name == ENSEMBLE else (name,)
+    return max(MEASURES[part].least for part in parts)
+
+
+def _pairs(name: str, models: tuple[str, ...], values: Float64) -> Pairs:
+    directed = name == ENSEMBLE or MEASURES[name].directed
+    return Pairs(name, models, mean_cosines(values), values, directed)
+
+
+def _compare(
+    names: Sequence[str], examined: Sequence[Examined], targets: Sequence[int] | None
+) -> tuple[dict[str, Float64], list[str]]:
+    """Returns the values of each measure, [source, target, probe], and what to say of models."""
+    lines = []
+    usable = []
+    for place, each in enumerate(examined):
+        if REPRESENTATION in each.units:
+            usable.append(place)
+        else:
+            reason = each.lacking.get(REPRESENTATION, "its worker sent none")
+            lines.append(_without(each, names, reason))
+    count = len(examined)
+    while len(usable) > 1:
+        evidence = [_evidence(examined[place]) for place in usable]
+        asked = usable if targets is None else [place for place in usable if place in targets]
+        try:
+            found = all_pairs(names, evidence, [usable.index(place) for place in asked])
+        except InputError as error:
+            lost = next((p for p in usable if examined[p].summary.name == error.model), None)
+            if lost is None:
+                raise
+            usable.remove(lost)
+            lines.append(_without(examined[lost], names, error.message))
+            continue
+        whole = {}
+        for name, values in found.items():
+            whole[name] = np.full((count, count, len(examined[0].maps.probes)), np.nan)
+            if values.shape[2]:
+                whole[name][np.ix_(usable, usable)] = values
+        return whole, lines
+    return {}, lines
+
+
+def _evidence(one: Examined) -> Evidence:
+    return Evidence(
+        name=one.summary.name,
+        maps=one.maps.values,
+        representation=one.units[REPRESENTATION],
+        outputs=one.units.get(OUTPUTS),
+    )
+
+
+def _without(one: Examined, names: Sequence[str], reason: str) -> str:
+    of = ", ".join(f"`{name}`" for name in names)
+    name, value = one.summary.name, one.summary.representation.value
+    return f"{name} has no {of}: the units of `{value}` cannot be compared ({reason})"
+
+
+def _silent(
+    pairs: Pairs, examined: Sequence[Examined], targets: Sequence[int] | None
+) -> Iterator[str]:
+    """Yields what is to be said of models of which a measure says nothing, though it could."""
+    if pairs.measure == ATTRIBUTION:
+        return
+    every = np.isnan(pairs.matrix)
+    np.fill_diagonal(every, val=True)
+    for place, each in enumerate(examined):
+        name = each.summary.name
+        if REPRESENTATION not in each.units or (targets is not None and place not in targets):
+            continue
+        if every[:, place].all() and not every.all():
+            units = each.units[REPRESENTATION]
+            same = "its representation is the same on all probes"
+            reason = same if (units == units[:1]).all() else "no two numbers of it can be compared"
+            if MEASURES.get(pairs.measure) and OUTPUTS in MEASURES[pairs.measure].needs:
+                reason = each.lacking.get(OUTPUTS) or "it has no outputs beside its representation"
+            yield f"`{pairs.measure}` says nothing of {name}: {reason}"
