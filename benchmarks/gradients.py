@@ -48,6 +48,17 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+def made(name: str, size: int) -> nn.Module:
+    """Returns one of `MODELS`, frozen, in evaluation mode, with random weights, none of them 0."""
+    torch.manual_seed(0)
+    model = MODELS[name](size).eval().requires_grad_(False)
+    for tensor in model.state_dict().values():
+        # Of equal ones the exporter stores one, which onnx2torch does not find any more.
+        if tensor.is_floating_point():
+            tensor += 0.01 * torch.rand_like(tensor)
+    return model
+
+
 def export(model: nn.Module, size: int) -> onnx.ModelProto:
     """Returns the model's export, of a free batch."""
     file = io.BytesIO()
@@ -100,12 +111,7 @@ def main(names: list[str], repeats: int, size: int, batch: int, device: str) -> 
     where = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     print(f"{where}, {size} px, batch {batch}, {repeats} runs of each in turn; ratio to native")
     for name in names or MODELS:
-        torch.manual_seed(0)
-        model = MODELS[name](size).eval().requires_grad_(False)
-        for tensor in model.state_dict().values():
-            # Of equal ones the exporter stores one, which onnx2torch does not find any more.
-            if tensor.is_floating_point():
-                tensor += 0.01 * torch.rand_like(tensor)
+        model = made(name, size)
         x = torch.randn(batch, 3, size, size, device=device)
         modules = variants(model, x)
         for module in modules.values():

@@ -9,6 +9,7 @@ else the machine does meets all of them. Prints the medians of the ratios to `na
 bootstrap intervals, and then the ratio of the largest memory that a pass has taken at a time.
 
     python benchmarks/methods.py [MODEL …] [--device cuda] [--repeats N] [--size N] [--batch N]
+                                 [--alone]
 """
 
 import argparse
@@ -18,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from gradients import MODELS, export, interval
+from gradients import MODELS, export, interval, made
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -149,15 +150,17 @@ def usable(runs: Iterator[tuple[str, Run]], device: torch.device) -> Iterator[tu
             yield name, run
 
 
-def measure(name: str, repeats: int, size: int, batch: int, device: torch.device) -> None:
-    """Measures one network and prints its rows."""
-    torch.manual_seed(0)
-    model = MODELS[name](size).eval().requires_grad_(False)
+def measure(
+    name: str, repeats: int, size: int, batch: int, device: torch.device, alone: bool
+) -> None:
+    """Measures one network and prints its rows; `alone`, without Captum and Zennit."""
+    model = made(name, size)
     x = torch.randn(batch, 3, size, size, device=device)
     runs = dict(usable(ours(model, x), device))
     bare = native(model, x)
     bare()
-    runs |= dict(usable(theirs(model, x), device))
+    if not alone:
+        runs |= dict(usable(theirs(model, x), device))
     turns = []
     for turn in range(repeats):
         # Each in another place of the turn every time, and the bare pass in between.
@@ -175,7 +178,9 @@ def measure(name: str, repeats: int, size: int, batch: int, device: torch.device
     print(flush=True)
 
 
-def main(names: Sequence[str], repeats: int, size: int, batch: int, device: str) -> None:
+def main(
+    names: Sequence[str], repeats: int, size: int, batch: int, device: str, alone: bool
+) -> None:
     """Measures and prints."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -183,7 +188,7 @@ def main(names: Sequence[str], repeats: int, size: int, batch: int, device: str)
     print(f"{where}, {size} px, batch {batch}, {repeats} runs of each in turn; ratio to native")
     with arithmetic(device):
         for name in names or NAMES:
-            measure(name, repeats, size, batch, torch.device(device))
+            measure(name, repeats, size, batch, torch.device(device), alone)
 
 
 if __name__ == "__main__":
@@ -193,5 +198,6 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--alone", action="store_true", help="without Captum and Zennit")
     given = parser.parse_args()
-    main(given.models, given.repeats, given.size, given.batch, given.device)
+    main(given.models, given.repeats, given.size, given.batch, given.device, given.alone)

@@ -17,6 +17,7 @@ from onnxattr.errors import SupportError, UsageError
 from onnxattr.graph.bottleneck import bottleneck
 from onnxattr.graph.spatial import Places, last_with_places, places_of
 from onnxattr.graph.walk import short
+from onnxattr.registry import suggestion
 from onnxattr.types import IMAGE, TOKENS, Network
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ def grad_cam(setting: Setting, *, layer: str, of: str) -> Explain:
         setting: The network, and what is attributed.
         layer: `last`: the last tensor with places that goes into a layer, a pool, or out of all
             places, before the representation. `bottleneck`: the narrowest one, if it has places.
-            Or the name of a tensor in the vendor's graph. Rows of tokens, [probe, length,
-            channel], have places if they make a grid of the input's sides, with or without one
-            more in front; where the probes are token ids, they are these.
+            Or the name of a tensor in the vendor's graph, of which `:0` at the end may be left
+            out. Rows of tokens, [probe, length, channel], have places if they make a grid of the
+            input's sides, with or without one more in front; where the probes are token ids, they
+            are these.
         of: `grad-cam` or `grad-input`.
 
     Raises:
@@ -100,11 +102,15 @@ def _chosen(network: Network, layer: str) -> Places:
     if layer == "bottleneck":
         end = network.representation
         name, _ = bottleneck(network.model, spec.input, end.value, end.output or end.value, spec)
-    for ours, vendor in names.items():
-        if vendor == name and (places := places_of(graph, ours, spec)) is not None:
+    computed = {
+        v: names[v] for n in graph.node if n.op_type != "Parameter" for v in n.output if v in names
+    }
+    # TensorFlow's names end in `:0`, and a colon ends an option.
+    meant = [ours for ours, vendor in computed.items() if vendor in (name, f"{name}:0")]
+    for ours in meant:
+        if (places := places_of(graph, ours, spec)) is not None:
             return places
-    computed = {v for node in graph.node if node.op_type != "Parameter" for v in node.output}
-    if any(vendor == name and ours in computed for ours, vendor in names.items()):
+    if meant:
         raise SupportError(
             f"`{short(name)}` has no places: it is no tensor of channels and places",
             hint="choose another tensor with layer=NAME",
@@ -112,7 +118,8 @@ def _chosen(network: Network, layer: str) -> Places:
         )
     raise UsageError(
         f"`{network.model.name}` computes no tensor `{short(name)}` before its representation",
-        hint="layer is `last`, `bottleneck` or the name of a tensor in the graph",
+        hint=suggestion(name, computed.values())
+        + "layer is `last`, `bottleneck` or the name of a tensor in the graph",
         model=network.model.name,
     )
 

@@ -41,6 +41,8 @@ class Compiled:
             self.said = "no: what the embedding of token ids is replaced by is not seen"
         elif not _PLAIN.intersection(modules):
             self.said = "no: what its methods change of the network is not compiled"
+        elif not _may_write():
+            self.said = "no: a compiler writes files, and this process may not"
         else:
             self._module.compile()
 
@@ -52,3 +54,12 @@ class Compiled:
         self._module._compiled_call_impl = None
         self.said = f"no: {reason_of(error)}"
         return True
+
+
+def _may_write() -> bool:
+    """Returns whether this process may write files, as workers on the CPU may not."""
+    try:
+        import resource
+    except ImportError:  # Windows.
+        return True
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0

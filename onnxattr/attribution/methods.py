@@ -253,7 +253,8 @@ _ENTRIES: dict[str, Entry] = {
         source="Adebayo et al. 2018",
         cost="samples forward, samples backward",
         signed=False,
-        options=MappingProxyType(_NOISE),
+        # One draw has no variance.
+        options=MappingProxyType({**_NOISE, "samples": Option(32, "probes with noise", 2, 4096)}),
         draws=True,
     ),
     "deeplift": Entry(

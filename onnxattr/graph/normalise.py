@@ -18,6 +18,7 @@ logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 #: What may become one node, in the order in which it must: some look for what others made.
 FUSIONS: Mapping[str, type[ir.passes.PassBase]] = {
     "batch-norm": passes.FoldBatchNorm,
+    "affine": passes.FoldAffine,
     "gelu": passes.FuseGelu,
     "swish": passes.FuseSwish,
     "mish": passes.FuseMish,
@@ -111,7 +112,7 @@ def _fusions(chosen: Collection[str], wide: bool) -> list[ir.passes.PassBase]:
     found = [make() for name, make in FUSIONS.items() if name in chosen]
     if wide:
         found.append(passes.Widen())
-        found.sort(key=lambda step: isinstance(step, passes.FoldBatchNorm))
+        found.sort(key=lambda step: isinstance(step, passes.FoldBatchNorm | passes.FoldAffine))
     return [*found, common.RemoveUnusedNodesPass()] if found else []
 
 

@@ -17,7 +17,7 @@ from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.job import versions
-from onnxattr.pipeline.options import Options, Progress, Silent
+from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ProbeSource, build_space, warnings_of
 from onnxattr.registry import closest
 from onnxattr.sanitise import MAX_TEXT, clean
@@ -82,6 +82,11 @@ def map_models(
     started = time.perf_counter()
     if linkage not in LINKAGES:
         raise UsageError(f"there is no linkage `{linkage}`", hint=closest(linkage, LINKAGES))
+    if options.measures != (ATTRIBUTION,):
+        raise UsageError(
+            f"a map is drawn of attribution, and not by `{','.join(options.measures)}`",
+            hint="`onnxattr rank` takes other measures",
+        )
     if groups is not None and groups < 1:
         raise UsageError(f"`{groups}` groups cannot be made")
     found, failures = find_models(models, is_source)

@@ -17,7 +17,7 @@ from onnxattr.registry import closest
 from onnxattr.space.measures.table import ENSEMBLE, FIELD, MEASURES
 from onnxattr.types import Failure
 
-#: Of the arithmetic of gradients. `bf16` is float32 where autocast does not take bfloat16 instead.
+#: Of the arithmetic of gradients: `bf16` is torch's autocast, `tf32` a GPU's products of float32.
 PRECISIONS = ("float32", "bf16", "tf32", "float64")
 
 
@@ -107,6 +107,14 @@ class Options:
             raise UsageError(
                 f"there is no precision `{self.precision}`",
                 hint=closest(self.precision, PRECISIONS),
+            )
+        if self.precision == "tf32" and {d.partition(":")[0] for d in self.devices} <= {
+            "cpu",
+            "mps",
+        }:
+            raise UsageError(
+                f"--precision tf32 is arithmetic of NVIDIA's GPUs, and --device is `{self.device}`",
+                hint="use --precision float32, or bf16 where it may be coarse",
             )
         for key, lowest in (("batch_size", 1), ("limit", 1), ("seed", 0), ("workers", 1)):
             value = getattr(self, key)

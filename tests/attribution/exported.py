@@ -183,6 +183,24 @@ class Recurrent(nn.Module):
         return self.head(self.gru(self.lstm(x)[0])[0][:, -1])
 
 
+class Words(nn.Module):
+    """Token ids, a layer over each, and one over their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.mix, self.head = nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+
+    def behind(self, z: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.mix(z)).mean(1))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.behind(self.words(ids))
+
+
+def ids(count: int = 7, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 9, (count, 5), generator=torch.Generator().manual_seed(seed))
+
+
 @functools.cache
 def networked(kind: type[nn.Module], fuse: bool = True) -> Network:
     """The network of a module with random weights."""

@@ -5,9 +5,21 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from captum.attr import LayerGradCam
-from exported import Attending, Plain, Residual, export, made, network, networked, pixels
+from exported import (
+    Attending,
+    Plain,
+    Residual,
+    Words,
+    export,
+    ids,
+    made,
+    network,
+    networked,
+    pixels,
+)
 from nets import Net
 from nets import network as image_network
+from onnx import parser
 from torch import nn
 
 from onnxattr.attribution.cam import grad_cam
@@ -66,6 +78,23 @@ def test_a_tensor_by_its_name_in_the_vendors_graph() -> None:
     theirs = LayerGradCam(Total(module), module[1]).attribute(x, target=0, relu_attributions=True)
     found = grad_cam(Setting(net), layer=node.output[0], of="grad-cam")(x).double()
     torch.testing.assert_close(found[:, 0], theirs[:, 0].detach(), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("written", ["conv/Relu:0", "conv/Relu"])
+def test_a_name_of_tensorflow(written: str) -> None:
+    """A colon ends an option: the `:0` of their names may be left out."""
+    body = "(float[N,3,4,4] x) => (float[N,3] y) { h = Relu(x) y = ReduceMean<axes = [2, 3], "
+    proto = parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> g {body} keepdims = 0>(h) }}'
+    )
+    proto.graph.node[0].output[0] = proto.graph.node[1].input[0] = "conv/Relu:0"
+    net = to_network(load(proto.SerializeToString()), at="output")
+    x = torch.rand(2, 3, 4, 4)
+    found = grad_cam(Setting(net), layer=written, of="grad-input")(x)
+    torch.testing.assert_close(found, x.sum(1) / 16)
+    with pytest.raises(UsageError) as caught:
+        grad_cam(Setting(net), layer="conv/relu", of="grad-cam")
+    assert "did you mean `conv/Relu:0`?" in caught.value.hint
 
 
 class Encoder(nn.Module):
@@ -149,21 +178,11 @@ def test_rows_of_patches_are_a_grid(front: bool) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
-class Words(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.words, self.mix, self.head = nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 2)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.tanh(self.mix(self.words(ids))).mean(1))
-
-
 def test_token_ids_are_places() -> None:
-    ids = torch.randint(0, 9, (3, 5), generator=torch.Generator().manual_seed(0))
-    module = made(Words)
-    net = network(module, ids, kind=TOKENS)
-    found = grad_cam(Setting(net), layer="last", of="grad-cam")(ids)
-    a = torch.tanh(module.mix(module.words(ids))).requires_grad_()
+    x, module = ids(3), made(Words)
+    net = network(module, x, kind=TOKENS)
+    found = grad_cam(Setting(net), layer="last", of="grad-cam")(x)
+    a = torch.tanh(module.mix(module.words(x))).requires_grad_()
     (slope,) = torch.autograd.grad(module.head(a.mean(1)).sum(), a)
     expected = (a * slope.mean(1, keepdim=True)).sum(-1).clamp(min=0).detach()
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-9)

@@ -4,16 +4,28 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients
-from exported import Attending, Functional, Recurrent, Residual, made, network, networked, pixels
+from exported import (
+    Attending,
+    Functional,
+    Recurrent,
+    Residual,
+    Words,
+    ids,
+    made,
+    network,
+    networked,
+    pixels,
+)
 from torch import nn
 
 from onnxattr.attribution.baselines import baselines
+from onnxattr.attribution.deeplift import deeplift
 from onnxattr.attribution.engine import Engine
 from onnxattr.attribution.methods import parse
 from onnxattr.attribution.paths import contributions, expected_gradients, integrated_gradients
 from onnxattr.attribution.setting import Setting
-from onnxattr.errors import UsageError
-from onnxattr.types import IMAGE
+from onnxattr.errors import SupportError, UsageError
+from onnxattr.types import IMAGE, TOKENS
 
 
 def rows(values: torch.Tensor) -> torch.Tensor:
@@ -121,6 +133,35 @@ def test_expected_gradients_tend_to_the_difference_to_the_background() -> None:
     found = rows(expected_gradients(setting, samples=256)(x)).double()
     delta = rows(module(x)) - rows(module(background)).mean()
     torch.testing.assert_close(found, delta, rtol=0.05, atol=0.05 * float(delta.abs().max()))
+
+
+def test_token_ids_are_explained_at_their_embedding() -> None:
+    """From the embedding of zeros, or from those of other rows."""
+    x, others, module = ids(3), ids(2, seed=4), made(Words)
+    net = network(module, x, kind=TOKENS)
+    z, background = module.words(x), module.words(others)
+
+    def slope(at: torch.Tensor) -> torch.Tensor:
+        at = at.detach().requires_grad_()
+        return torch.autograd.grad(module.behind(at).sum(), at)[0]
+
+    setting = Setting(net, background=others)
+    found = integrated_gradients(setting, steps=24, baseline="black")(x).double()
+    delta = rows(module.behind(z) - module.behind(torch.zeros_like(z)))
+    torch.testing.assert_close(6 * rows(found), delta, rtol=1e-5, atol=1e-8)
+    multipliers = deeplift(setting, baseline="black")(x).double()
+    torch.testing.assert_close(6 * rows(multipliers), delta, rtol=1e-5, atol=1e-8)
+
+    found = expected_gradients(setting, samples=2)(x).double()
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(2, generator=generator)
+    parts = torch.randperm(2, generator=generator)
+    places = (parts + torch.rand(2, generator=generator, dtype=torch.float64)) / 2
+    pairs = zip(background[chosen], places, strict=True)
+    expected = sum((z - b) * slope(b + place * (z - b)) for b, place in pairs) / 2
+    torch.testing.assert_close(found, expected.mean(2), rtol=1e-5, atol=1e-8)
+    with pytest.raises(SupportError, match="`noise` is no baseline of token ids"):
+        integrated_gradients(setting, steps=2, baseline="noise")
 
 
 def test_expected_gradients_want_a_background() -> None:

@@ -147,6 +147,13 @@ def test_a_precision_that_is_none() -> None:
     assert "float64" in refused.value.hint
 
 
+@pytest.mark.parametrize("device", ["cpu", "mps", "cpu,cpu"])
+def test_tf32_where_no_gpu_is_asked_for(device: str) -> None:
+    with pytest.raises(UsageError, match="NVIDIA"):
+        onnxattr.Options(precision="tf32", device=device)
+    assert onnxattr.Options(precision="tf32", device="auto").precision == "tf32"
+
+
 def _flags() -> tuple[object, ...]:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     return (
@@ -244,6 +251,20 @@ def test_a_compiled_network_gives_the_same_maps(monkeypatch: pytest.MonkeyPatch)
     assert net.module._compiled_call_impl is None
     (expected,) = Engine(net, methods=[parse("grad-input")], batch_size=3).maps(probes(4).images)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_method_with_rules_is_not_compiled() -> None:
+    engine = Engine(network(Net.random("Relu", 0).onnx()), methods=[parse("elrp")], compile=True)
+    assert "is not compiled" in engine.settings["compiled"]
+
+
+def test_workers_on_the_cpu_do_not_try_to_compile() -> None:
+    """They may write no files; the maps are the same all the same, and it is said."""
+    options = onnxattr.Options(compile=True)
+    found = onnxattr.attribute(Net.random("Relu", 0).onnx(), probes=probes(2), options=options)
+    expected = onnxattr.attribute(Net.random("Relu", 0).onnx(), probes=probes(2))
+    assert found.settings["compiled"] == "no: a compiler writes files, and this process may not"
+    np.testing.assert_array_equal(found.values, expected.values)
 
 
 def test_maps_are_repeatable_in_every_precision() -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from exported import Functional, made, networked, pixels
+from exported import Functional, Words, ids, made, networked, pixels
 from exported import network as exported_network
 from scipy.stats import spearmanr
-from torch import nn
 
 from onnxattr.attribution.engine import Engine
 from onnxattr.attribution.methods import BY_GRADIENT, parse
@@ -103,24 +102,12 @@ def test_nothing_of_the_signs_is_left(method: str) -> None:
     assert cosine(before, maps(control, "guided-backprop", images)) > 0.6
 
 
-class Words(nn.Module):
-    """Token ids, a layer over each, and one over their mean."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words, self.mix, self.head = nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 2)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.tanh(self.mix(self.words(ids))).mean(1))
-
-
 def of_arrays() -> tuple[Network, np.ndarray]:
     return networked(Functional), pixels(7).numpy()
 
 
 def of_tokens() -> tuple[Network, np.ndarray]:
-    ids = torch.randint(0, 9, (7, 5), generator=torch.Generator().manual_seed(0))
-    return exported_network(made(Words), ids, kind=TOKENS), ids.numpy()
+    return exported_network(made(Words), ids(), kind=TOKENS), ids().numpy()
 
 
 @pytest.mark.parametrize("given", [of_arrays, of_tokens])

@@ -10,7 +10,7 @@ GRAPHS = {
     "t = Transpose<perm = [0, 3, 1, 2]>(x) c = Conv(t, w) y = Relu(c)": 1,
     "c = Conv(x, w) r = Relu(c) y = Transpose<perm = [0, 2, 3, 1]>(r)": 3,
     "c = Conv(x, w) t = Transpose<perm = [0, 2, 3, 1]>(c) b = Add(w, t) y = Relu(b)": 3,
-    "c = MaxPool<kernel_shape = [2, 2]>(x) t = Transpose<perm = [1, 0, 3, 2]>(c) y = Identity(t)": None,
+    "c = GlobalMaxPool(x) t = Transpose<perm = [1, 0, 3, 2]>(c) y = Identity(t)": None,
     "y = Relu(x)": None,
     "c = Conv(x, w) y = Transpose(c)": None,
     "c = Conv(x, w) y = Softmax(c)": None,

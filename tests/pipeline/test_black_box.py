@@ -363,11 +363,11 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_an_error() -> None:
 
 
 def test_another_place_than_was_asked_for_is_said() -> None:
-    from onnxattr.pipeline.space import _device_notes
+    from onnxattr.pipeline.space import device_notes
 
     usable = [SimpleNamespace(maps=SimpleNamespace(device="cpu"))]
-    assert _device_notes(usable, ["cpu"], OPTIONS) == ()
-    assert _device_notes(usable, ["cuda:0"], GRADIENT) == ()
-    (note,) = _device_notes(usable, ["cuda:0"], OPTIONS)
+    assert device_notes(usable, ["cpu"], OPTIONS) == ()
+    assert device_notes(usable, ["cuda:0"], GRADIENT) == ()
+    (note,) = device_notes(usable, ["cuda:0"], OPTIONS)
     assert "cuda:0" in note
     assert "made on the cpu" in note

@@ -141,3 +141,21 @@ class _Graft(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:
         return None, gradients[0]
+
+
+def multiplied(x: torch.Tensor, value: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """Returns a value that is a function of each number of x, with a multiplier for each."""
+    found: torch.Tensor = _Multiplied.apply(x, value, by)
+    return found
+
+
+class _Multiplied(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, value: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(by)
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (by,) = ctx.saved_tensors
+        return gradients[0] * by, None, None

@@ -53,8 +53,11 @@ def with_rules(network: Network, composite: Composite, *, attention: str = CP) -
             continue
         row = ROWS.get(key(node.op_type), _NO_ROW)
         call = getattr(network.module, module_name(node), None)
-        if row.refuse or not isinstance(call, Call):
+        if row.refuse or (row.rule is not None and not isinstance(call, Call)):
             refused[node.name] = row.refuse or _NO_ROW.refuse
+            continue
+        if not isinstance(call, Call):
+            # A module of its own that is linear in what it takes, such as a scaler of features.
             continue
         known = facts[node.name]
         sites[node.name] = Site(

@@ -236,9 +236,7 @@ def facts(
     return found
 
 
-def bearing(
-    graph: onnx.GraphProto, facts: Mapping[str, Facts], attention: str = "cp"
-) -> set[str]:
+def bearing(graph: onnx.GraphProto, facts: Mapping[str, Facts], attention: str = "cp") -> set[str]:
     """Returns the names of the nodes that relevance reaches, on its way from the outputs back.
 
     It does not reach what only gates, divides or chooses.

@@ -1,4 +1,4 @@
-"""Rules of what ONNX Runtime's optimiser, or a language model, has in one operator: of its parts."""
+"""Rules of what optimisers and language models have in one operator: those of its parts."""
 
 from __future__ import annotations
 

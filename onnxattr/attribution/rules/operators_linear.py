@@ -12,10 +12,10 @@ from onnxattr.attribution.rules.parts import keeping
 from onnxattr.attribution.rules.table import ALL, Function, Site, row
 from onnxattr.errors import SupportError
 
-#: By the positions that bear relevance. What chooses among numbers, or says where they go, does not.
+#: By the positions that bear relevance. What chooses, or says where numbers go, does not.
 _LINEAR: dict[tuple[int, ...] | None, str] = {
-    ALL: "Add Concat ConcatFromSequence Entrance Max Mean Min Mod Outputs SequenceConstruct Sub Sum "
-    "ai.onnx.ml.FeatureVectorizer com.microsoft.BiasAdd",
+    ALL: "Add Concat ConcatFromSequence Entrance Max Mean Min Mod Outputs SequenceConstruct Sub "
+    "Sum ai.onnx.ml.FeatureVectorizer com.microsoft.BiasAdd",
     # One number or image at a time, and what moves numbers about.
     (0,): "Abs AffineGrid AveragePool Cast CastLike CenterCropPad Col2Im Compress CumSum DFT "
     "DepthToSpace Dropout Expand Flatten Gather GatherElements GatherND GlobalAveragePool "
@@ -36,12 +36,8 @@ _LINEAR: dict[tuple[int, ...] | None, str] = {
     (2,): "OneHot",
 }
 
-#: Products with stored weights, of which a composite chooses the rule.
-_LAYERS: dict[str, tuple[int, ...]] = {
-    "Conv": (0, 2),
-    "ConvTranspose": (0, 2),
-    "FusedLinear": (0, 2),
-}
+#: Products with stored weights, of which a composite chooses the rule, by the name it has there.
+_LAYERS = {"Conv": "Conv", "ConvTranspose": "ConvTranspose", "FusedLinear": "Gemm"}
 
 #: Their weights, like the offsets and the mask of the first, are held whatever the composite.
 _WEIGHTED: dict[str, tuple[int, ...]] = {
@@ -119,8 +115,8 @@ def _scattered(site: Site) -> Function:
 
 for _signal, _names in _LINEAR.items():
     row(*_names.split(), signal=_signal)
-for _name, _positions in _LAYERS.items():
-    row(_name, signal=_positions, layer=_name)
+for _name, _layer in _LAYERS.items():
+    row(_name, signal=(0, 2), layer=_layer)
 for _name, _positions in _WEIGHTED.items():
     row(_name, signal=_positions)
 for _reason, _names in _REFUSED.items():

@@ -124,7 +124,8 @@ class _Secant(torch.autograd.Function):
             near = x.abs() < _near(x.dtype)
             multiplier = torch.where(near, _slope(zero.function, x / 2), multiplier)
         else:
-            multiplier = torch.where(x == 0, slope, multiplier)
+            # 0/0 is no number. In place: a new tensor costs more than its numbers do.
+            multiplier.nan_to_num_(nan=slope, posinf=math.inf, neginf=-math.inf)
         ctx.save_for_backward(multiplier)
         return y
 

@@ -92,6 +92,7 @@ def fused_matmul(
     transBatchA: int = 0,  # noqa: N803
     transBatchB: int = 0,  # noqa: N803
 ) -> torch.Tensor:
+    """Returns a product of matrices, each of which may be transposed first."""
     a, b = _turned(a, transA, transBatchA), _turned(b, transB, transBatchB)
     product = torch.matmul(a, b)
     return product if alpha == 1 else product * alpha

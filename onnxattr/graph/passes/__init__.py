@@ -8,6 +8,7 @@ node at the end, and none of the vendor's names.
 from onnxattr.graph.passes.batch import FreeBatch
 from onnxattr.graph.passes.cut import Cut
 from onnxattr.graph.passes.fix_inputs import FixInputs
+from onnxattr.graph.passes.fold_affine import FoldAffine
 from onnxattr.graph.passes.fold_batch_norm import FoldBatchNorm
 from onnxattr.graph.passes.freeze import Freeze
 from onnxattr.graph.passes.functions import KeepFunctionOpsets
@@ -36,6 +37,7 @@ __all__ = [
     "DropIdentities",
     "ExplicitPads",
     "FixInputs",
+    "FoldAffine",
     "FoldBatchNorm",
     "FoldShapes",
     "FreeBatch",

@@ -27,7 +27,7 @@ class FoldBatchNorm(Fusion):
         if not _is_inference(node, opset):
             return None
         layer = made_by(node.inputs[0], "Conv", "ConvTranspose", "Gemm")
-        axis = _output_axis(layer) if layer is not None else None
+        axis = output_axis(layer) if layer is not None else None
         if layer is None or axis is None:
             return None
         held = [stored(v) for v in (layer.inputs[1], *layer.inputs[2:], *node.inputs[1:])]
@@ -59,7 +59,7 @@ def _is_inference(node: ir.Node, opset: int) -> bool:
     return bool(known) and len(node.inputs) == 5 and len(node.outputs) == 1
 
 
-def _output_axis(layer: ir.Node) -> int | None:
+def output_axis(layer: ir.Node) -> int | None:
     """Returns the axis of a layer's weights along which its output's channels lie."""
     numbers = {name: layer.attributes[name].value for name in layer.attributes}
     if layer.op_type == "Conv":
@@ -73,11 +73,12 @@ def _output_axis(layer: ir.Node) -> int | None:
 def _make(layer: ir.Node, weight: _Array, bias: _Array) -> list[ir.Node]:
     graph = layer.graph
     assert isinstance(graph, ir.Graph)
-    inputs = [layer.inputs[0], _store(graph, weight), _store(graph, bias)]
+    inputs = [layer.inputs[0], store(graph, weight), store(graph, bias)]
     return [ir.node(layer.op_type, inputs, layer.attributes, version=layer.version)]
 
 
-def _store(graph: ir.Graph, array: _Array) -> ir.Value:
+def store(graph: ir.Graph, array: _Array) -> ir.Value:
+    """Returns the value of an array that a graph is made to store."""
     numbers = count(len(graph.initializers))
     name = next(n for i in numbers if (n := f"onnxattr.{i}") not in graph.initializers)
     value = ir.val(name, const_value=ir.tensor(array, name=name))

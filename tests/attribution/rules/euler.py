@@ -96,17 +96,23 @@ def balance(call, operator, arguments, ranks=None, attention="cp"):
         if c is None or not c.numel():
             continue
         if row.signal is None or i in row.signal:
-            signal += float((z * c).sum())
+            signal += float((z.detach() * c).sum())
         else:
             others = max(others, float(c.abs().max()))
     return Balance(
-        total=float(total),
+        total=float(total.detach()),
         signal=signal,
         intercept=_intercept(site, zeros, weights),
-        size=float(sum((w * y).abs().sum() for w, y in zip(weights, outputs, strict=True))),
+        size=float(
+            sum((w * y.detach()).abs().sum() for w, y in zip(weights, outputs, strict=True))
+        ),
         others=others,
         moved=max(
-            (float((a - b).abs().max()) for a, b in zip(outputs, plain, strict=True) if a.numel()),
+            (
+                float((a - b).detach().abs().max())
+                for a, b in zip(outputs, plain, strict=True)
+                if a.numel()
+            ),
             default=0.0,
         ),
     )

@@ -6,6 +6,7 @@ bears relevance and does not move. Intercepts are f(0) of elementwise functions.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -61,9 +62,9 @@ def ledger(network, x: torch.Tensor, attention: str = "cp") -> Ledger:
         call, operator = getattr(module, module_name(node), None), key(node.op_type)
         if isinstance(call, Call) and any(facts[node.name].moving):
             function = _noting(call.function, operator, facts[node.name], noted, raised)
-            copy = _copy(call)
-            vars(copy).update(function=function)
-            module.add_module(module_name(node), copy)
+            noting = copy.copy(call)
+            vars(noting).update(function=function)
+            module.add_module(module_name(node), noting)
     source = x.detach().requires_grad_()
     units = module(source)
     (weights,) = drawn([units])
@@ -72,18 +73,12 @@ def ledger(network, x: torch.Tensor, attention: str = "cp") -> Ledger:
     pairs = zip(noted, of_biases, strict=True)
     relevance = (source * c).detach()
     return Ledger(
-        total=float(total),
+        total=float(total.detach()),
         input=float(relevance.sum()),
-        biases=float(sum((b * g).sum() for b, g in pairs if g is not None)),
+        biases=float(sum((b.detach() * g).sum() for b, g in pairs if g is not None)),
         intercepts=float(sum(raised)),
         relevance=relevance,
     )
-
-
-def _copy(call):
-    import copy
-
-    return copy.copy(call)
 
 
 def _noting(function, operator, facts, noted, raised):

@@ -42,6 +42,9 @@ ROW, ROWS = drawn(8, seed=1), drawn(8, seed=2)
 HEADS = drawn(2, 2, 3, 4)
 KEYS, VALUES = drawn(2, 2, 4, 5), drawn(2, 2, 5, 4)
 ANGLES = drawn(6, 2)
+PARTS = [drawn(2, 2, 3, 4, seed=i) for i in range(4)]
+OTHER_TOKENS = [drawn(2, 5, 8), drawn(2, 5, 8, seed=1)]
+BYTES = torch.arange(64, dtype=torch.uint8)
 SKIPS = [TOKENS, drawn(2, 3, 8, seed=3), ROW, ROWS, drawn(8, seed=3)]
 MICROSOFT = [
     Own("Attention", [TOKENS, drawn(8, 24), drawn(24)], {"num_heads": 2}, 2),
@@ -83,7 +86,7 @@ MICROSOFT = [
     ),
     Own("GatherND", [X, torch.tensor([[0, 1], [1, 2]])]),
     Own("Gelu", [X]),
-    Own("GemmaRotaryEmbedding", [drawn(2, 3, 4), *[drawn(2, 2, 3, 4, seed=i) for i in range(4)]], {}, 2),
+    Own("GemmaRotaryEmbedding", [drawn(2, 3, 4), *PARTS], {}, 2),
     Own("GridSample", [IMAGE, drawn(2, 3, 3, 2) / 2]),
     Own("GroupNorm", [LAST, drawn(4), drawn(4, seed=1)], {"groups": 2, "activation": 1}),
     Own(
@@ -101,10 +104,10 @@ MICROSOFT = [
     Own("LayerNormalization", [TOKENS, ROW]),
     Own(
         "MatMulNBits",
-        [drawn(2, 32), torch.arange(64, dtype=torch.uint8).reshape(4, 1, 16), drawn(4), None, None, drawn(4)],
+        [drawn(2, 32), BYTES.reshape(4, 1, 16), drawn(4), None, None, drawn(4)],
         {"K": 32, "N": 4, "block_size": 32},
     ),
-    Own("MultiHeadAttention", [TOKENS, drawn(2, 5, 8), drawn(2, 5, 8, seed=1), drawn(24)], {"num_heads": 2}),
+    Own("MultiHeadAttention", [TOKENS, *OTHER_TOKENS, drawn(24)], {"num_heads": 2}),
     Own(
         "MultiHeadAttention",
         [TOKENS, drawn(2, 5, 8), drawn(2, 5, 8, seed=1), None, None, drawn(2, 2, 3, 5)],

@@ -1,4 +1,4 @@
-"""What the graph says of nodes: what moves, what gates, what cannot be negative, what comes first."""
+"""What the graph says of nodes: what moves, gates, cannot be negative, or comes first."""
 
 import time
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from onnxattr.attribution.rules.graph import bearing, facts
 import onnxattr.attribution.rules.operators  # noqa: F401 - fills the table
+from onnxattr.attribution.rules.graph import bearing, facts
 from onnxattr.attribution.rules.table import GATE, SIGNAL, WEAK_GATE
 from onnxattr.graph.load import load
 from onnxattr.graph.normalise import normalise
@@ -20,7 +20,7 @@ STORED = {
 
 
 def analysed(body, *, opset=17):
-    """The facts of each node of a graph, by the vendor's first output; and what relevance reaches."""
+    """The facts of each node of a graph, by its first output, and what relevance reaches."""
     header = f'<ir_version: 8, opset_import: ["" : {opset}]> g'
     proto = parser.parse_model(f"{header} (float[2,4] x) => (float[a,b] y) {{ {body} }}")
     for name, value in STORED.items():
@@ -162,4 +162,3 @@ def test_it_takes_time_in_proportion_to_the_graph():
     assert len(bearing(graph, found)) == count + 1
     # About 0.3 seconds; were it quadratic, minutes.
     assert time.process_time() - start < 10
-

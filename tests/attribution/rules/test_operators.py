@@ -17,6 +17,7 @@ from gradients import wide, widened
 from own_cases import ALL as OWN
 
 import onnxattr.attribution.rules.operators  # noqa: F401 - fills the table
+from onnxattr.attribution.rules.composites import LAYERS
 from onnxattr.attribution.rules.table import ROWS, key
 from onnxattr.convert.ops import OPERATORS
 from onnxattr.convert.ops.table import Call
@@ -31,24 +32,22 @@ from onnxattr.limits import Limits
 MOST = 3
 
 #: Functions of one number that are not zero at zero: f(0) is a bias.
-RAISED = set(
-    [
-        "Acos",
-        "Clip",
-        "Cos",
-        "Cosh",
-        "Exp",
-        "HardSigmoid",
-        "Pow",
-        "Sigmoid",
-        "Softplus",
-        ".Affine",
-        ".ImageScaler",
-        ".ParametricSoftplus",
-        "com.microsoft.FusedConv",
-        "com.microsoft.FusedGemm",
-    ]
-)
+RAISED = {
+    "Acos",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "Exp",
+    "HardSigmoid",
+    "Pow",
+    "Sigmoid",
+    "Softplus",
+    ".Affine",
+    ".ImageScaler",
+    ".ParametricSoftplus",
+    "com.microsoft.FusedConv",
+    "com.microsoft.FusedGemm",
+}
 
 #: Those that keep their gradient, of which it is known that it does not conserve.
 TANGENT = {"LogSoftmax", "ReduceLogSumExp", "Softmax", "com.microsoft.BiasSoftmax"}
@@ -142,7 +141,6 @@ def test_an_operator_conserves_relevance(operator):
         if found is None or not np.isfinite([found.total, found.signal]).all():
             continue
         tried += 1
-        print(id, found)
         assert found.moved <= 1e-9 * (1 + found.size) or operator in RANDOM, id
         assert found.others == 0, id
         if row.signal == ():
@@ -150,3 +148,7 @@ def test_an_operator_conserves_relevance(operator):
         elif operator not in TANGENT:
             assert found.error(intercept=operator in RAISED) <= 1e-9, (id, found)
     assert tried or row.signal == () or operator in NO_CALLS
+
+
+def test_layers_are_called_as_composites_call_them():
+    assert {row.layer for row in ROWS.values() if row.layer} == set(LAYERS)

@@ -177,6 +177,40 @@ def convnext():
     return models.ConvNeXt(settings, num_classes=10)
 
 
+def vgg11():
+    """Its convolutions as they are; its classifier, which holds most of its weights, is small."""
+    network = models.vgg11(num_classes=10)
+    network.avgpool = nn.AdaptiveAvgPool2d(1)
+    network.classifier = nn.Sequential(
+        nn.Linear(512, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 10)
+    )
+    return network
+
+
+def densenet121():
+    return models.DenseNet(12, (6, 12, 24, 16), 24, num_classes=10)
+
+
+def convnext_tiny():
+    """As deep as it is, and a quarter as wide, like those that follow."""
+    widths, depths = (24, 48, 96, 192, None), (3, 3, 9, 3)
+    blocks = zip(widths[:-1], widths[1:], depths, strict=True)
+    settings = [models.convnext.CNBlockConfig(*block) for block in blocks]
+    return models.ConvNeXt(settings, num_classes=10)
+
+
+def vit_b_16():
+    return models.VisionTransformer(64, 16, 12, 12, 192, 768, num_classes=10)
+
+
+def swin_t():
+    return models.SwinTransformer([4, 4], 24, [2, 2, 6, 2], [3, 6, 12, 24], [7, 7], num_classes=10)
+
+
+def plain_inception():
+    return models.inception_v3(num_classes=10, init_weights=False, transform_input=False)
+
+
 def segmentation(make):
     return Dense(make(weights=None, weights_backbone=None, num_classes=5))
 
@@ -224,7 +258,17 @@ NETWORKS = {
     "einsum": (Einsum, image(32)),
     "lstm": (lambda: Recurrent(nn.LSTM), steps),
     "gru": (lambda: Recurrent(nn.GRU), steps),
+    # For relevance, which is wanted of the architectures that people use.
+    "vgg11": (vgg11, image(64)),
+    "densenet121": (densenet121, image(64)),
+    "convnext_tiny": (convnext_tiny, image(64)),
+    "vit_b_16": (vit_b_16, image(64)),
+    "swin_t": (swin_t, image(64)),
+    "plain_inception_v3": (plain_inception, image(80)),
 }
+
+#: What adds something, whatever the input, beside what is called a bias.
+ADDED = ("bias", "position.", "pos_embedding", "class_token", "running_mean")
 
 #: The layer that its authors made the classifier, by its name. What is not here has none.
 HEADS = {
@@ -268,8 +312,18 @@ def build(make):
     return network
 
 
-def export(path, make, inputs, how="default", opset=None, head=None):
+def unbiased(make):
+    """Return the same network without biases: its outputs for an input of zeros are zero."""
     network = build(make)
+    for name, value in network.state_dict().items():
+        # That of pairs of places is added to the scores of attention.
+        if any(part in name for part in ADDED) and "relative" not in name:
+            value.zero_()
+    return network
+
+
+def export(path, make, inputs, how="default", opset=None, head=None, biased=True):
+    network = (build if biased else unbiased)(make)
     single = how.startswith("baked")
     example = inputs(1 if single else 2)
     if how.endswith("default"):
@@ -319,6 +373,9 @@ def table():
             rows[f"{name}-{how}"] = functools.partial(
                 export, make=make, inputs=inputs, how=how, head=HEADS.get(name)
             )
+        rows[f"{name}-unbiased"] = functools.partial(
+            export, make=make, inputs=inputs, how="legacy", biased=False
+        )
         for opset in (11, 13, 17) if name in OLD else ():
             rows[f"{name}-opset{opset}"] = functools.partial(
                 export,
