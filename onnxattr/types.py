@@ -655,10 +655,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """A target model and its sources, closest first; the target itself is not among them."""
+    """A target model and its sources, closest first; the target itself is not among them.
+
+    Attributes:
+        name: The model.
+        sources: The others.
+        probabilities: Where one target was asked for: how often, over resampled probes, each source
+            takes each place by the first measure, [source, place]; rows and columns sum to 1.
+    """
 
     name: str
     sources: tuple[Source, ...]
+    probabilities: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,14 @@ def rank(
         hashes = [s.sha256 for s in space.summaries]
         wanted = [names.index(name)] if name is not None else list(range(len(names)))
         targets = tuple(
-            ranking.rank_by(space.measures, space.similarity, i, seed=options.seed, hashes=hashes)
+            ranking.rank_by(
+                space.measures,
+                space.similarity,
+                i,
+                seed=options.seed,
+                hashes=hashes,
+                probabilities=name is not None,
+            )
             for i in wanted
         )
         checked: tuple[Assumption, ...] = ()

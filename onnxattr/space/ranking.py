@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from onnxattr.arrays import Float64
+from onnxattr.space.rank_probability import rank_probabilities
 from onnxattr.space.similarity import paper_distance
 from onnxattr.types import Pairs, PairScore, Score, Similarity, Source, Target
 
@@ -72,6 +73,7 @@ def rank_by(
     *,
     seed: int = 0,
     hashes: Sequence[str] = (),
+    probabilities: bool = False,
 ) -> Target:
     """Returns every other model as a source for `target`, closest first by the first measure.
 
@@ -85,6 +87,8 @@ def rank_by(
         target: Index of the model; it is dropped by this index, not by its similarity.
         seed: Of the bootstrap, whose draws are the same for all measures.
         hashes: SHA-256 of each model's file; equal ones are marked as duplicates.
+        probabilities: Whether to say how often each source takes each place by the first measure;
+            all of them for all targets would be as many as the cube of the models.
     """
     scores = [_scores(measure, target, seed) for measure in measures]
     first, names = scores[0], result.names
@@ -109,7 +113,11 @@ def rank_by(
                 disputed=_disputed([_places(found, i) for found in scores if i in found]),
             )
         )
-    return Target(name=names[target], sources=tuple(sources))
+    chances: tuple[tuple[float, ...], ...] = ()
+    if probabilities:
+        draws = bootstrap_means(measures[0].per_probe[list(first), target], seed)
+        chances = tuple(map(tuple, rank_probabilities(draws).tolist()))
+    return Target(name=names[target], sources=tuple(sources), probabilities=chances)
 
 
 def _scores(measure: Pairs, target: int, seed: int) -> dict[int, Score]:

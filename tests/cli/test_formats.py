@@ -243,3 +243,11 @@ def test_forced_colours_never_reach_data_or_files(run, good, tmp_path, monkeypat
     assert "\x1b" not in (tmp_path / "table.txt").read_text()
     for form in FORMATS[1:]:
         assert "\x1b" not in run("inspect", good, "-f", form).out
+
+
+def test_probabilities_of_places_where_one_target_is_named(rank, good):
+    everyone = rank(good).json["targets"]
+    assert [target["probabilities"] for target in everyone] == [[], []]
+    (one,) = rank(good, "--target", "edges-torch").json["targets"]
+    assert list(one) == ["name", "sources", "probabilities"]
+    assert one["probabilities"] == [[1.0]]

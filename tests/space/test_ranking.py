@@ -202,3 +202,26 @@ def test_a_pair_is_told_both_ways_where_that_makes_a_difference() -> None:
     symmetric = dataclasses.replace(directed(values + values.transpose(1, 0, 2)), directed=False)
     (one,) = pair_scores(symmetric)
     assert one.value == pytest.approx((values[0, 1] + values[1, 0]).mean())
+
+
+def test_the_probability_of_each_place_is_how_often_a_draw_says_so() -> None:
+    names = ["target", "a", "b", "c", "none"]
+    cosines = {("target", n): noisy(mean, k) for k, (n, mean) in enumerate(
+        [("a", 0.40), ("b", 0.41), ("c", 0.35), ("none", np.nan)]
+    )}  # fmt: skip
+    result = space(cosines, names)
+    pairs = Pairs("attribution", result.names, result.matrix, result.per_probe, directed=False)
+    target = rank_by([pairs], result, 0, seed=3, probabilities=True)
+
+    order = [source.name for source in target.sources]
+    assert "none" not in order
+    draws = np.random.default_rng(3).multinomial(64, [1 / 64] * 64, size=2000)
+    rows = np.array([result.per_probe[0, names.index(n)] for n in order])
+    counted = np.zeros((3, 3))
+    for draw in draws:
+        means = rows @ draw / 64
+        for place, source in enumerate(np.argsort(-means)):
+            counted[source, place] += 1
+    np.testing.assert_allclose(target.probabilities, counted / 2000, atol=1e-12)
+    assert 0.1 < target.probabilities[0][1] < 0.9
+    assert rank_by([pairs], result, 0, seed=3).probabilities == ()
