@@ -235,7 +235,7 @@ ENTRIES: Mapping[str, Entry] = {
         unfused=frozenset(
             {
                 *("batch-norm", "gelu", "layer-norm", "attention", "linear", "swish", "mish"),
-                *("hard-swish", "bounds"),
+                *("hard-swish", "bounds", "affine"),
             }
         ),
     ),

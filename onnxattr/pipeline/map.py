@@ -76,9 +76,7 @@ def map_models(
         >>> result.nearest[0][0].name
         'rgb2depth-torch'
     """
-    # Measures of units would be computed for nothing: a map is that of attribution.
-    options = dataclasses.replace(options or Options(), measure=None)
-    progress = progress or Silent()
+    options, progress = options or Options(), progress or Silent()
     started = time.perf_counter()
     if linkage not in LINKAGES:
         raise UsageError(f"there is no linkage `{linkage}`", hint=closest(linkage, LINKAGES))

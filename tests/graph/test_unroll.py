@@ -9,6 +9,7 @@ from onnx_ir.passes import common
 
 import onnxattr
 from onnxattr.attribution.relevance import elrp
+from onnxattr.attribution.setting import Setting
 from onnxattr.convert.torch import to_network
 from onnxattr.graph import passes
 from onnxattr.graph.load import load
@@ -583,7 +584,7 @@ def test_rules_of_relevance_reach_into_loops(build, noise):
     for text in (ROWS, ROWS_BY_HAND):
         network = to_network(load(build(text)), at="output")
         operators.append([n.op_type for n in network.operators.values() if n.op_type == "Tanh"])
-        maps.append(elrp(network)(x))
+        maps.append(elrp(Setting(network))(x))
     assert operators[0] == operators[1] == ["Tanh"] * 8
     torch.testing.assert_close(maps[0], maps[1])
 
