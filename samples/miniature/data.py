@@ -101,6 +101,7 @@ def constant_loss(task: Task, train: Array, valid: Array) -> float:
         return float(np.abs(valid - np.median(train, axis=0)).mean())
     shares = np.stack([(train == c).mean(axis=0) for c in range(task.channels)], axis=-1)
     overall = shares.reshape(-1, task.channels).mean(axis=0)
+    overall = (overall * train.size + 1) / (train.size + task.channels)  # of unseen classes, too
     smooth = (shares * len(train) + overall) / (len(train) + 1)
     here = np.broadcast_to(smooth, (*valid.shape, task.channels))
     return float(-np.log(np.take_along_axis(here, valid[..., None], -1)).mean())

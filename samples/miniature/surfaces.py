@@ -56,8 +56,8 @@ def curvatures(normals: Float64, depth: Float64, focal: float) -> Float64:
     The shape operator is taken in the image plane: S = (J + Jᵀ) / 2, where J holds the change of
     the normal's x and y for a metre to the right and a metre down (a pixel is depth / focal
     metres), and differences across a jump of depth count as zero. Its eigenvalues k, the larger
-    first, are squashed to k·r / (1 + |k|·r), r = 0.1 m. A ball of radius R has 1 / R at its middle, hollow
-    corners are negative, and a plane has zero.
+    first, are squashed to k·r / (1 + |k|·r), r = 0.1 m. A ball of radius R has 1 / R at its middle,
+    hollow corners are negative, and a plane has zero.
 
     Args:
         normals: [height, width, 3], unit, camera frame (x right, y down), towards the camera.
