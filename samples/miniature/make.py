@@ -8,6 +8,7 @@ What is there already is left alone, so that a run which was stopped goes on whe
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ TABLES = (("affinity-a.csv", zoo.ZOO_A, ()), ("affinity-b.csv", zoo.ZOO_B, ()))
 def main() -> None:
     """Run the step that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("step", choices=["scenes", "models", "transfer", "probes", "all"])
+    parser.add_argument("step", choices=["scenes", "models", "transfer", "probes", "table", "all"])
     parser.add_argument("--family", choices=FAMILIES, help="only these models")
     parser.add_argument("--only", metavar="NAME", help="only this model, such as rgb2depth-a")
     parser.add_argument(
@@ -70,6 +71,8 @@ def main() -> None:
         measure(paths, recipe, transfer, output, options.workers)
     if options.step in ("probes", "all"):
         probes(zoo.CACHE / "probes", 8 if options.quick else zoo.PROBE_COUNT, recipe.size)
+    if options.step == "table":
+        table(output / zoo.SCORES.name)
 
 
 def measure(
@@ -115,6 +118,18 @@ def probes(folder: Path, count: int, size: int) -> None:
         if not path.exists():
             image = render(zoo.PROBES_FROM + number, size).image
             Image.fromarray(np.round(image * 255).astype(np.uint8)).save(path)
+
+
+def table(scores: Path) -> None:
+    """Print the scores as the README's table."""
+    rows = json.loads(scores.read_text())
+    for entry in zoo.ZOO:
+        if "loss" in (row := rows.get(entry.name, {})):
+            accuracy = f"{row['accuracy']:.0%}" if "accuracy" in row else ""
+            losses = f"{row['loss']:.3f} | {row['constant']:.3f}"
+            print(
+                f"| `{entry.name}` | {entry.seed} | {losses} | {accuracy} | {row['seconds']:.0f} |"
+            )
 
 
 def _able(entry: zoo.Entry) -> bool:
