@@ -13,7 +13,7 @@ from samples.miniature.data import Array, batches, held_out, load, spoilt, step_
 from samples.miniature.tasks import TASKS, Task
 from samples.miniature.zoo import RATES, Entry, Recipe
 
-LAYERS = ((12, 7, 2), (16, 5, 2), (20, 5, 2), (32, 5, 1))
+LAYERS = ((12, 7, 2), (16, 5, 2), (24, 5, 2), (32, 3, 1))
 """Channels, kernel and stride of the encoder's convolutions."""
 
 
