@@ -126,7 +126,7 @@ def table(scores: Path) -> None:
     for entry in zoo.ZOO:
         if "loss" in (row := rows.get(entry.name, {})):
             accuracy = f"{row['accuracy']:.0%}" if "accuracy" in row else ""
-            losses = f"{row['loss']:.3f} | {row['constant']:.3f}"
+            losses = f"{row['loss']:.4f} | {row['constant']:.4f}"
             print(
                 f"| `{entry.name}` | {entry.seed} | {losses} | {accuracy} | {row['seconds']:.0f} |"
             )

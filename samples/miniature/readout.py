@@ -89,7 +89,7 @@ def _losses(task: Task, answers: Tensor, targets: Tensor) -> Tensor:
     if task.classifies:
         loss = functional.cross_entropy(answers, targets, reduction="none")
     else:
-        loss = (answers - targets).abs()
+        loss = (answers - targets) ** 2
     return loss.reshape(len(loss), -1).mean(dim=1)
 
 

@@ -41,7 +41,8 @@ class Task:
         target: Scene to float32 [height, width, channels] (dense), int [height, width] (segment),
             float32 [channels] (vector) or an int (label).
         kind: The shape of the answer; it decides the decoder, the readout and the loss, which is
-            the mean absolute error, or cross-entropy for segment and label.
+            the mean squared error, or cross-entropy for segment and label. (The absolute error is
+            least for zero where most of a target is zero: networks of edges would learn nothing.)
         channels: Output channels, numbers, or classes.
         spoil: What is done to the input, in training and wherever the task is a target.
     """

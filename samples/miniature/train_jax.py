@@ -124,7 +124,7 @@ def load_trained(entry: Entry, recipe: Recipe, weights: Path) -> Any:
 def _loss(task: Task, answers: jax.Array, targets: jax.Array) -> jax.Array:
     if task.classifies:
         return optax.softmax_cross_entropy_with_integer_labels(answers, targets).mean()
-    return jnp.abs(answers - targets).mean()
+    return jnp.square(answers - targets).mean()
 
 
 def _scores(task: Task, model: Any, images: Array, targets: Array) -> dict[str, float]:

@@ -51,7 +51,7 @@ def train(entry: Entry, recipe: Recipe, weights: Path) -> dict[str, float]:
     rate = recipe.rate * RATES[entry.family]
     schedule = keras.optimizers.schedules.CosineDecay(rate, step_count(recipe))
     loss = (
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True) if task.classifies else "mae"
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True) if task.classifies else "mse"
     )
     model.compile(keras.optimizers.Adam(schedule), loss=loss)
     model.fit(
@@ -74,7 +74,7 @@ def load_trained(weights: Path) -> Any:
 def _scores(task: Task, model: Any, images: Array, targets: Array) -> dict[str, float]:
     answers = model.predict(images, batch_size=64, verbose=0)
     if not task.classifies:
-        return {"loss": float(np.abs(answers - targets).mean())}
+        return {"loss": float(np.square(answers - targets).mean())}
     peak = answers.max(axis=-1, keepdims=True)
     log_total = peak[..., 0] + np.log(np.exp(answers - peak).sum(axis=-1))
     right = np.take_along_axis(answers, targets[..., None], -1)[..., 0]

@@ -98,7 +98,7 @@ def _loss(task: Task, answers: Tensor, targets: Array) -> Tensor:
     if task.classifies:
         return functional.cross_entropy(answers, torch.from_numpy(targets))
     wanted = _to_nchw(targets) if task.kind == "dense" else torch.from_numpy(targets)
-    return functional.l1_loss(answers, wanted)
+    return functional.mse_loss(answers, wanted)
 
 
 @torch.no_grad()

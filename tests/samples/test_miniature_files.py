@@ -48,7 +48,7 @@ def test_scores_are_of_the_recipe_and_shown(entry):
         return
     assert row["loss"] < row["constant"], "it learnt nothing"
     accuracy = f"{row['accuracy']:.0%}" if TASKS[entry.task].classifies else ""
-    cells = [f"`{entry.name}`", str(entry.seed), f"{row['loss']:.3f}", f"{row['constant']:.3f}"]
+    cells = [f"`{entry.name}`", str(entry.seed), f"{row['loss']:.4f}", f"{row['constant']:.4f}"]
     assert "| " + " | ".join([*cells, accuracy, f"{row['seconds']:.0f}"]) + " |" in README
 
 
