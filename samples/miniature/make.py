@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from hashlib import sha256
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -85,23 +86,27 @@ def measure(
     """Measure transfer from each model, and write the tables whose models are all measured."""
     from samples.miniature import transfer as measuring
 
-    folder = zoo.CACHE / f"losses-{recipe.scenes}-{transfer.images}"
+    budget = sha256(repr(transfer).encode()).hexdigest()[:8]
+    folder = zoo.CACHE / f"losses-{budget}"
     jobs = (recipe, transfer, folder, zoo.TASK_NAMES)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         work = [pool.submit(measuring.measure, model, *jobs) for model in models]
         for done in as_completed(work):
-            print(f"{done.result().stem}: measured", flush=True)
+            print(f"{done.result().name}: measured", flush=True)
 
-    def measured(entry: zoo.Entry) -> bool:
-        return (folder / f"{entry.name}.npz").exists()
-
-    others = tuple(filter(measured, zoo.OTHERS))
+    files = {e.name: output / zoo.MODELS.name / f"{e.name}.onnx" for e in zoo.ZOO}
+    paths = {
+        name: path
+        for name, file in files.items()
+        if file.exists() and (path := measuring.losses_path(folder, file)).exists()
+    }
+    others = tuple(entry for entry in zoo.OTHERS if entry.name in paths)
     tables = (*TABLES, *((("affinity-others.csv", zoo.ZOO_A, others),) if others else ()))
     for name, competing, outside in tables:
-        if missing := [entry.name for entry in competing if not measured(entry)]:
+        if missing := [entry.name for entry in competing if entry.name not in paths]:
             print(f"{name}: left out, not measured yet: {', '.join(missing)}", file=sys.stderr)
             continue
-        measuring.report(competing, outside, folder, recipe, transfer, output / name)
+        measuring.report(competing, outside, paths, recipe, transfer, output / name)
         print(f"{name}: {len(competing) + len(outside)} sources, {len(competing)} targets")
 
 

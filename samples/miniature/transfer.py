@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,11 @@ def features(model: Path, images: Array) -> Array:
     return answers if first else np.ascontiguousarray(np.moveaxis(answers, -1, 1))
 
 
+def losses_path(folder: Path, source: Path) -> Path:
+    """Return where the losses of a model's file are kept; another file has another place."""
+    return folder / f"{source.stem}-{sha256(source.read_bytes()).hexdigest()[:16]}.npz"
+
+
 def measure(
     source: Path, recipe: Recipe, transfer: Transfer, folder: Path, tasks: Sequence[str]
 ) -> Path:
@@ -77,7 +83,7 @@ def measure(
     that it cost. An encoder sees each target's own input: noisy for `denoise`, grey for
     `colorization`, with a hidden square for `inpainting_whole`.
     """
-    path = folder / f"{source.stem}.npz"
+    path = losses_path(folder, source)
     if path.exists():
         return path
     import torch
@@ -99,7 +105,7 @@ def measure(
             [readout.losses(task, transfer, seed, pairs[0], pairs[1]) for seed in transfer.seeds]
         )
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f"{source.stem}.draft.npz"
+    draft = path.with_suffix(".draft.npz")
     np.savez(draft, seconds=np.array(time.process_time() - start), **rows)
     draft.replace(path)
     return path
@@ -155,7 +161,7 @@ def write_table(path: Path, values: Float64, sources: Sequence[str], heads: Sequ
 def report(
     zoo: Sequence[Entry],
     outside: Sequence[Entry],
-    folder: Path,
+    paths: Mapping[str, Path],
     recipe: Recipe,
     transfer: Transfer,
     path: Path,
@@ -165,7 +171,7 @@ def report(
     Args:
         zoo: Models that compete; the columns are named after them, and their tasks are the targets.
         outside: Further sources, in rows only.
-        folder: Where `measure` left the losses.
+        paths: Where `measure` left the losses, by name of the source.
         recipe: Of the scenes.
         transfer: How it was measured.
         path: The table, a `.csv`.
@@ -174,7 +180,7 @@ def report(
     sources = [entry.name for entry in (*zoo, *outside)]
     losses: dict[str, dict[str, Array]] = {}
     for source in sources:
-        with np.load(folder / f"{source}.npz") as stored:
+        with np.load(paths[source]) as stored:
             losses[source] = {name: stored[name] for name in stored.files}
     by_seed = affinities(losses, names, sources[len(zoo) :], tasks)
     write_table(path, by_seed.mean(axis=0), sources, names)
@@ -207,7 +213,7 @@ def report(
 
 
 def _rounded(value: float) -> float:
-    return round(float(value), 5)
+    return float(f"{value:.5g}")
 
 
 def _features(source: Path, splits: tuple[Split, Split], task: Task | None) -> tuple[Array, Array]:
