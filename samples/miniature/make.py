@@ -31,6 +31,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 from samples.miniature import build, data, zoo  # noqa: E402
 from samples.zoo import NEEDS  # noqa: E402
 
+TABLE_HEAD = (
+    "| seed | loss | constant | accuracy | seconds |\n| --- | --- | --- | --- | --- | --- |\n"
+)
 FAMILIES = ("a", "b", "residual", "large", "vit", "untrained")
 TABLES = (("affinity-a.csv", zoo.ZOO_A, ()), ("affinity-b.csv", zoo.ZOO_B, ()))
 
@@ -72,8 +75,8 @@ def main() -> None:
         measure(paths, recipe, transfer, output, options.workers)
     if options.step in ("probes", "all"):
         probes(zoo.CACHE / "probes", 8 if options.quick else zoo.PROBE_COUNT, recipe.size)
-    if options.step == "table":
-        table(output / zoo.SCORES.name)
+    if options.step in ("models", "table", "all") and not options.quick:
+        table(zoo.SCORES, zoo.HERE / "README.md")
 
 
 def measure(
@@ -125,16 +128,18 @@ def probes(folder: Path, count: int, size: int) -> None:
             Image.fromarray(np.round(image * 255).astype(np.uint8)).save(path)
 
 
-def table(scores: Path) -> None:
-    """Print the scores as the README's table."""
-    rows = json.loads(scores.read_text())
+def table(scores: Path, readme: Path) -> None:
+    """Put the scores into the README's table, whose rows end at an empty line."""
+    stored, rows = json.loads(scores.read_text()), []
     for entry in zoo.ZOO:
-        if "loss" in (row := rows.get(entry.name, {})):
+        if "loss" in (row := stored.get(entry.name, {})):
             accuracy = f"{row['accuracy']:.0%}" if "accuracy" in row else ""
-            losses = f"{row['loss']:.4f} | {row['constant']:.4f}"
-            print(
-                f"| `{entry.name}` | {entry.seed} | {losses} | {accuracy} | {row['seconds']:.0f} |"
-            )
+            cells = (f"`{entry.name}`", entry.seed, f"{row['loss']:.4f}", f"{row['constant']:.4f}")
+            line = " | ".join(map(str, (*cells, accuracy, f"{row['seconds']:.0f}")))
+            rows.append(f"| {line} |\n")
+    before, after = readme.read_text(encoding="utf-8").split(TABLE_HEAD)
+    text = before + TABLE_HEAD + "".join(rows) + after[after.index("\n## ") :]
+    readme.write_text(text, encoding="utf-8")
 
 
 def _able(entry: zoo.Entry) -> bool:
