@@ -1,4 +1,5 @@
 # Two commands: `make demo` ranks the sample models, `make test` runs the tests.
+# `make evaluate` tells how well rankings predict measured transfer.
 # The environment is made once, in .venv, from the versions in constraints.txt.
 #
 #   PYTHON=…       a Python ≥ 3.11, found by name if not given
@@ -6,11 +7,13 @@
 #                  PyTorch, whose `2.14.1+cpu` pip prefers to the plain `2.14.1`
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-exporters robustness check format bench wheel clean
+.PHONY: demo test test-exporters robustness check format bench zoo evaluate wheel clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 JAX := $(VENV)-jax
+MINIATURE := samples/miniature
+ZOO ?= a
 INSTALL := -m pip --disable-pip-version-check install -q -c constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 
@@ -44,6 +47,18 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/methods.py
+
+# The miniature Taskonomy: trains and measures what is not there yet, and goes on where it was stopped.
+zoo: $(VENV)/.installed-exporters $(JAX)/.installed
+	$(BIN)/python $(MINIATURE)/make.py models
+	$(abspath $(JAX))/bin/python $(MINIATURE)/make.py models --family vit
+	$(BIN)/python $(MINIATURE)/make.py transfer
+
+# How well rankings predict the transfer that was measured in zoo A; ZOO=b for the other one.
+evaluate: $(VENV)/.installed
+	$(BIN)/python $(MINIATURE)/make.py probes
+	$(BIN)/onnxattr evaluate --truth $(MINIATURE)/affinity-$(ZOO).csv \
+	  --models $(MINIATURE)/models/*-$(ZOO).onnx --probes samples/.cache/miniature/probes
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel

@@ -1,0 +1,1 @@
+"""A miniature Taskonomy: twenty tasks on rendered rooms, zoos of encoders, measured transfer."""
