@@ -49,7 +49,7 @@ def _end(runs):
     for run in runs:
         assert run.wait() == 0, run.err
         assert run.told("error") == []
-        assert all("assumed" in line for line in run.told("warning"))
+        assert all("assumed" in w or "probes are few" in w for w in run.told("warning"))
     assert [each for run in runs for each in run.left()] == []
     return [run.out for run in runs]
 
