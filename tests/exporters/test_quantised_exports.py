@@ -138,6 +138,7 @@ def test_quantised_network(exported, how):
     assert cosine > 0.95
 
 
+@pytest.mark.usefixtures("exact_eight_bits")
 @pytest.mark.parametrize("kind", [KIND.QUInt8, KIND.QInt8], ids=["unsigned", "by_channel"])
 def test_quantised_recurrent_layers(tmp_path, kind):
     torch.manual_seed(0)

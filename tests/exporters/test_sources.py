@@ -189,6 +189,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.usefixtures("exact_eight_bits")
 def test_a_network_of_eight_bits_is_exact_to_its_steps(export):
     folder, path = export("keras", "bytes.tflite", {})
 
