@@ -63,9 +63,10 @@ def oracle(x: np.ndarray, w: dict[str, np.ndarray], method: str) -> np.ndarray:
     return share(x, w["wq"], r_q) + share(x, w["wk"], r_k) + share(x, w["wv"], r_v)
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["fused", "as a chain"])
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("method", ["attn-lrp", "cp-lrp"])
-def test_relevance_of_attention_is_that_of_the_paper(method: str, seed: int) -> None:
+def test_relevance_of_attention_is_that_of_the_paper(method: str, seed: int, whole: bool) -> None:
     stored = weights(seed)
     proto = parser.parse_model(TEXT)
     for name, value in stored.items():
@@ -74,9 +75,10 @@ def test_relevance_of_attention_is_that_of_the_paper(method: str, seed: int) -> 
     x = np.random.default_rng(seed + 10).normal(size=(3, LENGTH, WIDTH)).astype(np.float32)
     spec = probe_input(model, None, ARRAY, x.shape[1:])
     chosen = parse(f"{method}:epsilon=0")
-    network = to_network(model, at="output", spec=spec, fuse=FUSIONS.keys() - chosen.entry.unfused)
-    fused = {node.op_type for node in network.dialect.proto.graph.node}
-    assert ("FusedAttention" in fused) == (method == "cp-lrp")
+    chains = set() if whole else {"attention"}
+    network = to_network(model, at="output", spec=spec, fuse=FUSIONS.keys() - chains)
+    kinds = {node.op_type for node in network.dialect.proto.graph.node}
+    assert ("FusedAttention" in kinds) == whole
     (maps,) = Engine(network, methods=[chosen]).maps(x)
     for found, one in zip(maps, x.astype(np.float64), strict=True):
         expected = oracle(one, stored, method)
