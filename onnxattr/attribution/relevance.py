@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import nn
 
 from onnxattr.attribution.gradients import times_input
+from onnxattr.attribution.rules.table import key
 from onnxattr.attribution.setting import Setting
 from onnxattr.convert.ops.table import Call
 from onnxattr.convert.torch import module_name
@@ -79,8 +80,7 @@ def with_secants(
     # A copy of a GraphModule has its own table of submodules, in which replacing is safe.
     module = copy.copy(network.module)
     for node in network.dialect.proto.graph.node:
-        operator, _, _ = node.op_type.partition("_")
-        name = module_name(node)
+        operator, name = key(node.op_type), module_name(node)
         if operator in NONLINEARITIES and name in network.operators:
             call = network.module.get_submodule(name)
             assert isinstance(call, Call)

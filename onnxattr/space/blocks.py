@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from onnxattr.arrays import Float32, Float64
 from onnxattr.errors import InputError
-from onnxattr.space.similarity import _normalised
+from onnxattr.space.similarity import normalised
 
 #: Bytes of the maps that are worked on at a time, as float64.
 BLOCK = 2**28
@@ -215,7 +215,7 @@ def units(maps: Float32, centres: Float64 | None) -> tuple[Float64, Truths]:
         centres: What is removed, [model, pixel], or None.
     """
     values = np.asarray(maps, np.float64)
-    rows = _normalised(values.reshape(-1, values.shape[2])).reshape(values.shape)
+    rows = normalised(values.reshape(-1, values.shape[2])).reshape(values.shape)
     if centres is not None:
         rows -= centres[:, None]
         # What is left of a map that equals the mean is rounding, not a direction.

@@ -94,13 +94,13 @@ def _units(maps: Float32, height: int, width: int, centre: Float64 | None) -> Fl
 
     With a centre, what is left without it is brought to unit norm again.
     """
-    units = _normalised(to_canvas(maps, height, width).reshape(len(maps), -1))
+    units = normalised(to_canvas(maps, height, width).reshape(len(maps), -1))
     if centre is None:
         return units
     residual = units - centre
     # What is left of a map that equals the mean is rounding, not a direction.
     residual[_norms(residual) < 1e-9] = np.nan
-    return _normalised(residual)
+    return normalised(residual)
 
 
 def mean_cosines(per_probe: Float64) -> Float64:
@@ -122,7 +122,8 @@ def paper_distance(cosines: Float64) -> float | None:
     return usable.size / total if total > 0 else None
 
 
-def _normalised(rows: Float64) -> Float64:
+def normalised(rows: Float64) -> Float64:
+    """Returns rows at unit norm, [row, number]; NaN where one is zero or not finite."""
     # Divided by the largest value first: no map is too faint or too strong to be squared then.
     with np.errstate(invalid="ignore", divide="ignore"):
         units: Float64 = rows / np.abs(rows).max(axis=1, keepdims=True)

@@ -5,7 +5,7 @@ import numpy as np
 from onnxattr.arrays import Float32, Float64
 from onnxattr.space.measures.evidence import Evidence, part, same_probes
 from onnxattr.space.measures.table import FIELD
-from onnxattr.space.similarity import _normalised
+from onnxattr.space.similarity import normalised
 
 
 def field(gradients: Float32, weights: Float64, path: Float32) -> Float64:
@@ -38,7 +38,7 @@ def prepare(evidence: Evidence) -> Float64:
     """
     values = part(evidence, FIELD, "modelgif", 1)
     values = values.reshape(*values.shape[:2], -1)
-    return _normalised(values.reshape(-1, values.shape[2])).reshape(values.shape)
+    return normalised(values.reshape(-1, values.shape[2])).reshape(values.shape)
 
 
 def compare(source: Float64, target: Float64) -> Float64:
