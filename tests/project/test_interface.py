@@ -56,7 +56,7 @@ WITH_EXAMPLES = (
     "onnxattr.scores.read",
     "onnxattr.space.agreement",
     "onnxattr.space.similarity",
-    "onnxattr.types",
+    "onnxattr.types.maps",
 )
 
 
