@@ -1,7 +1,7 @@
 """What a measure of likeness must know whatever transfer says: twins, and who has learnt nothing.
 
     python samples/miniature/controls.py           # zoo A and the other architectures
-    python samples/miniature/controls.py --zoo b   # zoo B, and each zoo as a second seed of the other
+    python samples/miniature/controls.py --zoo b   # zoo B, each zoo the second seed of the other
 
 Three questions, each with the place that the answer has among the sources of a target, 1 the
 closest: the same task learnt by another architecture in another framework; the same task from
