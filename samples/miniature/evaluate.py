@@ -38,15 +38,19 @@ ATTRIBUTIONS = (
     ("smoothgrad", "smoothgrad", False),
 )
 
+#: What models are asked on: rooms as they learnt them; the package's own images, which are of a
+#: wider variety; and noise.
+PROBES = {"scenes": zoo.CACHE / "probes", "built-in": None, "noise": zoo.CACHE / "noise"}
+
 
 def rankings(
-    models: list[Path], probes: str, limit: int | None
+    models: list[Path], probes: str | None, limit: int | None
 ) -> dict[str, onnxattr.Scores | onnxattr.Ranking]:
     """Returns a table of [source, target] for each measure and each kind of map.
 
     Args:
         models: Files of the zoo.
-        probes: Folder of probe images.
+        probes: Folder of probe images; None for those of the package.
         limit: How many of them; None for all.
     """
     tables: dict[str, onnxattr.Scores | onnxattr.Ranking] = {}
@@ -67,6 +71,9 @@ def main() -> None:
     """Rank, evaluate, and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--zoo", choices=("a", "b"), default="a")
+    parser.add_argument(
+        "--probes", choices=("scenes", "built-in", "noise"), default="scenes", help="on what"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N probes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep everything there")
     parser.add_argument("--figure", type=Path, metavar="FILE.svg", help="draw P@K and R@K")
@@ -74,7 +81,8 @@ def main() -> None:
     truth = zoo.HERE / f"affinity-{options.zoo}.csv"
     entries = zoo.ZOO_A if options.zoo == "a" else zoo.ZOO_B
     models = [zoo.MODELS / f"{entry.name}.onnx" for entry in entries]
-    tables = rankings(models, str(zoo.CACHE / "probes"), options.limit)
+    folder = PROBES[options.probes]
+    tables = rankings(models, folder and str(folder), options.limit)
     result = onnxattr.evaluate(truth, tables)
     if options.json:
         options.json.write_text(to_json(result))
