@@ -4,7 +4,6 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +15,7 @@ from onnxattr.arrays import Float32
 from onnxattr.attribution.entries import OUTPUTS
 from onnxattr.attribution.methods import Method
 from onnxattr.attribution.units import MOST
-from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
+from onnxattr.errors import LimitError, OnnxattrError, StoreError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit
 from onnxattr.pipeline.messages import (
@@ -36,13 +35,14 @@ from onnxattr.pipeline.messages import (
     unpack,
 )
 from onnxattr.pipeline.options import Options
+from onnxattr.pipeline.outcome import Examined, outcome_of
 from onnxattr.pipeline.trust import hash_source, malformed, require_sense
 from onnxattr.pipeline.units import UnitRows, facts_of, key_of, parts_of, pooled
 from onnxattr.probes import hash_values
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
 from onnxattr.store import Block, Store, make_key
-from onnxattr.types import IMAGE, Failure, GradientCheck, Maps, Parity, Probes, Summary
+from onnxattr.types import IMAGE, Failure, Probes
 
 T = TypeVar("T")
 
@@ -78,29 +78,6 @@ BACKGROUND = 16
 
 #: Bytes of all maps of a model, which this process holds; less where many models share its memory.
 MAX_MAPS = 2**31
-
-
-@dataclass(frozen=True, eq=False)
-class Examined:
-    """One model's maps, and what to say of it.
-
-    Attributes:
-        summary: What a report says of it.
-        maps: Its maps.
-        stored: Whether all of them, and all units, were in the store.
-        seconds: Wall time of the parts.
-        units: float32 [probe, …], by part, of those that were wanted and that there are.
-        lacking: Why there are no others, by part.
-        notes: What is to be said of the units.
-    """
-
-    summary: Summary
-    maps: Maps
-    stored: bool
-    seconds: Mapping[str, float]
-    units: Mapping[str, Float32] = dataclasses.field(default_factory=dict)
-    lacking: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 def place_of(options: Options, device: str = "cpu") -> Place:
@@ -246,7 +223,17 @@ class Examiner:
             for part, spent in seen.seconds.items():
                 seconds[part] = seconds.get(part, 0.0) + spent
         channel.send(End())
-        outcome = self._outcome(name, source, found, values, facts, stored, seconds)
+        outcome = outcome_of(
+            name,
+            source,
+            found,
+            values,
+            facts,
+            probes=self._probes,
+            options=options,
+            stored=stored,
+            seconds=seconds,
+        )
         kept = {each.part: made for each, *_ in rows if (made := each.values()) is not None}
         return dataclasses.replace(
             outcome,
@@ -375,75 +362,6 @@ class Examiner:
             self._store.put(key, block, about)
         except StoreError as error:
             self.store_error = error
-
-    def _outcome(
-        self,
-        name: str,
-        source: Source,
-        found: Described,
-        values: Float32,
-        facts: Sequence[Mapping[str, Any]],
-        stored: bool,
-        seconds: Mapping[str, float],
-    ) -> Examined:
-        flat = values.reshape(*values.shape[:2], -1)
-        if not (np.isfinite(flat).all(axis=2) & (flat != 0).any(axis=2)).any(axis=1).all():
-            raise self._unusable(name, found)
-        checks = [fact["gradient"] for fact in facts if fact["gradient"]]
-        worst = max(checks, key=lambda check: check["error"], default=None)
-        batch = min(fact["batch"] for fact in facts)
-        summary = Summary(
-            name=name,
-            path=os.fsdecode(source.path) if source.path is not None else "",
-            sha256=found.sha256,
-            origin=found.origin,
-            opset=found.opset,
-            parameters=found.parameters,
-            spec=found.spec,
-            representation=found.representation,
-            parity=None
-            if self._black_box
-            else Parity(
-                error=max(fact["parity"] for fact in facts),
-                tolerance=max(fact["tolerance"] for fact in facts),
-                probes=values.shape[1],
-            ),
-            gradient=GradientCheck(**worst) if worst else None,
-            batch=batch,
-            unusable=0,
-        )
-        maps = Maps(
-            values=values[0] if len(values) == 1 else values,
-            probes=self._probes.names,
-            method=",".join(map(str, self._options.methods)),
-            model=name,
-            batch=batch,
-            device=found.device,
-            settings={k: v for fact in facts for k, v in fact.get("settings", {}).items()},
-            kind=self._probes.kind,
-            signed=tuple(self._signed(method) for method in self._options.methods),
-        )
-        return Examined(summary, maps, stored, seconds)
-
-    def _signed(self, method: Method) -> bool:
-        # Maps of several projections are their root mean square.
-        reduction = self._options.reduced
-        return method.entry.signed and not (reduction.kind == "projection" and reduction.number > 1)
-
-    def _unusable(self, name: str, found: Described) -> SupportError:
-        value = found.representation.value
-        if self._black_box:
-            what = f"the sum of the units of `{value}` does not depend on the probes"
-            hint = "choose another tensor with --at, such as that before a softmax"
-        else:
-            what = f"`{value}` does not depend on the probes in a differentiable way"
-            hint = (
-                "choose another tensor with --at, or check --range; where a gradient is what is "
-                "missing, `--method occlusion` needs none"
-            )
-        return SupportError(
-            f"all of its maps are zero or not finite: {what}", hint=hint, model=name
-        )
 
 
 def _chunks(missing: Sequence[int], batch: int, least: int) -> Iterator[list[int]]:

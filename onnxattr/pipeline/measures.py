@@ -8,8 +8,8 @@ import numpy as np
 
 from onnxattr.arrays import Float64
 from onnxattr.errors import InputError
-from onnxattr.pipeline.job import Examined
 from onnxattr.pipeline.options import ATTRIBUTION
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.space import ranking
 from onnxattr.space.measures.all_pairs import all_pairs
 from onnxattr.space.measures.ensemble import WEIGHTS

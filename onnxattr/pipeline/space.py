@@ -18,10 +18,11 @@ from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
 from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
-from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
+from onnxattr.pipeline.job import Examiner, failure_of, place_of
 from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.probes import hash_values
 from onnxattr.registry import closest
