@@ -21,18 +21,22 @@ from onnxattr.pipeline import blackbox
 from onnxattr.pipeline.messages import (
     DTYPES,
     UNITS,
+    Array,
     Attribute,
     Attributed,
+    Checked,
     Described,
     Examine,
     Observe,
     Observed,
     Place,
+    Trace,
     Units,
     pack,
     printable,
     unpack,
 )
+from onnxattr.space.measures.table import FIELD
 from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
 from onnxattr.types import IMAGE, InputSpec, Model, Representation
 
@@ -67,7 +71,11 @@ class Examination:
     """
 
     def __init__(self, model: Model, request: Examine, device: str) -> None:
-        self._black_box = request.methods[0].entry.kind == OUTPUTS
+        methods = request.methods
+        self._black_box = bool(methods) and methods[0].entry.kind == OUTPUTS
+        #: Whether probes are shown one by one for their units; a conversion that was found right
+        #: mixes no batch, and of others it is found out.
+        self._alone: bool | None = None if self._black_box or not methods else False
         self._device = device = runtime_device(device) if self._black_box else device
         self._model, self._request = model, request
         spec = probe_input(model, request.input, request.kind, request.shape)
@@ -96,7 +104,7 @@ class Examination:
             OnnxattrError: The model cannot be used.
         """
         self._seconds = {}
-        probes = self._given(wanted)
+        probes = self._given(wanted.images)
         if self._black_box:
             return self._by_outputs(probes)
         try:
@@ -113,18 +121,32 @@ class Examination:
             OnnxattrError: The model cannot be used.
         """
         self._seconds = {}
-        return Observed(units=self._alone(self._given(wanted)), seconds=self._seconds)
+        units = self._by_themselves(self._given(wanted.images))
+        return Observed(units=units, seconds=self._seconds)
 
-    def _given(self, wanted: Attribute | Observe) -> Probing:
+    def trace(self, wanted: Trace) -> Observed:
+        """Returns the gradient fields of some probes, or why there are none, and their units.
+
+        What has no gradient has its black-box maps, its units and its place in a ranking still.
+        """
+        self._seconds = {}
+        probes, references = self._given(wanted.images), self._given(wanted.references)
+        try:
+            return self._field(probes, references, wanted.check)
+        except OnnxattrError as error:
+            lacking = Units(None, lacking=printable(error.message))
+            return Observed(units={FIELD: lacking}, seconds=self._seconds)
+
+    def _given(self, images: Array) -> Probing:
         kind = self._request.kind
         shape = (-1, -1, 3) if kind == IMAGE else self._request.shape
-        return unpack(wanted.images, DTYPES[kind], (-1, *shape))
+        return unpack(images, DTYPES[kind], (-1, *shape))
 
-    def _alone(self, probes: Probing) -> dict[str, Units]:
+    def _by_themselves(self, probes: Probing) -> dict[str, Units]:
         """Returns the units that are wanted, by a pass of their own."""
         if not self._request.units:
             return {}
-        from onnxattr.attribution.witness import observed
+        from onnxattr.attribution.witness import mixes, observed
         from onnxattr.convert.observer import Observer
 
         place = self._request.place
@@ -135,10 +157,10 @@ class Examination:
                     set_up("cpu", place.threads, place.limits.gpu_memory)
                     value, beside = self.described.representation.value, self.described.outputs
                     self._observer = Observer(self._model, value, beside, thread_count())
-                # Whether a model that is not converted mixes its batch is not known.
                 spec, witness = self.described.spec, self._witness()
-                alone = self._black_box
-                return _packed(observed(self._observer, witness, spec, probes, alone=alone))
+                if self._alone is None:
+                    self._alone = mixes(self._observer, spec, probes, self._model.name)
+                return _packed(observed(self._observer, witness, spec, probes, alone=self._alone))
         except OnnxattrError as error:  # Which costs no maps.
             return {
                 part: Units(None, lacking=printable(error.message)) for part in self._request.units
@@ -182,7 +204,7 @@ class Examination:
             parity=None,
             tolerance=None,
             gradient=None,
-            units=self._alone(probes),
+            units=self._by_themselves(probes),
             seconds=self._seconds,
         )
 
@@ -220,6 +242,35 @@ class Examination:
             units=_packed(witness.units(self._parts[0].gate.observer.lost)),
         )
 
+    def _field(self, probes: Probing, references: Probing, check: bool) -> Observed:
+        """Returns gradient fields, once the network is found right on the probes."""
+        from onnxattr.attribution.arithmetic import arithmetic
+        from onnxattr.attribution.check import check_gradient
+        from onnxattr.attribution.units import arranged_field
+
+        self._parts = self._parts or self._prepare()
+        part, witness, gradient = self._parts[0], self._witness(), None
+        with self._timed("parity"), arithmetic(self._device):
+            parity = part.gate.check(probes, witness.keep)
+        self._alone = False
+        with self._timed("field"):
+            found = part.engine.fields(probes, references)
+        if check:
+            with self._timed("check"), arithmetic(self._device):
+                gradient = check_gradient(part.network, part.gate, probes)
+        units = witness.units(part.gate.observer.lost)
+        return Observed(
+            units=_packed({**units, FIELD: arranged_field(found, self.described.spec)}),
+            seconds=self._seconds,
+            checked=Checked(
+                batch=part.engine.size,
+                parity=parity,
+                tolerance=part.gate.tolerance,
+                gradient=gradient,
+                settings=part.engine.settings,
+            ),
+        )
+
     def _prepare(self) -> list[Part]:
         """Converts the model once for all methods that want the same fusions."""
         request, place = self._request, self._request.place
@@ -232,8 +283,9 @@ class Examination:
             from onnxattr.graph.normalise import FUSIONS
 
             groups: dict[frozenset[str], list[int]] = {}
-            for place_of, method in enumerate(request.methods):
+            for place_of, method in enumerate(() if self._black_box else request.methods):
                 groups.setdefault(method.entry.unfused, []).append(place_of)
+            groups = groups or {frozenset(): []}  # For gradients alone.
             parts: list[Part] = []
             for unfused, places in groups.items():
                 network = to_network(

@@ -13,9 +13,9 @@ import numpy as np
 from onnxattr.arrays import Float32
 from onnxattr.attribution.entries import OUTPUTS
 from onnxattr.attribution.methods import Method
+from onnxattr.attribution.reductions import Reduction
 from onnxattr.errors import SupportError
 from onnxattr.pipeline.messages import Described, Source
-from onnxattr.pipeline.options import Options
 from onnxattr.types import GradientCheck, Maps, Parity, Probes, Summary
 
 
@@ -25,21 +25,28 @@ class Examined:
 
     Attributes:
         summary: What a report says of it.
-        maps: Its maps.
+        made: Its maps, of those that were asked for them.
         stored: Whether all of them, and all units, were in the store.
         seconds: Wall time of the parts.
-        units: float32 [probe, …], by part, of those that were wanted and that there are.
+        units: float32 [probe, …], by part, of those that were wanted and that there are; a gradient
+            field among them.
         lacking: Why there are no others, by part.
         notes: What is to be said of the units.
     """
 
     summary: Summary
-    maps: Maps
+    made: Maps | None
     stored: bool
     seconds: Mapping[str, float]
     units: Mapping[str, Float32] = dataclasses.field(default_factory=dict)
     lacking: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def maps(self) -> Maps:
+        """Its maps, which were asked for."""
+        assert self.made is not None
+        return self.made
 
 
 def outcome_of(
@@ -50,33 +57,37 @@ def outcome_of(
     facts: Sequence[Mapping[str, Any]],
     *,
     probes: Probes,
-    options: Options,
+    methods: Sequence[Method],
+    reduction: Reduction,
     stored: bool,
     seconds: Mapping[str, float],
 ) -> Examined:
-    """Returns what is known of a model whose maps are all there.
+    """Returns what is known of a model whose maps are all there, of one without methods none.
 
     Args:
         name: What the model is called.
         source: Where it is.
         found: What its worker says that it is.
         values: Its maps, [method, probe, …].
-        facts: What was measured while they were made, a part of the probes each.
+        facts: What was measured while they, or gradient fields, were made; a part of the probes
+            each.
         probes: All probes.
-        options: What decides the maps.
+        methods: By which the maps were made.
+        reduction: How T was made of the units.
         stored: Whether all of them were in the store.
         seconds: Wall time of the parts.
 
     Raises:
         SupportError: All maps of a method are zero or not finite.
     """
-    black_box = options.methods[0].entry.kind == OUTPUTS
-    flat = values.reshape(*values.shape[:2], -1)
-    if not (np.isfinite(flat).all(axis=2) & (flat != 0).any(axis=2)).any(axis=1).all():
-        raise _unusable(name, found, black_box=black_box)
+    black_box = any(method.entry.kind == OUTPUTS for method in methods)
+    for made in values:
+        flat = made.reshape(len(made), -1)
+        if not (np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)).any():
+            raise _unusable(name, found, black_box=black_box)
     checks = [fact["gradient"] for fact in facts if fact["gradient"]]
     worst = max(checks, key=lambda check: check["error"], default=None)
-    batch = min(fact["batch"] for fact in facts)
+    batch = min((fact["batch"] for fact in facts), default=0)
     summary = Summary(
         name=name,
         path=os.fsdecode(source.path) if source.path is not None else "",
@@ -87,7 +98,7 @@ def outcome_of(
         spec=found.spec,
         representation=found.representation,
         parity=None
-        if black_box
+        if black_box or not facts
         else Parity(
             error=max(fact["parity"] for fact in facts),
             tolerance=max(fact["tolerance"] for fact in facts),
@@ -97,23 +108,24 @@ def outcome_of(
         batch=batch,
         unusable=0,
     )
+    if not methods:
+        return Examined(summary, None, stored, seconds)
     maps = Maps(
         values=values[0] if len(values) == 1 else values,
         probes=probes.names,
-        method=",".join(map(str, options.methods)),
+        method=",".join(map(str, methods)),
         model=name,
         batch=batch,
         device=found.device,
         settings={k: v for fact in facts for k, v in fact.get("settings", {}).items()},
         kind=probes.kind,
-        signed=tuple(_signed(method, options) for method in options.methods),
+        signed=tuple(_signed(method, reduction) for method in methods),
     )
     return Examined(summary, maps, stored, seconds)
 
 
-def _signed(method: Method, options: Options) -> bool:
+def _signed(method: Method, reduction: Reduction) -> bool:
     # Maps of several projections are their root mean square.
-    reduction = options.reduced
     return method.entry.signed and not (reduction.kind == "projection" and reduction.number > 1)
 
 

@@ -35,6 +35,7 @@ from onnxattr.pipeline.messages import (
     Source,
     Stamp,
     Stamped,
+    Trace,
     pack,
     printable,
     refusal_of,
@@ -79,8 +80,10 @@ def answer(request: Request, channel: Channel) -> None:
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
         channel.send(examination.described)
-        while isinstance(wanted := channel.receive(Request, _ANY), Attribute | Observe):
-            if isinstance(wanted, Observe):
+        while isinstance(wanted := channel.receive(Request, _ANY), Attribute | Trace | Observe):
+            if isinstance(wanted, Trace):
+                channel.send(examination.trace(wanted))
+            elif isinstance(wanted, Observe):
                 channel.send(examination.observe(wanted))
             else:
                 channel.send(examination.attribute(wanted))

@@ -91,6 +91,8 @@ def _comparison(result: Comparison) -> list[Row]:
             back = one.directed and one.source != first
             name = f"{one.measure}_back" if back else one.measure
             whole |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+    if not result.probes:  # No maps were compared.
+        return [{**whole, "probe": None, "cosine": None}]
     return [{**whole, "probe": p.name, "cosine": p.cosine} for p in result.probes]
 
 
