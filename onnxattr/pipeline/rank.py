@@ -263,7 +263,8 @@ def _require_measure(space: ModelSpace) -> None:
     """
     if not space.measures:
         asked = ", ".join(f"`{name}`" for name in space.settings["measures"])
-        reasons = [line for line in space.notes if line.startswith("`") or " has no `" in line]
+        reasons = [line for line in space.notes if line.startswith("`")]
+        reasons += [line for line in space.notes if " has no `" in line]
         raise RankingError(
             f"there is nothing to compare the models by: {asked} cannot be had",
             hint="; ".join(reasons[:_REASONS]),

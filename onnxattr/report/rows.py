@@ -72,6 +72,7 @@ def _measures(source: Source, names: Sequence[str]) -> Row:
         row[f"{name}_low"] = score.low if score else None
         row[f"{name}_high"] = score.high if score else None
         row[f"{name}_rank"] = score.rank if score else None
+        row[f"{name}_tied"] = score.tied if score else None
     return row
 
 

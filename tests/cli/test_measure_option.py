@@ -91,7 +91,6 @@ def test_compare_says_the_same_both_ways(run, good):
         ("predictabilty", "there is no measure `predictabilty`", "did you mean `predictability`?"),
         ("cka,", "there is no measure ``", "valid are"),
         ("cka,cka", "the measure `cka` is asked for twice", ""),
-        ("modelgif", "`modelgif` compares gradients along paths", "fields of your own"),
     ],
 )
 @pytest.mark.parametrize("command", ["rank", "compare"])
