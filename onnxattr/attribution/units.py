@@ -21,8 +21,8 @@ SIDE, PLACES = 8, 64
 #: Numbers of one probe, at most.
 MOST = 2**22
 
-#: Points of a gradient field on the way to a probe, each as dear as a saliency map. Measured on
-#: eleven trained samples: similarities are within .004 of those of the authors' 50 points, where
+#: Points of a gradient field on the way to a probe, each a pass there and back, as a saliency map. On
+#: eleven trained samples: similarities are within .005 of those of the authors' 50 points, where
 #: their standard deviation between pairs is .084, and orders correlate at .997; of 4 points, .012
 #: and .983.
 STEPS = 8

@@ -26,7 +26,7 @@ from onnxattr.report.json import to_json  # noqa: E402
 from onnxattr.report.table import render  # noqa: E402
 from samples.miniature import zoo  # noqa: E402
 
-MEASURES = "predictability,ensemble,attribution,cka,svcca,rsa,dds,depara"
+MEASURES = "predictability,ensemble,attribution,cka,svcca,rsa,dds,depara,modelgif"
 
 #: Other ways to make and to compare maps: name, method, and whether they stay uncentred.
 ATTRIBUTIONS = (
