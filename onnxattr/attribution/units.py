@@ -21,10 +21,10 @@ SIDE, PLACES = 8, 64
 #: Numbers of one probe, at most.
 MOST = 2**22
 
-#: Points of a gradient field on the way to a probe, each a pass there and back, as a saliency map. On
-#: eleven trained samples: similarities are within .005 of those of the authors' 50 points, where
-#: their standard deviation between pairs is .084, and orders correlate at .997; of 4 points, .012
-#: and .983.
+#: Points of a gradient field on the way to a probe, each a pass there and back, as of a saliency
+#: map. On eleven trained samples similarities are within .005 of those of the authors' 50 points,
+#: where their standard deviation between pairs is .084, and orders correlate at .997; of 4 points
+#: within .012, at .983.
 STEPS = 8
 
 
