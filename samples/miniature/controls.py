@@ -115,7 +115,7 @@ def main() -> None:
     for failure in ranking.failures:
         print(f"{failure.name}: {failure.message}", file=sys.stderr)
     answers = {}
-    for question in questions(options.zoo, set(ranking.similarity.names)):
+    for question in questions(options.zoo, {model.name for model in ranking.models}):
         answers[question.text] = {
             "of": len({*question.sources} - {next(iter(question.wanted))}),
             "targets": list(question.wanted),
