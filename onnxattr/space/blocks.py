@@ -13,6 +13,10 @@ from onnxattr.space.similarity import normalised
 #: Bytes of the maps that are worked on at a time, as float64.
 BLOCK = 2**28
 
+#: Bytes of maps that are brought to unit norm at a time: what a core's cache holds. That takes ten
+#: passes over them; in memory they would take longer than the products of a thousand models.
+_CACHED = 2**19
+
 Indices = npt.NDArray[np.integer[Any]]
 Truths = npt.NDArray[np.bool_]
 
@@ -71,8 +75,8 @@ class Numpy:
 
     def products(self, maps: Float32, centres: Float64 | None) -> tuple[Float64, Truths]:
         """See `Kernel`."""
-        values, usable = units(maps, centres)
-        rows = values.reshape(len(values), -1).astype(self._precision, copy=False)
+        values, usable = units(maps, centres, self._precision)
+        rows = values.reshape(len(values), -1)
         # NumPy sees that it is a matrix with its own transpose, and does half of the work.
         return np.asarray(rows @ rows.T, np.float64), usable
 
@@ -205,26 +209,37 @@ def means(maps: Maps, which: Indices, *, block: int = BLOCK) -> Float64:
     return result
 
 
-def units(maps: Float32, centres: Float64 | None) -> tuple[Float64, Truths]:
+def units(
+    maps: Float32, centres: Float64 | None, precision: npt.DTypeLike = np.float64
+) -> tuple[Any, Truths]:
     """Returns maps at unit norm, [model, probe, pixel], 0 where unusable; and which are usable.
 
     As `similarity` has it: with centres, what is left without them is brought to unit norm again.
+    All of it is in double precision, whatever the result is rounded to.
 
     Args:
         maps: [model, probe, pixel].
         centres: What is removed, [model, pixel], or None.
+        precision: Of the result.
     """
-    values = np.asarray(maps, np.float64)
-    rows = normalised(values.reshape(-1, values.shape[2])).reshape(values.shape)
-    if centres is not None:
-        rows -= centres[:, None]
-        # What is left of a map that equals the mean is rounding, not a direction.
-        norms = np.sqrt(np.einsum("mkp,mkp->mk", rows, rows))
-        norms[~(norms >= 1e-9)] = np.nan
-        rows /= norms[:, :, None]
-    usable = ~np.isnan(rows[:, :, 0])
-    rows[~usable] = 0.0
-    return rows, usable
+    models, probes, pixels = maps.shape
+    result = np.empty(maps.shape, precision)
+    usable = np.empty((models, probes), bool)
+    for some in parts(models, probes * pixels, _CACHED):
+        for part in parts(probes, (some.stop - some.start) * pixels, _CACHED):
+            values = np.asarray(maps[some, part], np.float64)
+            rows = normalised(values.reshape(-1, pixels)).reshape(values.shape)
+            if centres is not None:
+                rows -= centres[some, None]
+                # What is left of a map that equals the mean is rounding, not a direction.
+                norms = np.sqrt(np.einsum("mkp,mkp->mk", rows, rows))
+                norms[~(norms >= 1e-9)] = np.nan
+                rows /= norms[:, :, None]
+            known = ~np.isnan(rows[:, :, 0])
+            if not known.all():
+                rows[~known] = 0.0
+            result[some, part], usable[some, part] = rows, known
+    return result, usable
 
 
 def sizes(maps: Maps) -> tuple[int, int, int]:
