@@ -86,6 +86,18 @@ def streamed(
 ) -> Float64:
     """Returns the mean cosine between every two models, float64 [model, model].
 
+    As `streamed_with_gaps`, which says what it takes.
+    """
+    return streamed_with_gaps(maps, centred=centred, kernel=kernel, block=block)[0]
+
+
+def streamed_with_gaps(
+    maps: Maps, *, centred: bool = True, kernel: Kernel | None = None, block: int = BLOCK
+) -> tuple[Float64, Indices]:
+    """Returns the mean cosine between every two models, float64 [model, model].
+
+    And on how many probes each model has no usable map, [model].
+
     The same numbers as `similarity`'s matrix, to 1e-12 in double precision, without the cosines of
     each probe: maps are read a block of probes at a time, and each block is one matrix product.
     Memory is a few blocks, two matrices and, if centred, the mean map of each model; maps are read
@@ -112,18 +124,62 @@ def streamed(
             sums, usable = kernel.sums(maps[:, part])
             total += sums
             count += usable.sum(axis=1)
-        centres = total / np.maximum(count, 1)[:, None]
+        total /= np.maximum(count, 1)[:, None]
+        centres = total
     cosines, shared = np.zeros((models, models)), np.zeros((models, models))
+    gaps = np.zeros(models, np.intp)
     for part in parts(probes, models * pixels, block):
         products, usable = kernel.products(maps[:, part], centres)
         cosines += products
+        gaps += (~usable).sum(axis=1)
         # Sums of ones: exact in single precision, up to 2²⁴ of them.
         ones = usable.astype(np.float32)
         shared += usable.shape[1] if usable.all() else ones @ ones.T
     cosines += cosines.T.copy()
     means = np.full_like(cosines, np.nan)
     np.divide(cosines, 2 * shared, out=means, where=shared > 0)
-    return np.clip(means, -1.0, 1.0, out=means)
+    return means, gaps
+
+
+def gaps(maps: Maps, *, centred: bool = True, block: int = BLOCK) -> Indices:
+    """Returns on how many probes each model has no usable map, [model]; see `similarity`.
+
+    Args:
+        maps: [model, probe, pixel].
+        centred: As of `streamed`: of a map that equals the model's mean nothing is left.
+        block: Bytes that are worked on at a time.
+    """
+    models, probes, pixels = sizes(maps)
+    result = np.zeros(models, np.intp)
+    for some in parts(models, probes * pixels, block):
+        which = np.arange(some.start, some.stop)
+        centres = means(maps, which, block=block) if centred else None
+        for part in parts(probes, len(which) * pixels, block):
+            _, usable = units(maps[some, part], centres)
+            result[some] += (~usable).sum(axis=1)
+    return result
+
+
+def row(
+    maps: Maps, target: int, *, centred: bool = True, block: int = BLOCK
+) -> Float64:
+    """Returns the cosine of every model's maps with those of one, on each probe, [model, probe].
+
+    What one row of all cosines is, from as many models at a time as fill a block.
+
+    Args:
+        maps: [model, probe, pixel].
+        target: The one, by its number.
+        centred: As of `streamed`.
+        block: Bytes that are worked on at a time.
+    """
+    models, probes, pixels = sizes(maps)
+    result = np.empty((models, probes))
+    for some in parts(models, pixels, block):
+        one = np.arange(some.start, some.stop)
+        other = np.full(len(one), target)
+        result[some] = pairs(maps, one, other, centred=centred, block=block)
+    return result
 
 
 def pairs(
