@@ -1,11 +1,12 @@
 """What the similarities of many models take, against one plain matrix product of the same size.
 
-After every block of maps the same product is made of two other matrices, so that both meet the same
-machine, however busy it is. Maps are handed out again for every few probes, so that no gigabytes
+After every so many blocks of maps the same product is made of two other matrices, so that both meet
+the same machine, however busy it is; what it takes is multiplied by how often it was left out. Maps are handed out again for every few probes, so that no gigabytes
 are written first. Prints CPU time, the ratio, the most memory that the process ever held (maps that
 are handed out and one operand of the product are part of it), and how far single precision is off.
 
-    python benchmarks/similarity.py [--models N] [--probes N] [--side N] [--modes MODE[,MODE…]]
+    python benchmarks/similarity.py [--models N] [--probes N] [--side N] [--every N]
+        [--modes MODE[,MODE…]]
 """
 
 import argparse
@@ -50,19 +51,24 @@ class Again:
 
 
 class Beside(Numpy):
-    """NumPy's kernel, with a plain product after each of its own.
+    """NumPy's kernel, with a plain product after every so many of its own.
 
     `plain` is what those took, `setup` what it took to make their operand.
     """
 
-    def __init__(self, precision: Any) -> None:
+    def __init__(self, precision: Any, every: int) -> None:
         super().__init__(precision)
+        self._every, self._blocks, self._made = every, 0, 0
         self._dtype, self._rows = precision, np.empty((0, 0))
         self.plain = self.setup = 0.0
 
     def products(self, maps: Any, centres: Any) -> Any:
         """See `Kernel`."""
         made = super().products(maps, centres)
+        self._blocks += 1
+        if (self._blocks - 1) % self._every:
+            return made
+        self._made += 1
         began = time.process_time()
         models, width = len(maps), maps.shape[1] * maps.shape[2]
         if self._rows.shape != (models + 1, width):
@@ -75,11 +81,16 @@ class Beside(Numpy):
         self.plain += time.process_time() - began
         return made
 
+    @property
+    def whole(self) -> float:
+        """Seconds that plain products take of all blocks."""
+        return self.plain * self._blocks / self._made
 
-def measured(mode: str, size: tuple[int, int, int], folder: Path) -> None:
+
+def measured(mode: str, size: tuple[int, int, int], every: int, folder: Path) -> None:
     """Runs one mode in this process, prints a row, and keeps the matrix."""
     precision, centred = MODES[mode]
-    maps, kernel = Again(*size), Beside(precision)
+    maps, kernel = Again(*size), Beside(precision, every)
     began = time.process_time()
     matrix = streamed(maps, centred=centred, kernel=kernel)
     took = time.process_time() - began - kernel.plain - kernel.setup
@@ -90,8 +101,8 @@ def measured(mode: str, size: tuple[int, int, int], folder: Path) -> None:
     if precision == np.float32 and double.exists():
         error = f"{np.abs(matrix - np.load(double)).max():.1e}"
     print(
-        f"| {precision.__name__} | {'yes' if centred else 'no'} | {kernel.plain:.1f} s "
-        f"| {took:.1f} s | {took / kernel.plain:.2f} | {memory:.2f} GiB | {error} |",
+        f"| {precision.__name__} | {'yes' if centred else 'no'} | {kernel.whole:.1f} s "
+        f"| {took:.1f} s | {took / kernel.whole:.2f} | {memory:.2f} GiB | {error} |",
         flush=True,
     )
 
@@ -102,19 +113,21 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=2000)
     parser.add_argument("--probes", type=int, default=200)
     parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--every", type=int, default=1, help="blocks between two plain products")
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.folder:
-        measured(given.modes, (given.models, given.probes, given.side**2), given.folder)
+        size = given.models, given.probes, given.side**2
+        measured(given.modes, size, given.every, given.folder)
         return
     print("| precision | centred | product | similarity | ratio | peak memory | error |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for mode in given.modes.split(","):
-            size = [f"--{k}={getattr(given, k)}" for k in ("models", "probes", "side")]
+            same = [f"--{k}={getattr(given, k)}" for k in ("models", "probes", "side", "every")]
             subprocess.run(
-                [sys.executable, __file__, *size, f"--modes={mode}", f"--folder={folder}"],
+                [sys.executable, __file__, *same, f"--modes={mode}", f"--folder={folder}"],
                 check=True,
             )
 

@@ -10,7 +10,7 @@ from onnxattr.arrays import Float64
 from onnxattr.errors import InputError
 from onnxattr.pipeline.job import Examined
 from onnxattr.pipeline.options import ATTRIBUTION
-from onnxattr.space import ranking
+from onnxattr.space import many, ranking
 from onnxattr.space.measures.all_pairs import all_pairs
 from onnxattr.space.measures.ensemble import WEIGHTS
 from onnxattr.space.measures.evidence import Evidence
@@ -24,18 +24,24 @@ def compare_by(
     examined: Sequence[Examined],
     compared: Similarity,
     targets: Sequence[int] | None = None,
+    *,
+    images: bool = True,
 ) -> tuple[tuple[Pairs, ...], tuple[str, ...]]:
     """Returns each measure that can be had, and what is to be said of the others, a line each.
 
-    A model without what a measure needs has no values by it. It stays in the ranking.
+    A model without what a measure needs has no values by it. It stays in the ranking. Of so many
+    models that there is no memory for all pairs on every probe there are the columns of the targets
+    alone; without targets there are cosines alone, and of them the means.
 
     Args:
         names: Of the measures.
         examined: The models.
-        compared: The cosines of their maps.
+        compared: The cosines of their maps, from `many.compare`.
         targets: Places of the models that are asked for as targets; None for all.
+        images: Whether maps are of images.
     """
-    count = compared.per_probe.shape[2]
+    count = len(examined[0].maps.values) if examined else 0
+    whole = many.fits(len(examined), count)
     others, lines = [], []
     for name in names:
         if name == ATTRIBUTION:
@@ -43,15 +49,29 @@ def compare_by(
         if count < (least := _least(name)):
             noun = "1 probe is" if count == 1 else f"{count} probes are"
             lines.append(f"`{name}` is left out: {noun} too few, it takes {least} or more")
+        elif not whole and targets is None:
+            lines.append(
+                f"`{name}` is left out: {len(examined)} models on {count} probes are too many for "
+                "all pairs; --target asks for one column"
+            )
         else:
             others.append(name)
     found, why = _compare(others, examined, targets) if others else ({}, [])
+    columns = None if whole or targets is None else tuple(targets)
     made = []
     for name in names:
-        if name == ATTRIBUTION:
+        if name == ATTRIBUTION and columns:
+            maps = [each.maps.values for each in examined]
+            made.append(many.column(compared, maps, columns[0], images=images))
+        elif name == ATTRIBUTION:
             made.append(ranking.of_similarity(compared))
         elif name in found and not np.isnan(found[name]).all():
-            made.append(_pairs(name, compared.names, found[name]))
+            values = found[name]
+            if whole and targets is not None:
+                # Among few models a column of each, so that tables of all targets are of one shape.
+                values = np.full((len(examined), len(examined), count), np.nan)
+                values[:, list(targets)] = found[name]
+            made.append(_pairs(name, compared.names, values, columns))
         elif name in others:
             lines.append(f"`{name}` is left out: it has no value for any two of the models")
     unknown = [line for pairs in made for line in _silent(pairs, examined, targets)]
@@ -63,15 +83,20 @@ def _least(name: str) -> int:
     return max(MEASURES[part].least for part in parts)
 
 
-def _pairs(name: str, models: tuple[str, ...], values: Float64) -> Pairs:
+def _pairs(
+    name: str, models: tuple[str, ...], values: Float64, targets: tuple[int, ...] | None
+) -> Pairs:
     directed = name == ENSEMBLE or MEASURES[name].directed
-    return Pairs(name, models, mean_cosines(values), values, directed)
+    return Pairs(name, models, mean_cosines(values), values, directed, targets)
 
 
 def _compare(
     names: Sequence[str], examined: Sequence[Examined], targets: Sequence[int] | None
 ) -> tuple[dict[str, Float64], list[str]]:
-    """Returns the values of each measure, [source, target, probe], and what to say of models."""
+    """Returns the values of each measure, [source, target, probe], and what to say of models.
+
+    Of the targets that are asked for alone, in their order.
+    """
     lines = []
     usable = []
     for place, each in enumerate(examined):
@@ -83,7 +108,8 @@ def _compare(
     count = len(examined)
     while len(usable) > 1:
         evidence = [_evidence(examined[place]) for place in usable]
-        asked = usable if targets is None else [place for place in usable if place in targets]
+        columns = range(count) if targets is None else targets
+        asked = [place for place in columns if place in usable]
         try:
             found = all_pairs(names, evidence, [usable.index(place) for place in asked])
         except InputError as error:
@@ -95,9 +121,10 @@ def _compare(
             continue
         whole = {}
         for name, values in found.items():
-            whole[name] = np.full((count, count, len(examined[0].maps.probes)), np.nan)
+            whole[name] = np.full((count, len(columns), len(examined[0].maps.probes)), np.nan)
             if values.shape[2]:
-                whole[name][np.ix_(usable, usable)] = values
+                places = [columns.index(place) for place in asked]
+                whole[name][np.ix_(usable, places)] = values
         return whole, lines
     return {}, lines
 
@@ -123,13 +150,14 @@ def _silent(
     """Yields what is to be said of models of which a measure says nothing, though it could."""
     if pairs.measure == ATTRIBUTION:
         return
+    columns = range(len(examined)) if pairs.targets is None else pairs.targets
     every = np.isnan(pairs.matrix)
-    np.fill_diagonal(every, val=True)
+    every[list(columns), range(len(columns))] = True
     for place, each in enumerate(examined):
         name = each.summary.name
         if REPRESENTATION not in each.units or (targets is not None and place not in targets):
             continue
-        if every[:, place].all() and not every.all():
+        if every[:, columns.index(place)].all() and not every.all():
             units = each.units[REPRESENTATION]
             same = "its representation is the same on all probes"
             reason = same if (units == units[:1]).all() else "no two numbers of it can be compared"

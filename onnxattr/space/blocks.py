@@ -160,9 +160,7 @@ def gaps(maps: Maps, *, centred: bool = True, block: int = BLOCK) -> Indices:
     return result
 
 
-def row(
-    maps: Maps, target: int, *, centred: bool = True, block: int = BLOCK
-) -> Float64:
+def row(maps: Maps, target: int, *, centred: bool = True, block: int = BLOCK) -> Float64:
     """Returns the cosine of every model's maps with those of one, on each probe, [model, probe].
 
     What one row of all cosines is, from as many models at a time as fill a block.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxattr.arrays import Float64
+from onnxattr.arrays import Float32, Float64
 from onnxattr.errors import InputError
 from onnxattr.space.tree import check
 
@@ -57,15 +57,63 @@ def embedding(matrix: Float64, names: tuple[str, ...], dimensions: int = 2) -> E
     lengths = np.sqrt(np.clip(powers, 0.0, None))
     points = np.zeros((len(names), dimensions))
     points[:, : len(powers)] = vectors * lengths
-    for axis in range(dimensions):
-        size = np.abs(points[:, axis])
-        # Far out: rounding must not choose between two that are as far.
-        if points[int(np.argmax(size >= 0.999 * size.max())), axis] < 0:
-            points[:, axis] *= -1
+    _orient(points)
     shares = np.zeros(dimensions)
     if whole > 1e-12 * np.abs(matrix).max() * len(names):
         shares[: len(powers)] = np.clip(powers, 0.0, None) / whole
     return Embedding(tuple(names), points, tuple(float(s) for s in shares))
+
+
+def embedding_of_vectors(
+    vectors: Float32, names: tuple[str, ...], dimensions: int = 2
+) -> Embedding:
+    """Returns points whose distances are those of vectors, as far as may be.
+
+    Principal components: what `embedding` makes of the products of the vectors (Gower 1966), for so
+    many of them that there is no room for these. Of sketches the products err, so that the points
+    show what is true of many models and not the place of one among its nearest; what is kept counts
+    the errors as variance that is not shown.
+
+    Args:
+        vectors: [model, dimension], from `nearest.sketch`.
+        names: One a model.
+        dimensions: Of the points; fewer than there are models and dimensions of the vectors.
+
+    Raises:
+        InputError: There are fewer than three models.
+    """
+    from scipy.sparse.linalg import LinearOperator, svds
+
+    count, size = vectors.shape
+    if count <= dimensions:
+        raise InputError(f"a map takes three models or more, not `{count}`")
+    middle = vectors.mean(axis=0, dtype=np.float64)
+    # Not subtracted from the vectors: that would be all of them once more.
+    operator = LinearOperator(
+        (count, size),
+        matvec=lambda x: vectors @ x.astype(np.float32).ravel() - middle @ x.ravel(),
+        rmatvec=lambda y: vectors.T @ y.astype(np.float32).ravel() - middle * y.sum(),
+        dtype=np.float64,
+    )
+    # Iterations begin anywhere, but always there: the same vectors make the same picture.
+    start = np.random.default_rng(0).normal(size=min(count, size))
+    sides, lengths, _ = svds(operator, k=dimensions, v0=start, tol=1e-6)
+    order = np.argsort(-lengths)
+    points: Float64 = sides[:, order] * lengths[order]
+    _orient(points)
+    squares = float(np.einsum("md,md->", vectors, vectors, dtype=np.float64))
+    whole = squares - count * float(middle @ middle)
+    shares = lengths[order] ** 2 / whole if whole > 1e-6 * squares else np.zeros(dimensions)
+    return Embedding(tuple(names), points, tuple(float(s) for s in np.minimum(shares, 1.0)))
+
+
+def _orient(points: Float64) -> None:
+    """Turns each dimension so that the first model that is far out is on its positive side."""
+    for axis in range(points.shape[1]):
+        size = np.abs(points[:, axis])
+        # Far out: rounding must not choose between two that are as far.
+        if points[int(np.argmax(size >= 0.999 * size.max())), axis] < 0:
+            points[:, axis] *= -1
 
 
 def symmetrised(matrix: Float64) -> Float64:

@@ -187,4 +187,5 @@ def _from(matrix: Float64, k: int) -> Neighbours:
     order = np.argsort(-values, axis=1, kind="stable")
     # A model is no neighbour of its own, however far all others are.
     others = order[order != np.arange(len(matrix))[:, None]].reshape(len(matrix), -1)[:, :k]
-    return Neighbours(others, np.take_along_axis(values, others, axis=1))
+    crowded = np.zeros(len(matrix), bool)
+    return Neighbours(others, np.take_along_axis(values, others, axis=1), crowded)

@@ -18,6 +18,9 @@ from onnxattr.types import Pairs, PairScore, Score, Similarity, Source, Target
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
+#: Sources that are resampled at a time.
+_ROWS = 1024
+
 #: What the measure of maps is called.
 ATTRIBUTION = "attribution"
 
@@ -58,12 +61,15 @@ def bootstrap_means(cosines: Float64, seed: int, resamples: int = RESAMPLES) -> 
         seed: Of the draw.
         resamples: Number of draws.
     """
-    count = cosines.shape[1]
-    draws = _draws(count, seed, resamples)
-    usable = ~np.isnan(cosines)
-    total = np.where(usable, cosines, 0.0) @ draws.T
-    weight = usable.astype(np.float64) @ draws.T
-    means: Float64 = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
+    draws = _draws(cosines.shape[1], seed, resamples)
+    means = np.full((len(cosines), resamples), np.nan)
+    # Some rows at a time: of thousands, what is made on the way would take twice as much again.
+    for start in range(0, len(cosines), _ROWS):
+        rows = cosines[start : start + _ROWS]
+        usable = ~np.isnan(rows)
+        total = np.where(usable, rows, 0.0) @ draws.T
+        weight = usable.astype(np.float64) @ draws.T
+        np.divide(total, weight, out=means[start : start + _ROWS], where=weight > 0)
     return means
 
 
@@ -188,9 +194,7 @@ def rank_columns(
     return Target(name=names[target], sources=tuple(sources), probabilities=chances)
 
 
-def _scores(
-    measure: Column, names: Sequence[str], target: int, seed: int
-) -> dict[int, Score]:
+def _scores(measure: Column, names: Sequence[str], target: int, seed: int) -> dict[int, Score]:
     """Returns what a measure says of each source of a target, closest first."""
     means = bootstrap_means(measure.per_probe, seed)
     rows = {

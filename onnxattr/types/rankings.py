@@ -142,9 +142,10 @@ class Target:
 
     Attributes:
         name: The model.
-        sources: The others; of very many models the nearest alone, unless this target was asked for.
+        sources: The others; of very many models the nearest alone, unless this one was asked for.
         probabilities: Where one target was asked for: how often, over resampled probes, each source
-            takes each place by the first measure, [source, place]; rows and columns sum to 1.
+            takes each place by the first measure, [source, place]; rows and columns sum to 1. Not
+            of very many models.
     """
 
     name: str
