@@ -1,9 +1,10 @@
 """What the similarities of many models take, against one plain matrix product of the same size.
 
 After every so many blocks of maps the same product is made of two other matrices, so that both meet
-the same machine, however busy it is; what it takes is multiplied by how often it was left out. Maps are handed out again for every few probes, so that no gigabytes
-are written first. Prints CPU time, the ratio, the most memory that the process ever held (maps that
-are handed out and one operand of the product are part of it), and how far single precision is off.
+the same machine, however busy it is; what it takes is multiplied by how often it was left out. Maps
+are handed out again for every few probes, so that no gigabytes are written first. Prints CPU time,
+the ratio, the most memory that the process ever held (maps that are handed out and one operand of
+the product are part of it), and how far single precision is off.
 
     python benchmarks/similarity.py [--models N] [--probes N] [--side N] [--every N]
         [--modes MODE[,MODE…]]
