@@ -1,8 +1,8 @@
 """What finding the ten nearest of very many models takes, and how many of them are found.
 
-Maps are made as they are read, so that no gigabytes are written first: models in families of twenty,
-each a mixture of its family's maps and of noise of its own, cut from one long strip. What is found
-is held against the exact cosines of some models with all others.
+Maps are made as they are read, so that no gigabytes are written first: models in families of
+twenty, each a mixture of its family's maps and of noise of its own, cut from one long strip. What
+is found is held against the exact cosines of some models with all others.
 
     python benchmarks/nearest.py [--models N] [--probes N] [--side N] [--checked N]
 """

@@ -8,6 +8,9 @@ from onnxattr.arrays import Float32, Float64
 from onnxattr.errors import InputError
 from onnxattr.space.tree import check
 
+#: Vectors that are looked at in double precision at a time.
+_ROWS = 4096
+
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
@@ -82,29 +85,32 @@ def embedding_of_vectors(
     Raises:
         InputError: There are fewer than three models.
     """
-    from scipy.sparse.linalg import LinearOperator, svds
+    from scipy.linalg import eigh
 
     count, size = vectors.shape
     if count <= dimensions:
         raise InputError(f"a map takes three models or more, not `{count}`")
     middle = vectors.mean(axis=0, dtype=np.float64)
-    # Not subtracted from the vectors: that would be all of them once more.
-    operator = LinearOperator(
-        (count, size),
-        matvec=lambda x: vectors @ x.astype(np.float32).ravel() - middle @ x.ravel(),
-        rmatvec=lambda y: vectors.T @ y.astype(np.float32).ravel() - middle * y.sum(),
-        dtype=np.float64,
-    )
-    # Iterations begin anywhere, but always there: the same vectors make the same picture.
-    start = np.random.default_rng(0).normal(size=min(count, size))
-    sides, lengths, _ = svds(operator, k=dimensions, v0=start, tol=1e-6)
-    order = np.argsort(-lengths)
-    points: Float64 = sides[:, order] * lengths[order]
+    # The smaller of both products has the same powers; an iterative solver, which needs neither,
+    # does not converge where no dimension stands out.
+    products = np.zeros((min(count, size),) * 2)
+    for start in range(0, count, _ROWS) if count > size else ():
+        rows = vectors[start : start + _ROWS] - middle
+        products += rows.T @ rows
+    if count <= size:
+        rows = vectors - middle
+        products = rows @ rows.T
+    whole, last = float(np.trace(products)), len(products) - 1
+    powers, sides = eigh(products, subset_by_index=[max(0, last - dimensions + 1), last])
+    powers, sides = np.clip(powers[::-1], 0.0, None), sides[:, ::-1]
+    points = np.zeros((count, dimensions))
+    made = sides * np.sqrt(powers) if count <= size else vectors @ sides - middle @ sides
+    points[:, : made.shape[1]] = made
     _orient(points)
-    squares = float(np.einsum("md,md->", vectors, vectors, dtype=np.float64))
-    whole = squares - count * float(middle @ middle)
-    shares = lengths[order] ** 2 / whole if whole > 1e-6 * squares else np.zeros(dimensions)
-    return Embedding(tuple(names), points, tuple(float(s) for s in np.minimum(shares, 1.0)))
+    shares = np.zeros(dimensions)
+    if whole > 1e-6 * count * (1e-30 + float(middle @ middle)):
+        shares[: len(powers)] = powers / whole
+    return Embedding(tuple(names), points, tuple(float(s) for s in shares))
 
 
 def _orient(points: Float64) -> None:

@@ -9,6 +9,7 @@ from scipy.spatial import procrustes
 from onnxattr.errors import InputError, ScoresError
 from onnxattr.scores.ranked import from_pairs, from_similarity
 from onnxattr.space import blocks, many
+from onnxattr.space import embedding as embedding_module
 from onnxattr.space.embedding import embedding, embedding_of_vectors
 from onnxattr.space.nearest import nearest, search, sketch
 from onnxattr.space.ranking import column, rank_by, rank_columns, rank_sources
@@ -168,9 +169,12 @@ def test_models_that_are_all_as_near_are_said_to_be_crowded():
     assert not search(rng.standard_normal((9, 4)).astype(np.float32), 3).crowded.any()
 
 
-def test_points_of_vectors_are_those_of_their_products():
+@pytest.mark.parametrize("size", [8, 50, 80])
+def test_points_of_vectors_are_those_of_their_products(size, monkeypatch):
+    monkeypatch.setattr(embedding_module, "_ROWS", 16)
     rng = np.random.default_rng(0)
-    vectors = (rng.standard_normal((50, 8)) * np.linspace(3, 0.2, 8) + 0.5).astype(np.float32)
+    vectors = rng.standard_normal((50, size)) * np.linspace(3, 0.2, size) + 0.5
+    vectors = vectors.astype(np.float32)
     exact = vectors.astype(np.float64)
     names = tuple(str(i) for i in range(50))
     found = embedding_of_vectors(vectors, names)
@@ -198,6 +202,10 @@ def test_points_of_vectors_that_are_all_the_same():
     found = embedding_of_vectors(np.ones((5, 3), np.float32), tuple("abcde"))
     np.testing.assert_allclose(found.points, 0, atol=1e-5)
     assert found.kept == (0.0, 0.0)
+    # One number a model: what there is of a second dimension is zero.
+    flat = embedding_of_vectors(np.arange(5, dtype=np.float32)[:, None], tuple("abcde"))
+    np.testing.assert_allclose(flat.points, [[2, 0], [1, 0], [0, 0], [-1, 0], [-2, 0]], atol=1e-6)
+    assert flat.kept == pytest.approx((1, 0))
     with pytest.raises(InputError, match="not `2`"):
         embedding_of_vectors(np.ones((2, 3), np.float32), ("a", "b"))
 
