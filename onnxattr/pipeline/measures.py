@@ -10,7 +10,7 @@ from onnxattr.arrays import Float64
 from onnxattr.errors import InputError
 from onnxattr.pipeline.options import ATTRIBUTION
 from onnxattr.pipeline.outcome import Examined
-from onnxattr.space import ranking
+from onnxattr.space import many, ranking
 from onnxattr.space.measures.all_pairs import all_pairs
 from onnxattr.space.measures.ensemble import WEIGHTS
 from onnxattr.space.measures.evidence import Evidence
@@ -25,19 +25,25 @@ def compare_by(
     compared: Similarity | None,
     count: int,
     targets: Sequence[int] | None = None,
+    *,
+    images: bool = True,
 ) -> tuple[tuple[Pairs, ...], tuple[str, ...]]:
     """Returns each measure that can be had, and what is to be said of the others, a line each.
 
-    A model without what a measure needs has no values by it. It stays in the ranking.
+    A model without what a measure needs has no values by it. It stays in the ranking. Of so many
+    models that there is no memory for all pairs on every probe there are the columns of the targets
+    alone; without targets there are cosines alone, and of them the means.
 
     Args:
         names: Of the measures.
         examined: The models.
-        compared: The cosines of their maps; None where nobody asked for maps.
+        compared: The cosines of their maps, from `many.compare`; None where nobody asked for maps.
         count: Of the probes.
         targets: Places of the models that are asked for as targets; None for all.
+        images: Whether maps are of images.
     """
     models = tuple(each.summary.name for each in examined)
+    whole = many.fits(len(examined), count)
     others, lines = [], []
     for name in names:
         if name == ATTRIBUTION:
@@ -45,21 +51,35 @@ def compare_by(
         if count < (least := _least(name)):
             noun = "1 probe is" if count == 1 else f"{count} probes are"
             lines.append(f"`{name}` is left out: {noun} too few, it takes {least} or more")
+        elif not whole and targets is None:
+            lines.append(
+                f"`{name}` is left out: {len(examined)} models on {count} probes are too many for "
+                "all pairs; --target asks for one column"
+            )
         else:
             others.append(name)
     found: dict[str, Float64] = {}
     for part in (REPRESENTATION, FIELD):
         alike = [name for name in others if _part(name) == part]
         if alike:
-            values, why = _compare(alike, part, examined, count, targets)
-            found |= values
+            values_of, why = _compare(alike, part, examined, count, targets)
+            found |= values_of
             lines += why
+    columns = None if whole or targets is None else tuple(targets)
     made = []
     for name in names:
-        if name == ATTRIBUTION and compared is not None:
+        if name == ATTRIBUTION and compared is not None and columns:
+            maps = [each.maps.values for each in examined]
+            made.append(many.column(compared, maps, columns[0], images=images))
+        elif name == ATTRIBUTION and compared is not None:
             made.append(ranking.of_similarity(compared))
         elif name in found and not np.isnan(found[name]).all():
-            made.append(_pairs(name, models, found[name]))
+            values = found[name]
+            if whole and targets is not None:
+                # Among few models a column of each, so that tables of all targets are of one shape.
+                values = np.full((len(examined), len(examined), count), np.nan)
+                values[:, list(targets)] = found[name]
+            made.append(_pairs(name, models, values, columns))
         elif name in others:
             lines.append(f"`{name}` is left out: it has no value for any two of the models")
     unknown = [line for pairs in made for line in _silent(pairs, examined, targets)]
@@ -76,9 +96,11 @@ def _least(name: str) -> int:
     return max(MEASURES[part].least for part in parts)
 
 
-def _pairs(name: str, models: tuple[str, ...], values: Float64) -> Pairs:
+def _pairs(
+    name: str, models: tuple[str, ...], values: Float64, targets: tuple[int, ...] | None
+) -> Pairs:
     directed = name == ENSEMBLE or MEASURES[name].directed
-    return Pairs(name, models, mean_cosines(values), values, directed)
+    return Pairs(name, models, mean_cosines(values), values, directed, targets)
 
 
 def _compare(
@@ -89,6 +111,8 @@ def _compare(
     targets: Sequence[int] | None,
 ) -> tuple[dict[str, Float64], list[str]]:
     """Returns the values of each measure, [source, target, probe], and what to say of models.
+
+    Of the targets that are asked for alone, in their order.
 
     Args:
         names: Of measures.
@@ -109,7 +133,8 @@ def _compare(
     count = len(examined)
     while len(usable) > 1:
         evidence = [_evidence(examined[place]) for place in usable]
-        asked = usable if targets is None else [place for place in usable if place in targets]
+        columns = range(count) if targets is None else targets
+        asked = [place for place in columns if place in usable]
         try:
             found = all_pairs(names, evidence, [usable.index(place) for place in asked])
         except InputError as error:
@@ -121,9 +146,10 @@ def _compare(
             continue
         whole = {}
         for name, values in found.items():
-            whole[name] = np.full((count, count, probes), np.nan)
+            whole[name] = np.full((count, len(columns), probes), np.nan)
             if values.shape[2]:
-                whole[name][np.ix_(usable, usable)] = values
+                places = [columns.index(place) for place in asked]
+                whole[name][np.ix_(usable, places)] = values
         return whole, lines
     return {}, lines
 
@@ -153,13 +179,14 @@ def _silent(
     if pairs.measure == ATTRIBUTION:
         return
     part = _part(pairs.measure)
+    columns = range(len(examined)) if pairs.targets is None else pairs.targets
     every = np.isnan(pairs.matrix)
-    np.fill_diagonal(every, val=True)
+    every[list(columns), range(len(columns))] = True
     for place, each in enumerate(examined):
         name = each.summary.name
         if part not in each.units or (targets is not None and place not in targets):
             continue
-        if every[:, place].all() and not every.all():
+        if every[:, columns.index(place)].all() and not every.all():
             yield f"`{pairs.measure}` says nothing of {name}: {_reason(pairs.measure, part, each)}"
 
 
