@@ -102,7 +102,8 @@ def export(tasks: Sequence[str], checkpoints: Path, output: Path) -> None:
 def rank(tasks: Sequence[str], output: Path, probes: Path, limit: int | None) -> None:
     """Rank the models by each method, with the paper's arithmetic."""
     models = [str(output / f"{task}.onnx") for task in tasks]
-    words = ["--probes", str(probes), "--paper", *(["--limit", str(limit)] if limit else [])]
+    words = ["--probes", str(probes), "--paper", "--max-time", "24h"]
+    words += ["--limit", str(limit)] if limit else []
     for method in METHODS:
         result = str(output / f"{method}.json")
         run("rank", *models, *words, "--method", method, "-o", result)
