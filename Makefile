@@ -5,6 +5,7 @@
 #   PYTHON=…       a Python ≥ 3.11, found by name if not given
 #   TORCH_INDEX=…  one more package index for torch and torchvision, such as the CPU-only one of
 #                  PyTorch, whose `2.14.1+cpu` pip prefers to the plain `2.14.1`
+#   TEST_WORKERS=…  how many processes share the tests, 2 if not given; 0 for none beside pytest's own
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-exporters robustness check format bench zoo evaluate wheel clean
@@ -14,6 +15,10 @@ BIN := $(VENV)/bin
 JAX := $(VENV)-jax
 MINIATURE := samples/miniature
 ZOO ?= a
+TEST_WORKERS ?= 2
+# A file's tests stay in one process, as they share what is computed once; files go in their order,
+# for those of few tests are the long ones, and would come last. One thread: nets are tiny.
+SHARED := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 INSTALL := -m pip --disable-pip-version-check install -q -c constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 
@@ -21,7 +26,7 @@ demo: $(VENV)/.installed
 	$(BIN)/onnxattr rank samples/models/*.onnx
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not exporters"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not exporters" $(SHARED)
 
 test-exporters: $(VENV)/.installed-exporters $(JAX)/.installed
 	JAX_PYTHON=$(abspath $(JAX))/bin/python $(BIN)/pytest -m exporters

@@ -1,6 +1,11 @@
 """The option that rewrites golden files, and a store that is not the user's."""
 
+import hypothesis
 import pytest
+
+# Seconds of an example say how busy the machine is; what bounds time has a test that says so.
+hypothesis.settings.register_profile("here", hypothesis.settings(deadline=None))
+hypothesis.settings.load_profile("here")
 
 
 @pytest.fixture(autouse=True)

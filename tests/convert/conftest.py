@@ -20,6 +20,7 @@ def _build(text, *, opset=17, ir_version=8, imports="", functions="", **weights)
 def _runtime(proto, *feeds):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

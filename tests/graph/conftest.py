@@ -35,6 +35,7 @@ def _reference(proto, *feeds):
 def _runtime(proto, *feeds):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -365,7 +365,7 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_an_error() -> None:
 def test_another_place_than_was_asked_for_is_said() -> None:
     from onnxattr.pipeline.space import device_notes
 
-    usable = [SimpleNamespace(maps=SimpleNamespace(device="cpu"))]
+    usable = [SimpleNamespace(made=SimpleNamespace(device="cpu"))]
     assert device_notes(usable, ["cpu"], OPTIONS) == ()
     assert device_notes(usable, ["cuda:0"], GRADIENT) == ()
     (note,) = device_notes(usable, ["cuda:0"], OPTIONS)

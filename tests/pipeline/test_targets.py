@@ -23,6 +23,7 @@ def examined(number):
     own = np.random.default_rng(100 + number)
     maps = shared.normal(size=(PROBES, 5, 4)) + own.normal(size=(PROBES, 5, 4))
     seen = shared.normal(size=(PROBES, 7)) + 0.5 * own.normal(size=(PROBES, 7))
+    made = types.SimpleNamespace(values=maps.astype(np.float32), probes=("p",) * PROBES)
     return types.SimpleNamespace(
         summary=types.SimpleNamespace(
             name=f"m{number:02}",
@@ -31,7 +32,8 @@ def examined(number):
             unusable=0,
             spec=types.SimpleNamespace(sources={}, kind=IMAGE),
         ),
-        maps=types.SimpleNamespace(values=maps.astype(np.float32), probes=("p",) * PROBES),
+        made=made,
+        maps=made,
         units={"representation": seen.astype(np.float32)},
         lacking={},
     )
@@ -43,7 +45,9 @@ def built(measures=("attribution",), target=None, **options):
     models = [examined(number) for number in range(COUNT)]
     maps, names = [m.maps.values for m in models], [m.summary.name for m in models]
     compared = many.compare(maps, names, centred=not chosen.paper, whole=target is None)
-    made, notes = compare_by(measures, models, compared, None if target is None else [target])
+    made, notes = compare_by(
+        measures, models, compared, PROBES, None if target is None else [target]
+    )
     space = types.SimpleNamespace(
         examined=models,
         summaries=tuple(m.summary for m in models),

@@ -1,0 +1,1 @@
+"""Taskonomy's published encoders: their network, their names, and the way to a ranking."""
