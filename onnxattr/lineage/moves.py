@@ -122,9 +122,7 @@ def _spread(constant: _Array, labels: Labels, rank: int) -> _Array | None:
         return None
 
 
-def _affine(
-    walk: Walk, node: ir.Node, place: int, factor: _Array, shift: _Array
-) -> Labels | None:
+def _affine(walk: Walk, node: ir.Node, place: int, factor: _Array, shift: _Array) -> Labels | None:
     """Scales and moves channels: in the layer before, if it is the only reader, or else later.
 
     Args:

@@ -231,9 +231,7 @@ class Order:
         return tall.reshape(len(tall), -1)
 
 
-def cosines(
-    a: Filters, b: Filters, rows: tuple[Int, Int], columns: tuple[Int, Int]
-) -> Float64:
+def cosines(a: Filters, b: Filters, rows: tuple[Int, Int], columns: tuple[Int, Int]) -> Float64:
     """Returns the cosine of each pair of filters; pairs of which both are dead are left out."""
     first = _cut(a.rows[rows[0]], columns[0])
     second = _cut(b.rows[rows[1]], columns[1])

@@ -142,8 +142,13 @@ class Walk:
             return
         axes = [a % rank for a in product.axis]
         sizes = product.sizes or (len(weight),)
-        made = Labels(tuple(range(len(sizes))), channels, np.zeros_like(channels), gains,
-                      np.ones(len(channels)))
+        made = Labels(
+            tuple(range(len(sizes))),
+            channels,
+            np.zeros_like(channels),
+            gains,
+            np.ones(len(channels)),
+        )
         self.labels[value] = made.map(axes, lambda a: a.reshape(sizes))
 
     def _columns(self, value: ir.Value | None, product: Product) -> Labels | None:
