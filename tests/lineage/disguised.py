@@ -265,7 +265,9 @@ def disguise_separable(net: Separable, seed: int = 1) -> Separable:
         net.depth.bias.mul_(factor)
     reordered(net.point, order, inputs=True)
     scaled(net.point, own, inputs=True)
-    inner = torch.cat([torch.randperm(3, generator=generator), 3 + torch.randperm(15, generator=generator)])
+    inner = torch.cat(
+        [torch.randperm(3, generator=generator), 3 + torch.randperm(15, generator=generator)]
+    )
     wide = factors(18, generator)
     reordered(net.point, inner)
     scaled(net.point, wide)
@@ -277,7 +279,9 @@ def disguise_separable(net: Separable, seed: int = 1) -> Separable:
             rows = slice(10 * g, 10 * g + 10)
             part = net.grouped.weight[rows][:, columns].clone()
             net.grouped.weight[rows] = part / scale[15 * g : 15 * g + 15].reshape(1, -1, 1, 1)
-    last = torch.cat([torch.randperm(10, generator=generator), 10 + torch.randperm(10, generator=generator)])
+    last = torch.cat(
+        [torch.randperm(10, generator=generator), 10 + torch.randperm(10, generator=generator)]
+    )
     reordered(net.grouped, last)
     factor = factors(20, generator)
     scaled(net.grouped, factor)
