@@ -9,8 +9,8 @@ import pytest
 
 from onnxattr.errors import OnnxattrError, WorkerError
 from onnxattr.graph.load import load
-from onnxattr.lineage.layers import weights_of_model
 from onnxattr.limits import Limits
+from onnxattr.lineage.layers import weights_of_model
 from onnxattr.pipeline import weigh, weights_of
 from onnxattr.pipeline.messages import Array, Refusal, WeighedLayer, Weighing, pack, source_of
 from onnxattr.pipeline.weighing import weigh as tell
