@@ -18,6 +18,9 @@ SWEEPS = 3
 #: Mean similarity from which matching again is not worth its time.
 _DONE = 0.98
 
+#: Gain in mean similarity below which it is not done once more.
+_GAIN = 0.005
+
 #: Channels of an input whose orders are all tried: colours, with or without opacity.
 _COLOURS = 4
 
@@ -164,10 +167,14 @@ class Order:
                         self._partner[sb] = sa
                         self._match(sb, readers=False)
                         order.append(sb)
+        mean = self._mean()
         for _ in range(SWEEPS):
-            # All of them are matched, whichever change.
-            changed = self._mean() < _DONE and [self._match(s, readers=True) for s in order]
-            if not changed or not any(changed):
+            if mean >= _DONE:
+                break
+            for stream in order:
+                self._match(stream, readers=True)
+            before, mean = mean, self._mean()
+            if mean - before < _GAIN:
                 break
 
     def _settle(self, group: Sequence[int]) -> None:
@@ -192,14 +199,14 @@ class Order:
                 found.append(float(cosines(a, b, rows, columns).mean()))
         return float(np.mean(found)) if found else 0.0
 
-    def _match(self, stream: int, *, readers: bool) -> bool:
-        """Matches the channels of one of the reference's streams; returns whether that changed."""
+    def _match(self, stream: int, *, readers: bool) -> None:
+        """Matches the channels of one of the reference's streams, if anything is known of them."""
         mine = self._members(0, self._partner[stream])
         theirs = self._members(1, stream)
         if max(len(mine), len(theirs)) > WIDEST:
             if len(mine) == len(theirs):
                 self.channel[theirs] = mine
-            return False
+            return
         worth = np.zeros((len(mine), len(theirs)), np.float32)
         known = False
         for a, b in self.pairs:
@@ -212,13 +219,11 @@ class Order:
             if behind and self._touches(a.layer.reads, b.layer.reads, stream):
                 known |= self._readers(a, b, worth, stream)
         if not known:
-            return False
+            return
         rows, columns = assign(worth)
         new = np.full(len(theirs), -1, np.int64)
         new[columns] = mine[rows]
-        changed = bool((self.channel[theirs] != new).any())
         self.channel[theirs] = new
-        return changed
 
     def _touches(self, first: Int, second: Int, stream: int) -> bool:
         mine, theirs = self._streams
