@@ -36,10 +36,12 @@ from onnxattr.pipeline.messages import (
     Stamp,
     Stamped,
     Trace,
+    Weigh,
     pack,
     printable,
     refusal_of,
 )
+from onnxattr.pipeline.weighing import weigh
 from onnxattr.types import IMAGE, Failure, InputSpec, Model, Representation
 
 #: Nothing that a parent sends is bounded but by the numbers of probes that it was given.
@@ -76,6 +78,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Stamp):
         enter(request.place)
         channel.send(_stamp(request))
+    elif isinstance(request, Weigh):
+        enter(request.place)
+        weigh(_load(request.source, request.place), channel)
     elif isinstance(request, Examine):
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
