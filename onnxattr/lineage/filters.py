@@ -51,7 +51,7 @@ class Filters:
     @property
     def length(self) -> int:
         """Numbers in one filter."""
-        return self.rows.shape[1] * self.rows.shape[2]
+        return int(self.rows[0].size)
 
 
 def filters_of(weights: Weights) -> list[Filters]:
@@ -96,4 +96,4 @@ def _sketch(rows: Float32) -> Float32:
         # Whole filters: a stride over numbers would see some columns alone in one order of them.
         values = np.sort(values)[:: values.size // _SAMPLE]
     scaled = values * np.sqrt(rows[0].size)
-    return np.quantile(scaled, _QUANTILES).astype(np.float32)
+    return np.asarray(np.quantile(scaled, _QUANTILES), np.float32)

@@ -94,11 +94,9 @@ class Order:
         most = int(max(x.places.max(initial=0), y.places.max(initial=0))) + 1
         kept = [np.flatnonzero(mine != -1), np.flatnonzero(theirs != -1)]
         span = max(len(mine), len(theirs)) + 1
-        keys = [
-            _ranked((mine * most + x.places)[kept[0]], span),
-            _ranked((theirs * most + y.places)[kept[1]], span),
-        ]
-        _, first, second = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+        one = _ranked((mine * most + x.places)[kept[0]], span)
+        other = _ranked((theirs * most + y.places)[kept[1]], span)
+        _, first, second = np.intersect1d(one, other, assume_unique=True, return_indices=True)
         first, second = kept[0][first], kept[1][second]
         return (first, second) if len(first) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,9 +82,10 @@ def _infer(node: ir.Node, opset: int) -> None:
     if output.shape is not None or node.domain != "com.microsoft":
         return
     given = [node.inputs[i].shape for i in _SAME_SHAPE.get(kind, ()) if i < len(node.inputs)]  # type: ignore[union-attr]
-    shapes = [tuple(s.numpy()) for s in given if s is not None and s.is_static()]
+    shapes = [[int(size) for size in s.numpy()] for s in given if s is not None and s.is_static()]
     if shapes and len(shapes) == len(given):
-        output.shape = ir.Shape(max(shapes, key=lambda s: int(np.prod(s, dtype=object))))
+        largest = max(range(len(shapes)), key=lambda number: math.prod(shapes[number]))
+        output.shape = ir.Shape(shapes[largest])
     pooled = node.inputs[0].shape if node.inputs[0] is not None else None
     if kind == "QLinearGlobalAveragePool" and pooled is not None and len(pooled) > 2:
         kept = len(pooled) - 1 if attribute(node, "channels_last", 0) else 1
@@ -160,7 +162,7 @@ class Walk:
         """Returns the sizes of a value, if all are known."""
         if value is None or value.shape is None or not value.shape.is_static():
             return None
-        return tuple(int(s) for s in value.shape)
+        return tuple(int(s) for s in value.shape.numpy())
 
     def _layer(self, node: ir.Node, product: Product, depth: int) -> None:
         weight, value = product.weight, node.outputs[0]
