@@ -151,8 +151,8 @@ def attribute_many(
         stored=tuple(one.summary.name for one in usable if one.stored),
         seconds={"total": time.perf_counter() - started, **seconds},
     )
-    found = (gallery_of(maps, given) for maps in result.by_method().values())
-    return replace(result, galleries=tuple(one for one in found if one is not None))
+    galleries = (gallery_of(maps, given) for maps in result.by_method().values())
+    return replace(result, galleries=tuple(one for one in galleries if one is not None))
 
 
 def _by_each(

@@ -70,7 +70,8 @@ def layout_of(similarity: Similarity, linkage: str = "single") -> Layout | None:
     if not FEWEST <= count <= DRAWN or np.isnan(similarity.matrix).any():
         return None
     drawn = drawn_of(similarity.matrix, similarity.names, linkage, None)
-    return Layout(drawn["joins"], drawn["leaves"], drawn["linkage"], drawn["points"], drawn["kept"])
+    del drawn["clusters"]
+    return Layout(**drawn)
 
 
 def gallery_of(
@@ -86,9 +87,8 @@ def gallery_of(
     if not maps or not tiles.can_draw(maps[0].values.ndim - 1):
         return None
     count = len(probes.names)
-    if places is None:
-        places = np.unique(np.linspace(0, count - 1, min(PROBES, count)).round().astype(int))
-    chosen = [int(place) for place in places]
+    spread = np.linspace(0, count - 1, min(PROBES, count)).round().astype(int)
+    chosen = [int(place) for place in (np.unique(spread) if places is None else places)]
     given = None
     if probes.kind != TOKENS:
         shape = probes.values.shape[1 : 3 if probes.kind == IMAGE else None]

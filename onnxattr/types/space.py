@@ -44,11 +44,13 @@ class Neighbour:
 class Layout:
     """Where models stand: in a tree and in the plane. Attributes are those of `ModelMap`."""
 
+    distances: Float64
     joins: tuple[Join, ...]
     leaves: tuple[int, ...]
     linkage: str
     points: Float64
     kept: tuple[float, ...]
+    newick: str
 
 
 @dataclass(frozen=True, eq=False)
