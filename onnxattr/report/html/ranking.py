@@ -30,6 +30,7 @@ def page(result: Ranking, command: str) -> Page:
     links = sections.link_of(result.models)
     leaves = result.layout.leaves if result.layout else tuple(range(len(names)))
     parts = [
+        *([_closest(result, links)] if result.settings["target"] is None else []),
         _sources(result, links),
         sections.coverage(
             result.models,
@@ -199,6 +200,54 @@ def _of_all(result: Ranking) -> tuple[str, bool, list[str]]:
     return verdict, 2 * len(sure) < every, lines
 
 
+def _closest(result: Ranking, links: dict[str, str]) -> Section:
+    """Returns the closest source of each model."""
+    origins = {model.name: model.origin.framework for model in result.models}
+    first = [target.sources[0] for target in result.targets if target.sources]
+    ends = ends_of([number for one in first for number in (one.low, one.high, one.similarity)])
+    names = [pairs.measure for pairs in result.measures]
+    rows = []
+    for target in result.targets:
+        if not target.sources:
+            rows.append(Row((Cell(target.name, link=links[target.name]), *[Cell("")] * 6)))
+            continue
+        source = target.sources[0]
+        others = sum(one.rank == 1 for one in target.sources) - 1
+        badges = [Badge("same file", "doubt")] * source.duplicate
+        badges += [Badge("disputed", "doubt")] * source.disputed
+        rows.append(
+            Row(
+                (
+                    Cell(target.name, link=links[target.name]),
+                    Cell(origins[target.name]),
+                    Cell(source.name, link=links[source.name], badges=tuple(badges)),
+                    Cell(f"{sections.count(others, 'other')}" if others else "none", order=others),
+                    Cell(text.cosine(source.similarity)),
+                    Cell(text.interval(source.low, source.high), order=_order(source.low)),
+                    Cell("", figure=span(source.similarity, source.low, source.high, ends)),
+                )
+            )
+        )
+    table = Table(
+        name="closest",
+        caption="The closest source of each model",
+        columns=(
+            Column("model"),
+            Column("origin"),
+            Column("closest source"),
+            Column("as close", number=True, about="others that the probes cannot tell from it"),
+            Column(_shown_name(names), number=True, about="higher is nearer"),
+            Column("interval", number=True, about="bootstrap over probes"),
+            Column("", about="the value on its interval"),
+        ),
+        rows=tuple(rows),
+        filtered=len(rows) > 8,
+        note=_note(result, many=False),
+    )
+    lead = "Which of the others each model would best be transferred from, by what it attends to."
+    return Section("closest-sources", "Closest sources", lead, (table,))
+
+
 def _sources(result: Ranking, links: dict[str, str]) -> Section:
     many = len(result.models) > _MANY
     one = result.settings["target"] is not None
@@ -222,7 +271,7 @@ def _sources(result: Ranking, links: dict[str, str]) -> Section:
         *([Column("distance", number=True)] if any(s.distance for _, s in shown) else []),
     ]
     table = Table(
-        name="sources",
+        name="sources-table",
         caption="Sources of each model, closest first" if not one else "Sources, closest first",
         columns=tuple(columns),
         rows=tuple(
@@ -242,10 +291,12 @@ def _sources(result: Ranking, links: dict[str, str]) -> Section:
         ),
         filtered=len(shown) > 8,
         groups="" if one else "target",
+        chosen="" if one or not result.targets else result.targets[0].name,
         note=_note(result, many=many and not one),
     )
     lead = "Closest first. Sources that the probes cannot tell apart share a rank (=)."
-    return Section("sources", "Sources", lead, (table,))
+    title = "Sources" if one else "All sources of a model"
+    return Section("sources", title, lead, (table,))
 
 
 def _shown_name(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from onnxattr.sanitise import clean
 from onnxattr.types import Gallery
 
 #: Of WebP, 0..100: lower ones show their blocks in smooth maps.
-_QUALITY = 80
+_QUALITY = 70
 
 
 def limit(gallery: Gallery) -> float:
@@ -51,6 +51,6 @@ def of_probes(gallery: Gallery) -> tuple[Tile, ...]:
 
 def _tile(image: Image.Image, about: str) -> Tile:
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=_QUALITY, method=4)
+    image.save(buffer, "WEBP", quality=_QUALITY, method=6)
     data = base64.b64encode(buffer.getvalue()).decode()
     return Tile(f"data:image/webp;base64,{data}", *image.size, about)
