@@ -104,10 +104,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Facts:
-    """Pairs of what and which, one a line; values are cells, or words."""
+    """Pairs of what and which; what is several things is a line each."""
 
     template: ClassVar[str] = "facts"
-    pairs: tuple[tuple[str, str | Cell], ...]
+    pairs: tuple[tuple[str, "Value"], ...]
+    title: str = ""
+
+
+#: What a fact is: words, several of them, or a cell.
+Value = str | tuple[str, ...] | Cell
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def _banner(result: ModelMap) -> Banner:
         Figure(str(len(result.models)), "models", "#models"),
         Figure(str(lost), "left out", "#coverage"),
         Figure(str(result.settings["probes"]["count"]), "probes"),
+        Figure(str(len(result.warnings)), "warnings", "#coverage"),
     )
     return Banner("doubt" if result.unfinished else "plain", verdict, tuple(lines), figures)
 

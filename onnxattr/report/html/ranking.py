@@ -140,6 +140,7 @@ def _banner(result: Ranking) -> Banner:
         Figure(str(len(result.models)), "models ranked", "#models"),
         Figure(str(left), "left out", "#coverage"),
         Figure(str(result.settings["probes"]["count"]), "probes"),
+        Figure(str(len(result.warnings)), "warnings", "#coverage"),
     ]
     if halves:
         what = f"ρ of two orders by {halves[-1].what} each"
