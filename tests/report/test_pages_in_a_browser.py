@@ -44,7 +44,7 @@ def browser():
 
 @pytest.fixture
 def show(browser, tmp_path):
-    """Opens a page, or that of a result; what goes wrong on it is collected, and must be nothing."""
+    """Opens a page, or that of a result; what goes wrong on it must be nothing."""
     wrong, contexts = [], []
 
     def show(result, *, width=1280, **options):
