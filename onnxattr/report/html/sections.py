@@ -14,6 +14,7 @@ from onnxattr.report.html.blocks import (
     Column,
     Columns,
     Facts,
+    Figure,
     Grid,
     Literal,
     Notes,
@@ -32,6 +33,11 @@ from onnxattr.types import ASSUMED, IMAGE, Assumption, Failure, Gallery, Summary
 def count(number: int, noun: str) -> str:
     """Returns a number and what it counts: `1 model`, `20 models`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def number_of(number: int, noun: str, link: str = "") -> Figure:
+    """Returns a number for the top of a page, with what it counts."""
+    return Figure(f"{number:,}", count(number, noun).partition(" ")[2], link)
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -85,7 +91,11 @@ def coverage(
             Table(
                 name="left-out",
                 caption="Models and probes that were left out, and why",
-                columns=(Column("left out"), Column("why"), Column("what helps")),
+                columns=(
+                    Column("left out"),
+                    Column("why", wide=True),
+                    Column("what helps", wide=True),
+                ),
                 rows=tuple(
                     Row((Cell(f.name or "a probe", strong=True), Cell(f.message), Cell(f.hint)))
                     for f in (*lost, *probes)
@@ -122,7 +132,12 @@ def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -
             Table(
                 name="assumed",
                 caption="What was assumed of each model's input",
-                columns=tuple(map(Column, ("part", "taken to be", "of", "because"))),
+                columns=(
+                    Column("part"),
+                    Column("taken to be"),
+                    Column("of", wide=True),
+                    Column("because", wide=True),
+                ),
                 rows=tuple(rows),
                 filtered=len(rows) > 12,
             )
@@ -132,7 +147,13 @@ def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -
             Table(
                 name="tried",
                 caption="What becomes of the ranking if an assumption is otherwise",
-                columns=tuple(map(Column, ("model", "part", "tried", "what changes"))),
+                columns=(
+                    Column("model"),
+                    Column("part"),
+                    Column("tried"),
+                    Column("what changes", wide=True),
+                ),
+                titled=True,
                 rows=tuple(
                     Row(
                         (

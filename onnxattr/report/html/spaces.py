@@ -193,6 +193,7 @@ def _stability_table(
             for what, one in rows
         ),
         note=note,
+        titled=True,
     )
 
 
