@@ -117,7 +117,7 @@ def loaded(code: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-HEAVY = {"torch", "onnxruntime", "onnx2torch", "scipy", "onnx", "numpy", "PIL"}
+HEAVY = {"torch", "onnxruntime", "onnx2torch", "scipy", "onnx", "numpy", "PIL", "jinja2"}
 
 HELP = """
 import onnxattr.cli.app

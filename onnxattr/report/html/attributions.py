@@ -55,8 +55,7 @@ def page(result: Attributions, command: str) -> Page:
         f"{sections.count(len(result.probes.names), 'probe')}",
         banner=Banner(
             "doubt" if result.unfinished or lost else "plain",
-            f"{sections.count(sum(len(maps.probes) * len(maps.methods) for maps in result.maps), 'map')}"  # noqa: E501
-            " were made.",
+            _verdict(result),
             (f"{sections.count(lost, 'model')} left out.",) if lost else (),
             (
                 sections.number_of(len(result.models), "model", "#models"),
@@ -67,6 +66,15 @@ def page(result: Attributions, command: str) -> Page:
         ),
         sections=tuple(parts),
         result=to_index(result, (), {}),
+    )
+
+
+def _verdict(result: Attributions) -> str:
+    made = sum(len(maps.probes) * len(maps.methods) for maps in result.maps)
+    lost = sum(map(sum, result.unusable))
+    usable = f"{lost:,} are zero or not finite" if lost else "all are usable"
+    return (
+        f"{sections.count(made, 'map')} of {sections.count(len(result.models), 'model')}; {usable}."
     )
 
 

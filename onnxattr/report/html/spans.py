@@ -4,7 +4,8 @@ import math
 
 from markupsafe import Markup
 
-#: Pixels of a drawing, and of what is free on either side for a point at an end.
+#: Pixels of a drawing, which the style sheet knows, too, and draws the axis of; and of what is free
+#: on either side for a point at an end.
 _WIDTH, _EDGE = 110, 5
 
 
@@ -27,11 +28,10 @@ def span(value: float, low: float, high: float, ends: tuple[float, float]) -> Ma
 
     bar = ""
     if math.isfinite(low) and math.isfinite(high):
-        bar = f'<path class="bar" d="M{x(low)} 7H{x(high)}"/>'
+        bar = f'<path d="M{x(low)} 7H{x(high)}"/>'
     zero = f'<path class="axis" d="M{x(0.0)} 1v12"/>' if ends[0] < 0 < ends[1] else ""
     return Markup(
-        f'<svg class="span" width="{_WIDTH}" height="14" aria-hidden="true">'
-        f'<path class="axis" d="M0 7h{_WIDTH}"/>{zero}{bar}<circle cx="{x(value)}" cy="7" r="4"/>'
+        f'<svg class="span" aria-hidden="true">{zero}{bar}<circle cx="{x(value)}" cy="7" r="4"/>'
         "</svg>"
     )
 

@@ -13,7 +13,7 @@ from onnxattr.sanitise import clean
 from onnxattr.types import Gallery
 
 #: Of WebP, 0..100: lower ones show their blocks in smooth maps.
-_QUALITY = 70
+_QUALITY = 60
 
 
 def limit(gallery: Gallery) -> float:
