@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from onnxattr.arrays import Float64
+from onnxattr.arrays import Float32, Float64
 from onnxattr.drawing import tiles
 from onnxattr.drawing.thumbnails import SIDE, thumbnails
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.space.embedding import embedding
+from onnxattr.space.embedding import embedding, embedding_of_vectors
 from onnxattr.space.tree import clusters, newick, tree
 from onnxattr.types import IMAGE, TOKENS, Gallery, Join, Layout, Maps, Probes, Similarity
 
@@ -26,18 +26,23 @@ DRAWN = 200
 
 
 def drawn_of(
-    matrix: Float64, names: tuple[str, ...], linkage: str, groups: int | None
+    matrix: Float64,
+    names: tuple[str, ...],
+    linkage: str,
+    groups: int | None,
+    vectors: Float32 | None = None,
 ) -> dict[str, Any]:
-    """Returns what is made of a matrix; all of it is empty where there is none."""
-    if not matrix.size:
+    """Returns what is made of a matrix or, where there is none, of sketches: the points alone."""
+    if vectors is not None:
+        plane = embedding_of_vectors(vectors, names)
         return {
             "distances": matrix,
             "joins": (),
             "leaves": (),
             "linkage": linkage,
             "clusters": (),
-            "points": np.empty((0, 2)),
-            "kept": (0.0, 0.0),
+            "points": plane.points,
+            "kept": plane.kept,
             "newick": "",
         }
     from scipy.spatial.distance import pdist, squareform
@@ -64,10 +69,11 @@ def drawn_of(
     }
 
 
-def layout_of(similarity: Similarity, linkage: str = "single") -> Layout | None:
+def layout_of(similarity: Similarity | None, linkage: str = "single") -> Layout | None:
     """Returns the models as a tree and as points; None where there is none to be drawn."""
-    count = len(similarity.names)
-    if not FEWEST <= count <= DRAWN or np.isnan(similarity.matrix).any():
+    if similarity is None or not FEWEST <= len(similarity.names) <= DRAWN:
+        return None
+    if not similarity.matrix.size or np.isnan(similarity.matrix).any():
         return None
     drawn = drawn_of(similarity.matrix, similarity.names, linkage, None)
     del drawn["clusters"]
@@ -75,16 +81,17 @@ def layout_of(similarity: Similarity, linkage: str = "single") -> Layout | None:
 
 
 def gallery_of(
-    maps: Sequence[Maps], probes: Probes, places: Sequence[int] | None = None
+    maps: Sequence[Maps | None], probes: Probes, places: Sequence[int] | None = None
 ) -> Gallery | None:
     """Returns a few maps, small; None where they have no axis, or more than two.
 
     Args:
-        maps: Of each model, by the same method.
+        maps: Of each model, by the same method; None where none were asked for.
         probes: What they are of.
         places: Of the probes that are shown; by default, six that are spread over all of them.
     """
-    if not maps or not tiles.can_draw(maps[0].values.ndim - 1):
+    made = [one for one in maps if one is not None]
+    if not made or not tiles.can_draw(made[0].values.ndim - 1):
         return None
     count = len(probes.names)
     spread = np.linspace(0, count - 1, min(PROBES, count)).round().astype(int)
@@ -95,15 +102,15 @@ def gallery_of(
         size = tiles.size_of(shape, SIDE, square=probes.kind == IMAGE)
         given = np.stack([np.asarray(tiles.draw_probe(probes.values[i], size)) for i in chosen])
     return Gallery(
-        method=maps[0].method,
-        signed=maps[0].signed[0],
-        models=tuple(one.model for one in maps[:MODELS]),
+        method=made[0].method,
+        signed=made[0].signed[0],
+        models=tuple(one.model for one in made[:MODELS]),
         probes=tuple(probes.names[i] for i in chosen),
         places=tuple(chosen),
-        maps=tuple(thumbnails(one.values[chosen]) for one in maps[:MODELS]),
+        maps=tuple(thumbnails(one.values[chosen]) for one in made[:MODELS]),
         given=given,
         image=probes.kind == IMAGE,
-        every=(len(maps), count),
+        every=(len(made), count),
     )
 
 

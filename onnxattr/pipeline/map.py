@@ -18,6 +18,7 @@ from onnxattr.pipeline.figures import FEWEST, drawn_of, gallery_of
 from onnxattr.pipeline.job import versions
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ProbeSource, build_space, warnings_of
+from onnxattr.pipeline.targets import crowding
 from onnxattr.registry import closest
 from onnxattr.space import many
 from onnxattr.space.tree import LINKAGES
@@ -40,7 +41,7 @@ def map_models(
     """Returns how alike models are, as a matrix, a tree, points in the plane, and the nearest.
 
     A model that cannot be used is left out, with the reason in `ModelMap.failures`. Of more than
-    5,000 models there are the nearest of each, and nothing else.
+    5,000 models there are the nearest of each and points, and neither a matrix nor a tree.
 
     Args:
         models: One or several files, directories or glob patterns.
@@ -88,9 +89,8 @@ def map_models(
         noun = "model is" if len(found) == 1 else "models are"
         raise _too_few(len(found), f"{noun} given", failures)
     with sources_of(found, failures, options, progress, stop) as sources:
-        space = build_space(
-            sources, failures, probes, options, progress, stop, compare=many.compare
-        )
+        space = build_space(sources, failures, probes, options, progress, stop)
+    assert space.similarity is not None
     images = space.probes.kind == IMAGE
     kept = _connected(space.similarity)
     for number in sorted(set(range(len(space.summaries))) - set(kept)):
@@ -106,8 +106,10 @@ def map_models(
     names = tuple(space.summaries[number].name for number in kept)
     maps = [space.examined[number].maps for number in kept]
     values = [one.values for one in maps]
-    near = many.neighbours(similarity, values, NEAREST, images=images)
-    drawn = drawn_of(similarity.matrix, names, linkage, groups)
+    # Made once: of too many models for a matrix the nearest and the points are both found by them.
+    vectors = None if similarity.matrix.size else many.sketches(similarity, values, images=images)
+    near = many.neighbours(similarity, values, NEAREST, images=images, vectors=vectors)
+    drawn = drawn_of(similarity.matrix, names, linkage, groups, vectors)
     return ModelMap(
         models=tuple(
             dataclasses.replace(space.summaries[number], path=str(found[name]))
@@ -127,6 +129,7 @@ def map_models(
         warnings=(
             *warnings_of(space, options, "map"),
             *_warnings(names, drawn["clusters"], groups),
+            *crowding(near),
         ),
         settings={**space.settings, "linkage": linkage, "clusters": groups},
         versions=versions(),
@@ -177,8 +180,8 @@ def _too_few(count: int, what: str, failures: Sequence[Failure]) -> RankingError
 def _warnings(names: Sequence[str], made: Sequence[int], asked: int | None) -> tuple[str, ...]:
     if len(names) > many.MODELS:
         return (
-            f"{len(names)} models are too many for a matrix, a tree and a picture: from "
-            f"{many.MODELS + 1} on there are the {NEAREST} nearest of each",
+            f"{len(names)} models are too many for a matrix and a tree: from {many.MODELS + 1} on "
+            f"there are the {NEAREST} nearest of each, and points from sketches of the maps",
         )
     if asked is not None and max(made) < asked:
         noun = "group is" if max(made) == 1 else "groups are"

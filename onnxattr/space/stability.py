@@ -32,7 +32,7 @@ def by_probes(measure: Pairs, targets: Sequence[int], *, seed: int = 0) -> tuple
         than three models, or of more than 100.
     """
     count = measure.per_probe.shape[2]
-    if count < 4 or not 3 <= len(measure.names) <= MODELS:
+    if count < 4 or not 3 <= len(measure.names) <= MODELS or measure.targets is not None:
         return ()
     generator = np.random.default_rng(seed)
     sizes = [2**power for power in range(1, count.bit_length()) if 2**power <= count // 2]
@@ -58,6 +58,8 @@ def by_measures(measures: Sequence[Pairs], targets: Sequence[int]) -> tuple[Stab
         targets: Places of the models whose sources are ordered.
     """
     if len(measures) < 2 or not 3 <= len(measures[0].names) <= MODELS:
+        return ()
+    if any(one.targets is not None for one in measures):
         return ()
     found: list[Stability] = []
     for place, one in enumerate(measures):

@@ -53,11 +53,10 @@ def page(result: Comparison, command: str) -> Page:
         ),
     ]
     settings = result.settings
-    how = "centred" if settings["centred"] else "the paper’s arithmetic"
     return Page(
         kind="comparison",
         title=f"{one} and {two}",
-        about=f"{settings['method']} maps at {settings['at']}, {how}, on "
+        about=f"{sections.made_by(settings)}, on "
         f"{sections.count(settings['probes']['count'], 'probe')}; on {settings['device']}",
         banner=_banner(result),
         sections=tuple(parts),
@@ -68,8 +67,11 @@ def page(result: Comparison, command: str) -> Page:
 def _banner(result: Comparison) -> Banner:
     value, low, high = result.similarity, result.low, result.high
     sure = math.isfinite(low) and (low > 0 or high < 0)
+    what = "mean cosine" if result.probes else result.measures[0].measure
     if result.duplicate:
         verdict = "The two are the same file, byte for byte."
+    elif not result.probes:
+        verdict = f"By {what} the two are {text.cosine(value)} alike."
     elif not sure:
         verdict = "The probes do not tell whether the maps of the two agree."
     elif value > 0:
@@ -77,7 +79,7 @@ def _banner(result: Comparison) -> Banner:
     else:
         verdict = "The maps of the two are opposed."
     lines = [
-        f"Mean cosine {text.cosine(value)}, interval {text.interval(low, high)}; "
+        f"{what.capitalize()} {text.cosine(value)}, interval {text.interval(low, high)}; "
         "0 is unrelated, 1 the same."
     ]
     if result.probes:
@@ -86,7 +88,7 @@ def _banner(result: Comparison) -> Banner:
             f"({text.cosine(result.probes[0].cosine)}), least on "
             f"{sections.short(result.probes[-1].name)} ({text.cosine(result.probes[-1].cosine)})."
         )
-    figures = [Figure(text.cosine(value), "mean cosine")]
+    figures = [Figure(text.cosine(value), what)]
     if result.distance is not None:
         figures.append(Figure(f"{result.distance:.3g}", "the paper’s distance"))
     figures.append(Figure(str(len(result.probes)), "probes with a cosine", "#probes"))
@@ -170,6 +172,8 @@ def _probes(result: Comparison) -> Section:
 
 
 def _says(result: Comparison) -> list[str]:
+    if result.settings["method"] is None:
+        return ["Representations of both models are compared on the same unlabelled probes."]
     return [
         f"Both models are attributed on the same unlabelled probes by {result.settings['method']}.",
         "The similarity is the mean over the probes of the cosine of their maps"

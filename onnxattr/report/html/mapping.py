@@ -88,9 +88,8 @@ def page(result: ModelMap, command: str) -> Page:
 
 def _about(result: ModelMap) -> str:
     settings = result.settings
-    how = "centred" if settings["centred"] else "the paper’s arithmetic"
     return (
-        f"{settings['method']} maps at {settings['at']}, {how}, on "
+        f"{sections.made_by(settings)}, on "
         f"{sections.count(settings['probes']['count'], 'probe')}; {result.linkage} linkage"
     )
 

@@ -74,7 +74,7 @@ def page(result: Ranking, command: str) -> Page:
 
 def as_map(result: Ranking) -> ModelMap | None:
     """Returns the models of a ranking as a map of models, for its figures; None without a tree."""
-    if (layout := result.layout) is None:
+    if (layout := result.layout) is None or result.similarity is None:
         return None
     return ModelMap(
         models=result.models,
@@ -110,9 +110,8 @@ def about(result: Ranking) -> str:
     """Returns how the numbers were made, in a line."""
     settings = result.settings
     names = ", ".join(pairs.measure for pairs in result.measures)
-    how = "centred" if settings["centred"] else "the paper’s arithmetic"
     return (
-        f"{settings['method']} maps at {settings['at']}, {how}, on "
+        f"{sections.made_by(settings)}, on "
         f"{sections.count(settings['probes']['count'], 'probe')}; compared by {names}; "
         f"on {settings['device']}"
     )
@@ -355,6 +354,9 @@ def _first(result: Ranking) -> tuple[int, int] | None:
 def says(result: Ranking) -> list[str]:
     """Returns how it was made, in sentences."""
     settings = result.settings
+    checked = "Before anything is compared, a model’s outputs are compared with ONNX Runtime’s."
+    if settings["method"] is None:
+        return [f"Representations are compared on the same unlabelled probes. {checked}"]
     centred = (
         "Each map is brought to unit norm and the model’s mean map over the probes is removed, "
         "since that is the imprint of strides and borders."
@@ -367,5 +369,5 @@ def says(result: Ranking) -> list[str]:
         centred,
         "The similarity of two models is the mean over the probes of the cosine of their maps "
         "(Song et al., Deep Model Transferability from Attribution Maps, NeurIPS 2019).",
-        "Before any map is made, a model’s outputs are compared with ONNX Runtime’s.",
+        checked,
     ]

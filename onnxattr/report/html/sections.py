@@ -50,6 +50,14 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return f"{', '.join(shown if hidden else shown[:-1])} and {last}"
 
 
+def made_by(settings: Mapping[str, Any]) -> str:
+    """Returns what was compared, in a few words; not always maps."""
+    if settings["method"] is None:
+        return f"representations at {settings['at']}"
+    how = "centred" if settings["centred"] else "the paper’s arithmetic"
+    return f"{settings['method']} maps at {settings['at']}, {how}"
+
+
 def short(name: str, most: int = 60) -> str:
     """Returns a name without its middle, where it is too long for a sentence."""
     if len(name) <= most:

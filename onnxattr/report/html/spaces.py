@@ -66,8 +66,15 @@ def heat_section(
     return Section("similarity", "Similarity", lead, tuple(blocks))
 
 
+def square(measure: Pairs) -> bool:
+    """Returns whether a measure has a column for each model: not of one target among thousands."""
+    return measure.targets is None and len(measure.matrix) == len(measure.names)
+
+
 def _full(measure: Pairs) -> bool:
     """Returns whether a measure has numbers for most pairs: not where one target was asked for."""
+    if not square(measure):
+        return False
     numbers = [value for row in measure.matrix.tolist() for value in row]
     known = sum(math.isfinite(value) for value in numbers)
     return known > len(numbers) / 2
@@ -200,7 +207,7 @@ def _stability_table(
 def pair_data(
     names: Sequence[str],
     measures: Sequence[Pairs],
-    similarity: Similarity,
+    similarity: Similarity | None,
     gallery: Gallery | None,
 ) -> dict[str, object]:
     """Returns what the script looks up where it shows two models: numbers in JSON's types."""
@@ -214,12 +221,13 @@ def pair_data(
                 "matrix": [[_short(v) for v in row] for row in one.matrix.tolist()],
             }
             for one in measures
+            if square(one)
         ],
         "gallery": [number[name] for name in gallery.models] if gallery else [],
         "probes": [clean(name, MAX_TEXT) for name in gallery.probes] if gallery else [],
         "cosines": [],
     }
-    if gallery and similarity.per_probe.shape[2]:
+    if gallery and similarity is not None and similarity.per_probe.shape[2]:
         shown = similarity.per_probe[:, :, list(gallery.places)].tolist()
         # Below the diagonal alone: they are the same both ways.
         data["cosines"] = [
