@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from onnxattr.pipeline.rank import attribute, compare, rank
     from onnxattr.pipeline.specs import stamp, write_spec
     from onnxattr.probes import load_probes
+    from onnxattr.report.html import to_html
     from onnxattr.report.json import to_json
     from onnxattr.scores import load_scores
     from onnxattr.types import (
@@ -57,10 +58,12 @@ if TYPE_CHECKING:
         Evaluation,
         Failure,
         FixedInput,
+        Gallery,
         GradientCheck,
         InputSpec,
         Inspection,
         Join,
+        Layout,
         Maps,
         Measured,
         Model,
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
         Scores,
         Similarity,
         Source,
+        Stability,
         Summary,
         Survey,
         Target,
@@ -123,6 +127,7 @@ _HOMES = {
         "write_spec",
     ),
     "probes": ("load_probes",),
+    "report.html": ("to_html",),
     "report.json": ("to_json",),
     "scores": ("load_scores",),
     "types": (
@@ -134,10 +139,12 @@ _HOMES = {
         "Evaluation",
         "Failure",
         "FixedInput",
+        "Gallery",
         "GradientCheck",
         "InputSpec",
         "Inspection",
         "Join",
+        "Layout",
         "Maps",
         "Measured",
         "Model",
@@ -156,6 +163,7 @@ _HOMES = {
         "Scores",
         "Similarity",
         "Source",
+        "Stability",
         "Summary",
         "Survey",
         "Target",
@@ -177,12 +185,14 @@ __all__ = [
     "ExportOptions",
     "Failure",
     "FixedInput",
+    "Gallery",
     "GradientCheck",
     "InputError",
     "InputOptions",
     "InputSpec",
     "Inspection",
     "Join",
+    "Layout",
     "LimitError",
     "Limits",
     "Maps",
@@ -211,6 +221,7 @@ __all__ = [
     "ScoresError",
     "Similarity",
     "Source",
+    "Stability",
     "StoreError",
     "Summary",
     "SupportError",
@@ -233,6 +244,7 @@ __all__ = [
     "map_models",
     "rank",
     "stamp",
+    "to_html",
     "to_json",
     "to_torch",
     "write_spec",

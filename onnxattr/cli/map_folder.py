@@ -58,12 +58,11 @@ def fill(folder: Path, result: ModelMap) -> list[MapFile]:
     from onnxattr.report.raster import figure_png
 
     about = {"method": method, "linkage": result.linkage}
-    figures = {"plane": plane_figure}
+    figures = {"plane": plane_figure(result)}
     if result.leaves:
         write("tree.nwk", "tree", result.newick + "\n")
-        figures = {"tree": tree_figure, **figures}
-    for name, draw in figures.items():
-        figure = draw(result)
+        figures = {"tree": tree_figure(result), **figures}
+    for name, figure in figures.items():
         write(f"{name}.svg", "figure", to_svg(figure))
         write(f"{name}.png", "figure", figure_png(figure, about))
     with writer.open(INDEX) as file:

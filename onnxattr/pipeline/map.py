@@ -7,31 +7,25 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from onnxattr.arrays import Float32, Float64
 from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.figures import FEWEST, drawn_of, gallery_of
 from onnxattr.pipeline.job import versions
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ProbeSource, build_space, warnings_of
 from onnxattr.pipeline.targets import crowding
 from onnxattr.registry import closest
-from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space import many
-from onnxattr.space.embedding import embedding, embedding_of_vectors
-from onnxattr.space.tree import LINKAGES, clusters, newick, tree
-from onnxattr.types import IMAGE, Failure, Join, ModelMap, Neighbour, Similarity
+from onnxattr.space.tree import LINKAGES
+from onnxattr.types import IMAGE, Failure, ModelMap, Neighbour, Similarity
 
 #: Nearest models that are kept of each.
 NEAREST = 10
-
-#: Fewer models than these are a pair, and no map.
-FEWEST = 3
 
 
 def map_models(
@@ -110,11 +104,12 @@ def map_models(
         raise UsageError(f"`{groups}` groups cannot be made of `{len(kept)}` models")
     similarity = _part(space.similarity, kept)
     names = tuple(space.summaries[number].name for number in kept)
-    maps = [space.examined[number].maps.values for number in kept]
+    maps = [space.examined[number].maps for number in kept]
+    values = [one.values for one in maps]
     # Made once: of too many models for a matrix the nearest and the points are both found by them.
-    vectors = None if similarity.matrix.size else many.sketches(similarity, maps, images=images)
-    near = many.neighbours(similarity, maps, NEAREST, images=images, vectors=vectors)
-    drawn = _drawn(similarity.matrix, names, linkage, groups, vectors)
+    vectors = None if similarity.matrix.size else many.sketches(similarity, values, images=images)
+    near = many.neighbours(similarity, values, NEAREST, images=images, vectors=vectors)
+    drawn = drawn_of(similarity.matrix, names, linkage, groups, vectors)
     return ModelMap(
         models=tuple(
             dataclasses.replace(space.summaries[number], path=str(found[name]))
@@ -141,51 +136,8 @@ def map_models(
         unfinished=space.unfinished,
         stored=tuple(name for name in space.stored if name in set(names)),
         seconds={"total": time.perf_counter() - started, **space.seconds},
+        gallery=gallery_of(maps, space.probes),
     )
-
-
-def _drawn(
-    matrix: Float64,
-    names: tuple[str, ...],
-    linkage: str,
-    groups: int | None,
-    vectors: Float32 | None = None,
-) -> dict[str, Any]:
-    """Returns what is made of a matrix or, where there is none, of sketches: the points alone."""
-    if vectors is not None:
-        plane = embedding_of_vectors(vectors, names)
-        return {
-            "distances": matrix,
-            "joins": (),
-            "leaves": (),
-            "linkage": linkage,
-            "clusters": (),
-            "points": plane.points,
-            "kept": plane.kept,
-            "newick": "",
-        }
-    from scipy.spatial.distance import pdist, squareform
-
-    # Newick has no escapes but that of its quotes: names in it are as harmless as everywhere.
-    grown = tree(matrix, tuple(clean(name, MAX_TEXT) for name in names), linkage)
-    points = embedding(matrix, names)
-    place = {leaf: number for number, leaf in enumerate(grown.leaves)}
-    joins = []
-    for number, (one, other, distance, size) in enumerate(grown.merges.tolist()):
-        # SciPy numbers the two sides of a merge; a drawing asks which one is above.
-        first, second = sorted((int(one), int(other)), key=place.__getitem__)
-        joins.append(Join(first, second, distance, int(size)))
-        place[len(names) + number] = place[first]
-    return {
-        "distances": squareform(pdist(matrix)),
-        "joins": tuple(joins),
-        "leaves": grown.leaves,
-        "linkage": linkage,
-        "clusters": () if groups is None else tuple(clusters(grown, count=groups)),
-        "points": points.points,
-        "kept": points.kept,
-        "newick": newick(grown),
-    }
 
 
 def _connected(similarity: Similarity) -> list[int]:

@@ -16,13 +16,14 @@ from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.assumptions import check_assumptions, lines
 from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.figures import extremes, gallery_of, layout_of
 from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.pipeline.targets import is_whole, targets_of
 from onnxattr.registry import closest
-from onnxattr.space import ranking
+from onnxattr.space import ranking, stability
 from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
 
 #: Measures where a target is named and none of them is.
@@ -131,6 +132,7 @@ def rank(
             )
         _require_measure(space)
         targets, said = targets_of(space, None if name is None else names.index(name), options)
+        asked = range(len(names)) if name is None else [names.index(name)]
         checked: tuple[Assumption, ...] = ()
         if options.check_assumptions and not is_whole(space):
             said += (
@@ -139,8 +141,7 @@ def rank(
         elif options.check_assumptions and not space.unfinished:
             store = open_store(options.store)
             assert space.similarity is not None
-            wanted = range(len(names)) if name is None else [names.index(name)]
-            by_maps = [ranking.rank_sources(space.similarity, i, seed=options.seed) for i in wanted]
+            by_maps = [ranking.rank_sources(space.similarity, i, seed=options.seed) for i in asked]
             checked = check_assumptions(
                 space, by_maps, sources, options, store, progress, stop or threading.Event()
             )
@@ -157,6 +158,12 @@ def rank(
         seconds={"total": time.perf_counter() - started, **space.seconds},
         assumptions=checked,
         measures=space.measures,
+        stability=(
+            *stability.by_probes(space.measures[0], asked, seed=options.seed),
+            *stability.by_measures(space.measures, asked),
+        ),
+        layout=layout_of(space.similarity),
+        gallery=gallery_of([each.made for each in space.examined], space.probes),
     )
 
 
@@ -249,6 +256,7 @@ def compare(
             for measure in space.measures
             for score in ranking.pair_scores(measure, seed=options.seed)
         ),
+        gallery=gallery_of([each.made for each in space.examined], space.probes, extremes(cosines)),
     )
 
 

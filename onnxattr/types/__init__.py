@@ -13,6 +13,7 @@ from onnxattr.types.evaluation import (
     Scores,
     TargetOutcome,
 )
+from onnxattr.types.galleries import Gallery
 from onnxattr.types.inspection import Inspection, Refused, Survey, TailNode, Unsupported
 from onnxattr.types.maps import Attributions, MapFile, Maps, Probes, StoredMaps, Summary
 from onnxattr.types.models import (
@@ -50,9 +51,10 @@ from onnxattr.types.rankings import (
     Score,
     Similarity,
     Source,
+    Stability,
     Target,
 )
-from onnxattr.types.space import Join, ModelMap, Neighbour
+from onnxattr.types.space import Join, Layout, ModelMap, Neighbour
 from onnxattr.types.weights import (
     FINDINGS,
     Identity,
@@ -87,6 +89,7 @@ __all__ = [
     "Evaluation",
     "Failure",
     "FixedInput",
+    "Gallery",
     "GradientCheck",
     "Identity",
     "InputSpec",
@@ -94,6 +97,7 @@ __all__ = [
     "Join",
     "Layer",
     "LayerMatch",
+    "Layout",
     "MapFile",
     "Maps",
     "Measured",
@@ -117,6 +121,7 @@ __all__ = [
     "Sidecar",
     "Similarity",
     "Source",
+    "Stability",
     "StoredMaps",
     "Summary",
     "Survey",

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from onnxattr.types.maps import Summary
 from onnxattr.types.models import Failure
 from onnxattr.types.rankings import Similarity
+from onnxattr.types.showing import Shown
 
 if TYPE_CHECKING:
     from onnxattr.arrays import Float64
+    from onnxattr.types.galleries import Gallery
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,20 @@ class Neighbour:
 
 
 @dataclass(frozen=True, eq=False)
-class ModelMap:
+class Layout:
+    """Where models stand: in a tree and in the plane. Attributes are those of `ModelMap`."""
+
+    distances: Float64
+    joins: tuple[Join, ...]
+    leaves: tuple[int, ...]
+    linkage: str
+    points: Float64
+    kept: tuple[float, ...]
+    newick: str
+
+
+@dataclass(frozen=True, eq=False)
+class ModelMap(Shown):
     """The outcome of `map_models`: models as a matrix, a tree and points in the plane.
 
     Attributes:
@@ -65,6 +80,8 @@ class ModelMap:
         unfinished: Models that were not reached before an interruption.
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
+        gallery: A few maps of some of the models, small, for figures; None where they cannot be
+            drawn.
     """
 
     models: tuple[Summary, ...]
@@ -85,3 +102,4 @@ class ModelMap:
     unfinished: tuple[str, ...]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+    gallery: Gallery | None = None

@@ -49,6 +49,8 @@ WITH_EXAMPLES = (
     "onnxattr.pipeline.inspect",
     "onnxattr.pipeline.map",
     "onnxattr.pipeline.rank",
+    "onnxattr.report.html",
+    "onnxattr.report.html.page",
     "onnxattr.report.json",
     "onnxattr.report.lettering",
     "onnxattr.report.tail",
@@ -77,7 +79,7 @@ def test_every_example_is_run() -> None:
         for p in package.rglob("*.py")
         if ">>>" in p.read_text()
     }
-    found = {"onnxattr" if name == "onnxattr.__init__" else name for name in found}
+    found = {name.removesuffix(".__init__") for name in found}
     assert found == set(WITH_EXAMPLES)
 
 

@@ -51,7 +51,7 @@ BANNED = {
 }
 
 #: Modules that draw arrays; what writes text does without them.
-DRAWS = {"report/pictures.py"}
+DRAWS = {"report/html/tiles.py", "report/pictures.py"}
 
 
 def level(part: str) -> int:
@@ -119,7 +119,7 @@ def loaded(code: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-HEAVY = {"torch", "onnxruntime", "onnx2torch", "scipy", "onnx", "numpy", "PIL"}
+HEAVY = {"torch", "onnxruntime", "onnx2torch", "scipy", "onnx", "numpy", "PIL", "jinja2"}
 
 HELP = """
 import onnxattr.cli.app

@@ -46,7 +46,17 @@ def test_an_installed_wheel_ranks(wheel: Path, tmp_path: Path) -> None:
     assert Path(where.stdout.strip()).is_relative_to(site)
     models = sorted((ROOT / "samples/models").glob("rgb2*.onnx"))
     ranked = subprocess.run(
-        [str(site / "bin/onnxattr"), "rank", *map(str, models), "--limit", "4", "-f", "csv"],
+        [
+            str(site / "bin/onnxattr"),
+            "rank",
+            *map(str, models),
+            "--limit",
+            "4",
+            "-f",
+            "csv",
+            "--report",
+            "page.html",
+        ],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
@@ -55,3 +65,4 @@ def test_an_installed_wheel_ranks(wheel: Path, tmp_path: Path) -> None:
     )
     assert ranked.returncode == 0, ranked.stderr
     assert len(ranked.stdout.splitlines()) == 1 + len(models) * (len(models) - 1)
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
