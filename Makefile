@@ -58,6 +58,8 @@ zoo: $(VENV)/.installed-exporters $(JAX)/.installed
 	$(BIN)/python $(MINIATURE)/make.py models
 	$(abspath $(JAX))/bin/python $(MINIATURE)/make.py models --family vit
 	$(BIN)/python $(MINIATURE)/make.py transfer
+	$(BIN)/python $(MINIATURE)/heads.py --family a
+	$(BIN)/python $(MINIATURE)/heads.py --family b
 
 # How well every measure predicts the transfer that was measured in zoo A, and what it must know
 # besides; ZOO=b for the other one.

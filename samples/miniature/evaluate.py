@@ -51,7 +51,7 @@ PROBES = {"scenes": zoo.CACHE / "probes", "built-in": None, "noise": zoo.CACHE /
 
 
 def rankings(
-    models: list[Path], probes: str | None, limit: int | None
+    models: list[Path], probes: str | None, limit: int | None, measures: str, more: bool
 ) -> dict[str, onnxattr.Scores | onnxattr.Ranking]:
     """Returns a table of [source, target] for each measure and each kind of map.
 
@@ -59,16 +59,18 @@ def rankings(
         models: Files of the zoo, encoders with their heads.
         probes: Folder of probe images; None for those of the package.
         limit: How many of them; None for all.
+        measures: Names, separated by commas.
+        more: Whether `ATTRIBUTIONS` are wanted, too.
     """
     tables: dict[str, onnxattr.Scores | onnxattr.Ranking] = {}
     shared = onnxattr.Options(at=heads.CODE, limit=limit)
-    options = replace(shared, measure=MEASURES)
+    options = replace(shared, measure=measures)
     ranking = onnxattr.rank(models, probes=probes, options=options)
     for pairs in ranking.measures:
         tables[pairs.measure] = onnxattr.Scores(
             pairs.measure, pairs.names, pairs.names, pairs.matrix
         )
-    for name, how in ATTRIBUTIONS.items():
+    for name, how in ATTRIBUTIONS.items() if more else ():
         tables[name] = onnxattr.rank(models, probes=probes, options=replace(shared, **how))
     return tables
 
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument(
         "--probes", choices=("scenes", "built-in", "noise"), default="scenes", help="on what"
     )
+    parser.add_argument("--measure", default=MEASURES, metavar="NAME,…", help="these, and no maps")
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N probes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep everything there")
     parser.add_argument("--figure", type=Path, metavar="FILE.svg", help="draw P@K and R@K")
@@ -88,7 +91,13 @@ def main() -> None:
     entries = zoo.ZOO_A if options.zoo == "a" else zoo.ZOO_B
     models = [heads.whole(entry.name) for entry in entries]
     folder = PROBES[options.probes]
-    tables = rankings(models, folder and str(folder), options.limit)
+    tables = rankings(
+        models,
+        folder and str(folder),
+        options.limit,
+        options.measure,
+        more=options.measure == MEASURES,
+    )
     result = onnxattr.evaluate(truth, tables)
     if options.json:
         options.json.write_text(to_json(result))
