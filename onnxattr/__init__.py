@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from onnxattr.probes import load_probes
     from onnxattr.report.json import to_json
     from onnxattr.scores import load_scores
+    from onnxattr.space.sequential import Stability
     from onnxattr.types import (
         Assumption,
         Attributions,
@@ -77,8 +78,10 @@ if TYPE_CHECKING:
         Representation,
         Score,
         Scores,
+        Settled,
         Similarity,
         Source,
+        Stopping,
         Summary,
         Survey,
         Target,
@@ -125,6 +128,7 @@ _HOMES = {
     "probes": ("load_probes",),
     "report.json": ("to_json",),
     "scores": ("load_scores",),
+    "space.sequential": ("Stability",),
     "types": (
         "Assumption",
         "Attributions",
@@ -154,8 +158,10 @@ _HOMES = {
         "Representation",
         "Score",
         "Scores",
+        "Settled",
         "Similarity",
         "Source",
+        "Stopping",
         "Summary",
         "Survey",
         "Target",
@@ -209,8 +215,11 @@ __all__ = [
     "Score",
     "Scores",
     "ScoresError",
+    "Settled",
     "Similarity",
     "Source",
+    "Stability",
+    "Stopping",
     "StoreError",
     "Summary",
     "SupportError",

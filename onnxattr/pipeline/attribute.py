@@ -136,7 +136,7 @@ def attribute_many(
     for one in usable:
         for part, spent in one.seconds.items():
             seconds[part] = seconds.get(part, 0.0) + spent
-    notes = (*store_notes(store, examiner), *device_notes(usable, devices, options))
+    notes = (*store_notes(store, examiner.store_error), *device_notes(usable, devices, options))
     return Attributions(
         models=summaries,
         maps=tuple(one.maps for one in usable),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from onnxattr._version import __version__
-from onnxattr.arrays import Float32
+from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution.entries import OUTPUTS
 from onnxattr.attribution.methods import Method
 from onnxattr.attribution.units import MOST
@@ -36,10 +36,9 @@ from onnxattr.pipeline.messages import (
     unpack,
 )
 from onnxattr.pipeline.options import Options
-from onnxattr.pipeline.trust import hash_source, malformed, require_sense
+from onnxattr.pipeline.trust import hash_source, malformed, maps_facts, require_sense
 from onnxattr.pipeline.units import UnitRows, facts_of, key_of, parts_of, pooled
 from onnxattr.probes import hash_values
-from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
 from onnxattr.store import Block, Store, make_key
 from onnxattr.types import IMAGE, Failure, GradientCheck, Maps, Parity, Probes, Summary
@@ -143,16 +142,27 @@ class Examiner:
         options: What decides the maps.
         store: Where finished maps are kept, or None.
         models: How many there will be: their maps share half of the memory that workers have.
+        background: Probes that methods compare others with; None for the first ones.
+        again: Whether the models were examined on other probes before: their gradients are not
+            checked again, and that no map of these is usable is not held against one.
     """
 
     def __init__(
-        self, probes: Probes, options: Options, store: Store | None, models: int = 1
+        self,
+        probes: Probes,
+        options: Options,
+        store: Store | None,
+        models: int = 1,
+        *,
+        background: Probing | None = None,
+        again: bool = False,
     ) -> None:
         self._probes, self._options, self._store = probes, options, store
         self._black_box = options.methods[0].entry.kind == OUTPUTS
         self._parts = parts_of(options.measures)
         self._hashes = [hash_values(value) for value in probes.values]
         self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
+        self._given_background, self._again = background, again
         #: Why the store could not be written, once.
         self.store_error: StoreError | None = None
 
@@ -224,14 +234,14 @@ class Examiner:
         seconds: dict[str, float] = {}
         if not stored:
             workers.warm()
-        checked = any(fact["gradient"] for fact in facts)
+        checked = self._again or any(fact["gradient"] for fact in facts)
         for chunk in self._chunks(missing, found):
             wanted = (len(methods), len(chunk), *shape[2:])
             answer = self._ask(channel, name, chunk, wanted, check=not checked)
             checked = True
             maps: Float32 = unpack(answer.maps, np.float32, wanted)
             values[:, chunk] = maps
-            facts.append(_facts(answer))
+            facts.append(maps_facts(answer))
             for part, spent in answer.seconds.items():
                 seconds[part] = seconds.get(part, 0.0) + spent
             hashes = tuple(self._hashes[i] for i in chunk)
@@ -308,7 +318,7 @@ class Examiner:
         channel.send(Attribute(pack(self._probes.values[chunk]), check))
         most = 4 * math.prod(shape) + MAX_MESSAGE + self._most(chunk)
         answer = expect(channel, Attributed, name, most)
-        senseless = malformed(_facts(answer), black_box=self._black_box)
+        senseless = malformed(maps_facts(answer), black_box=self._black_box)
         if senseless or not np.isfinite(list(answer.seconds.values())).all():
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
@@ -316,9 +326,10 @@ class Examiner:
     def _compares(self) -> bool:
         return any(method.entry.background for method in self._options.methods)
 
-    def _background(self) -> np.ndarray[Any, Any]:
+    def _background(self) -> Probing:
         """Returns the probes that methods compare others with: the same for all models."""
-        return self._probes.values[:BACKGROUND]
+        given = self._given_background
+        return (self._probes.values if given is None else given)[:BACKGROUND]
 
     def _key(
         self, name: str, found: Described, digest: str, method: Method
@@ -387,7 +398,8 @@ class Examiner:
         seconds: Mapping[str, float],
     ) -> Examined:
         flat = values.reshape(*values.shape[:2], -1)
-        if not (np.isfinite(flat).all(axis=2) & (flat != 0).any(axis=2)).any(axis=1).all():
+        usable = np.isfinite(flat).all(axis=2) & (flat != 0).any(axis=2)
+        if not self._again and not usable.any(axis=1).all():
             raise self._unusable(name, found)
         checks = [fact["gradient"] for fact in facts if fact["gradient"]]
         worst = max(checks, key=lambda check: check["error"], default=None)
@@ -451,22 +463,6 @@ def _chunks(missing: Sequence[int], batch: int, least: int) -> Iterator[list[int
     size = -(-least // batch) * batch
     for start in range(0, len(missing), size):
         yield list(missing[start : start + size])
-
-
-def _facts(answer: Attributed) -> dict[str, Any]:
-    check = answer.gradient
-    return {
-        "batch": answer.batch,
-        "parity": answer.parity,
-        "tolerance": answer.tolerance,
-        "gradient": {"error": check.error, "tolerance": check.tolerance, "probes": check.probes}
-        if check
-        else None,
-        "settings": {
-            clean(key, MAX_TEXT): clean(value, MAX_TEXT) if isinstance(value, str) else value
-            for key, value in answer.settings.items()
-        },
-    }
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,23 @@ from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.assumptions import check_assumptions, lines
 from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.gathered import Gather
 from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
-from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
+from onnxattr.pipeline.rounds import gather_until_stable, require_decomposable
+from onnxattr.pipeline.space import (
+    ModelSpace,
+    ProbeSource,
+    attribute_one,
+    build_space,
+    gather_all,
+    warnings_of,
+)
+from onnxattr.probes import BUILT_IN
 from onnxattr.registry import closest
 from onnxattr.space import ranking
+from onnxattr.space.sequential import Stability
 from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
 
 #: Measures where a target is named and none of them is.
@@ -64,6 +76,7 @@ def rank(
     *,
     target: str | None = None,
     probes: ProbeSource = None,
+    until_stable: Stability | None = None,
     options: Options | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -78,6 +91,8 @@ def rank(
             is named and no measure is, `predictability` stands beside `attribution`.
         probes: One or several image files and directories, one file of arrays, what `load_probes`
             returned, or None for the built-in images.
+        until_stable: Take probes, in random order and all of the built-in ones, only until this is
+            decided; None takes `Options.limit`. By `attribution` alone. See `Ranking.stopping`.
         options: What decides the numbers.
         progress: Told of what is going on.
         stop: Ends the work when another thread or a signal handler sets it; what is finished is
@@ -104,10 +119,18 @@ def rank(
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
-    if name is not None and options.measure is None:
+    gather: Gather = gather_all
+    if until_stable is not None:
+        require_decomposable(options)
+        if probes is None and options.limit is None:
+            options = dataclasses.replace(options, limit=BUILT_IN)
+        gather = functools.partial(gather_until_stable, target=name, wanted=until_stable)
+    elif name is not None and options.measure is None:
         options = dataclasses.replace(options, measure=OF_TARGET)
     with sources_of(found, failures, options, progress, stop) as sources:
-        built = build_space(sources, failures, probes, options, progress, stop, name)
+        built = build_space(
+            sources, failures, probes, options, progress, stop, name, gather=gather
+        )
         space = _named(built, found)
         names = [s.name for s in space.summaries]
         if name is not None and name not in names:
@@ -156,6 +179,7 @@ def rank(
         seconds={"total": time.perf_counter() - started, **space.seconds},
         assumptions=checked,
         measures=space.measures,
+        stopping=space.stopping,
     )
 
 

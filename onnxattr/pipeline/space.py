@@ -13,11 +13,12 @@ import numpy as np
 
 from onnxattr.arrays import Float32
 from onnxattr.attribution.entries import OUTPUTS
-from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
+from onnxattr.errors import ProbeError, RankingError, StoreError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
 from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
+from onnxattr.pipeline.gathered import Gather, Gathered, LeaveOut
 from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
 from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
@@ -37,6 +38,7 @@ from onnxattr.types import (
     Pairs,
     Probes,
     Similarity,
+    Stopping,
     Summary,
 )
 
@@ -72,6 +74,22 @@ class ModelSpace:
     stored: tuple[str, ...]
     unfinished: tuple[str, ...]
     notes: tuple[str, ...]
+    stopping: Stopping | None = None
+
+
+def gather_all(
+    sources: Mapping[str, Source],
+    given: Probes,
+    options: Options,
+    store: Store | None,
+    progress: Progress,
+    stop: threading.Event,
+    leave_out: LeaveOut,
+) -> Gathered:
+    """Returns all models, examined on all probes. For the arguments see `examine_all`."""
+    examiner = Examiner(given, options, store, len(sources))
+    outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
+    return Gathered(given, outcomes, unfinished, examiner.store_error)
 
 
 def build_space(
@@ -84,6 +102,7 @@ def build_space(
     target: str | None = None,
     *,
     compare: Compare = similarity,
+    gather: Gather = gather_all,
 ) -> ModelSpace:
     """Returns the models of `sources` that can be used, with their similarities.
 
@@ -96,6 +115,7 @@ def build_space(
         stop: Ends the work when it is set; what is finished is compared.
         target: The one model to which directed measures are wanted; None for all.
         compare: Makes the similarities of the maps.
+        gather: Has the models examined.
 
     Raises:
         UsageError: An option is wrong, or there is one probe only to centre.
@@ -126,8 +146,8 @@ def build_space(
     chosen = ", ".join(devices)
     auto = " (auto)" if options.device == "auto" else ""
     progress.begin(len(sources), len(probes.values), chosen + auto)
-    examiner = Examiner(probes, options, store, len(sources))
-    outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
+    gathered = gather(sources, probes, options, store, progress, stop, leave_out)
+    probes, outcomes = gathered.probes, gathered.outcomes
     usable = [outcomes[name] for name in sources if name in outcomes]
     compared = _compare_maps(usable, probes, options, compare)
     lost = {
@@ -156,7 +176,9 @@ def build_space(
         probes=probes,
         examined=usable,
         summaries=tuple(
-            dataclasses.replace(each.summary, unusable=count)
+            dataclasses.replace(
+                each.summary, unusable=count - gathered.missing.get(each.summary.name, 0)
+            )
             for each, count in zip(usable, compared.unusable, strict=True)
         ),
         similarity=compared,
@@ -165,8 +187,13 @@ def build_space(
         settings=settings_of(options, probes, chosen),
         seconds=seconds,
         stored=tuple(each.summary.name for each in usable if each.stored),
-        unfinished=tuple(unfinished),
-        notes=(*store_notes(store, examiner), *device_notes(usable, devices, options), *said),
+        unfinished=tuple(gathered.unfinished),
+        notes=(
+            *store_notes(store, gathered.store_error),
+            *device_notes(usable, devices, options),
+            *said,
+        ),
+        stopping=gathered.stopping,
     )
 
 
@@ -176,7 +203,7 @@ def examine_all(
     options: Options,
     progress: Progress,
     stop: threading.Event,
-    leave_out: Callable[[Failure], None],
+    leave_out: LeaveOut,
     takes: Callable[[str, Exception], bool] = lambda name, error: False,
 ) -> tuple[dict[str, Examined], list[str]]:
     """Returns the models that can be used, by name, and those that were not reached in time.
@@ -308,11 +335,11 @@ def _compare_maps(
     )
 
 
-def store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
+def store_notes(store: Store | None, error: StoreError | None) -> tuple[str, ...]:
     """Says what the store could not read or write."""
     notes = [f"{line}; its maps are computed again" for line in store.damaged] if store else []
-    if examiner.store_error is not None:
-        notes.append(f"{examiner.store_error.message}: new maps are not kept")
+    if error is not None:
+        notes.append(f"{error.message}: new maps are not kept")
     return tuple(notes)
 
 

@@ -48,8 +48,10 @@ from onnxattr.types.rankings import (
     ProbeCosine,
     Ranking,
     Score,
+    Settled,
     Similarity,
     Source,
+    Stopping,
     Target,
 )
 from onnxattr.types.space import Join, ModelMap, Neighbour
@@ -99,9 +101,11 @@ __all__ = [
     "Representation",
     "Score",
     "Scores",
+    "Settled",
     "Sidecar",
     "Similarity",
     "Source",
+    "Stopping",
     "StoredMaps",
     "Summary",
     "Survey",
