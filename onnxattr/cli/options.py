@@ -321,6 +321,14 @@ Target = Annotated[
     ),
 ]
 
+CheckProbes = Annotated[
+    bool,
+    typer.Option(
+        "--check-probes",
+        help="Try the models on photographs, too: are your images far from what they know?",
+        rich_help_panel=_PROBING,
+    ),
+]
 UntilStable = Annotated[
     bool,
     typer.Option(

@@ -16,6 +16,7 @@ from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.assumptions import check_assumptions, lines
+from onnxattr.pipeline.domain import check_probes as probes_checked
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.gathered import Gather
 from onnxattr.pipeline.job import open_store, versions
@@ -77,6 +78,7 @@ def rank(
     target: str | None = None,
     probes: ProbeSource = None,
     until_stable: Stability | None = None,
+    check_probes: bool = False,
     options: Options | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -93,6 +95,8 @@ def rank(
             returned, or None for the built-in images.
         until_stable: Take probes, in random order and all of the built-in ones, only until this is
             decided; None takes `Options.limit`. By `attribution` alone. See `Ranking.stopping`.
+        check_probes: Whether to try the models on built-in photographs as well, to see if the
+            probes are far from what the models know.
         options: What decides the numbers.
         progress: Told of what is going on.
         stop: Ends the work when another thread or a signal handler sets it; what is finished is
@@ -128,9 +132,7 @@ def rank(
     elif name is not None and options.measure is None:
         options = dataclasses.replace(options, measure=OF_TARGET)
     with sources_of(found, failures, options, progress, stop) as sources:
-        built = build_space(
-            sources, failures, probes, options, progress, stop, name, gather=gather
-        )
+        built = build_space(sources, failures, probes, options, progress, stop, name, gather=gather)
         space = _named(built, found)
         names = [s.name for s in space.summaries]
         if name is not None and name not in names:
@@ -166,12 +168,18 @@ def rank(
             checked = check_assumptions(
                 space, by_maps, sources, options, store, progress, stop or threading.Event()
             )
+        said: tuple[str, ...] = ()
+        if check_probes and not space.unfinished:
+            store = open_store(options.store)
+            said = probes_checked(
+                space, sources, options, store, progress, stop or threading.Event()
+            )
     return Ranking(
         targets=targets,
         models=space.summaries,
         failures=tuple(space.failures),
         similarity=space.similarity,
-        warnings=(*warnings_of(space, options), *lines(checked)),
+        warnings=(*warnings_of(space, options), *lines(checked), *said),
         settings={**space.settings, "target": name},
         versions=versions(),
         unfinished=space.unfinished,

@@ -128,7 +128,9 @@ def gather_until_stable(
             total=total,
             shown=shown,
             targets=tuple(
-                contest.outcome() for name, contest in contests.items() if name in found
+                outcome
+                for name, contest in contests.items()
+                if name in found and (outcome := contest.outcome()).closest
             ),
         ),
     )

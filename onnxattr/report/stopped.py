@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from onnxattr.sanitise import clean
-from onnxattr.types import Settled, Stopping
+from onnxattr.types import Ranking, Settled, Source, Stopping
 
 #: Names that a line lists.
 _LISTED = 3
@@ -25,21 +25,31 @@ def stopped_lines(stopping: Stopping, *, one: bool) -> Iterator[str]:
     span = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0]) if counts else ""
     after = f", after {span} of {stopping.total} probes" if span else ""
     yield (
-        f"{what} {_are(stopping.top)} decided for {len(done)} of {len(stopping.targets)} models"
-        f"{after}, at {stopping.confidence:.4g}"
+        f"{what} is decided for {len(done)} of {len(stopping.targets)} models"
+        f"{after}, at {_sure(stopping)}"
     )
     for target in stopping.targets:
         if target not in done:
             yield f"{clean(target.target)}: {_of_target(target, stopping)}"
 
 
+def shown_titles(result: Ranking) -> list[str]:
+    """Returns the title of a column that says how many probes a source was shown, if there is."""
+    return ["probes"] if result.stopping is not None else []
+
+
+def shown_cells(source: Source, result: Ranking) -> list[str]:
+    """Returns how many probes a source was shown: one that was out early was shown fewer."""
+    return [str(result.stopping.shown[source.name])] if result.stopping is not None else []
+
+
 def _of_target(target: Settled, stopping: Stopping) -> str:
     every = target.probes >= stopping.total
-    after = f"after {'all ' if every else ''}{target.probes} of {stopping.total} probes"
-    after = f"after all {stopping.total} probes" if every else after
+    after = f"{target.probes} of {stopping.total} probes"
+    after = f"after all {stopping.total} probes" if every else f"after {after}"
     if target.decided and all(target.decided):
         top = len(target.decided)
-        return f"{_what(top)} {_are(top)} decided {after}, at {stopping.confidence:.4g}"
+        return f"{_what(top)} is decided {after}, at {_sure(stopping)}"
     if target.probes < stopping.minimum:
         return f"not decided {after}: {stopping.minimum} or more are needed"
     open_places = [k for k, done in enumerate(target.decided) if not done]
@@ -59,8 +69,8 @@ def _what(top: int) -> str:
     return "the closest source" if top == 1 else f"the order of the {top} closest sources"
 
 
-def _are(top: int) -> str:
-    return "is"
+def _sure(stopping: Stopping) -> str:
+    return f"{100 * stopping.confidence:.4g}% confidence"
 
 
 def _listed(names: list[str]) -> str:

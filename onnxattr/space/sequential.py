@@ -109,7 +109,8 @@ class Contest:
         """
         count = scores.shape[1]
         means = _means(scores)
-        self._playing = tuple(i for i in self._playing if i not in without)
+        # One that has no score on so many probes will have none.
+        self._playing = tuple(i for i in self._playing if i not in without and means[i] > -np.inf)
         rest = sorted(self._playing, key=lambda i: (-means[i], i))
         place = self._looks.index(count) if count in self._looks else None
         decided, ties, settled = [], [], True
@@ -144,6 +145,7 @@ class Contest:
         chance: Float64 = ndtr((clear - wanted) / np.sqrt(1 - share))
         # Two files of the same bytes are never told apart.
         chance[clear == 0] = 0.0
+        chance[np.isneginf(clear)] = 1.0  # Nothing is known of these yet.
         return chance
 
 
