@@ -5,11 +5,11 @@ import numpy as np
 from onnxattr.arrays import Float64
 
 #: Fewer models have too few pairs for a correlation.
-FEWEST = 5
+FEWEST = 8
 
 #: Two sets of images that the models know agree by more than this; noise, patterns and underexposed
 #: images by less (docs/model-space.md).
-FAMILIAR = 0.85
+FAMILIAR = 0.8
 
 
 def accord(one: Float64, other: Float64) -> float:

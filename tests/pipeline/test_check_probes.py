@@ -9,13 +9,15 @@ import onnxattr
 from onnxattr.probes import hash_values
 
 MODELS = Path(__file__).parent.parent.parent / "samples" / "models"
-SIX = [
+EIGHT = [
     MODELS / f"{name}.onnx"
     for name in (
         "autoencoder-torch",
         "denoise-keras",
         "edge2d-torch",
         "edge2d-jax",
+        "rgb2depth-torch",
+        "rgb2depth-keras",
         "rgb2sfnorm-torch",
         "rgb2sfnorm-torch-seed2",
     )
@@ -34,19 +36,19 @@ def about(warnings: tuple[str, ...]) -> list[str]:
 
 def test_noise_is_far_and_other_photographs_are_not() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), dtype=np.uint8)
-    result = onnxattr.rank(SIX, probes=given(noise), check_probes=True, options=OPTIONS)
+    result = onnxattr.rank(EIGHT, probes=given(noise), check_probes=True, options=OPTIONS)
     (line,) = about(result.warnings)
     assert line.startswith("the probes are far from photographs to these models")
     photographs = onnxattr.load_probes(limit=48, canvas=64).values[24:]
-    result = onnxattr.rank(SIX, probes=given(photographs), check_probes=True, options=OPTIONS)
+    result = onnxattr.rank(EIGHT, probes=given(photographs), check_probes=True, options=OPTIONS)
     assert about(result.warnings) == []
 
 
 @pytest.mark.parametrize(
     ("models", "probes", "line"),
     [
-        (SIX[:2], None, "--check-probes says nothing of the built-in probes"),
-        (SIX[:2], given(np.eye(64, dtype=np.uint8)[None, ..., None].repeat(3, 3) * 99), "5 models"),
+        (EIGHT[:2], None, "--check-probes says nothing of the built-in probes"),
+        (EIGHT[:2], given(np.eye(64, dtype=np.uint8)[None, ..., None].repeat(3, 3) * 99), "takes 8 models"),
     ],
     ids=["built-in", "few models"],
 )
