@@ -10,7 +10,7 @@
     DIR/plane.svg, plane.png    the models in two dimensions
 
 The index goes first and comes last: a directory with one is whole. Where there are too many models
-for a matrix, there are the nearest ones alone.
+for a matrix, there are the nearest ones, the numbers and the plane.
 """
 
 from __future__ import annotations
@@ -53,16 +53,19 @@ def fill(folder: Path, result: ModelMap) -> list[MapFile]:
     with writer.open("map.npz") as file:
         _save(file, result)
     writer.keep("map.npz", "arrays", "", [method], "")
-    if result.leaves:
-        from onnxattr.report.figure import to_svg
-        from onnxattr.report.map_figures import plane_figure, tree_figure
-        from onnxattr.report.raster import figure_png
+    from onnxattr.report.figure import to_svg
+    from onnxattr.report.map_figures import plane_figure, tree_figure
+    from onnxattr.report.raster import figure_png
 
+    about = {"method": method, "linkage": result.linkage}
+    figures = {"plane": plane_figure}
+    if result.leaves:
         write("tree.nwk", "tree", result.newick + "\n")
-        about = {"method": method, "linkage": result.linkage}
-        for name, figure in (("tree", tree_figure(result)), ("plane", plane_figure(result))):
-            write(f"{name}.svg", "figure", to_svg(figure))
-            write(f"{name}.png", "figure", figure_png(figure, about))
+        figures = {"tree": tree_figure, **figures}
+    for name, draw in figures.items():
+        figure = draw(result)
+        write(f"{name}.svg", "figure", to_svg(figure))
+        write(f"{name}.png", "figure", figure_png(figure, about))
     with writer.open(INDEX) as file:
         file.write(to_map_index(result, writer.files).encode("utf-8", "backslashreplace"))
     return writer.files
@@ -86,6 +89,8 @@ def _save(file: object, result: ModelMap) -> None:
         "names": np.array(names),
         "nearest": nearest,
         "nearest_similarity": cosines,
+        "points": result.points,
+        "kept": np.array(result.kept),
     }
     if result.leaves:
         joins = [(*sorted((j.first, j.second)), j.distance, j.size) for j in result.joins]
@@ -95,7 +100,5 @@ def _save(file: object, result: ModelMap) -> None:
             "merges": np.array(joins, np.float64),
             "leaves": np.array(result.leaves, np.int64),
             "clusters": np.array(result.clusters, np.int64),
-            "points": result.points,
-            "kept": np.array(result.kept),
         }
     np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]

@@ -46,6 +46,11 @@ def check_probes(
         return ("--check-probes says nothing of the built-in probes: others are held against them",)
     if len(names) < FEWEST:
         return (f"--check-probes takes {FEWEST} models or more, and there are {len(names)}",)
+    compared = space.similarity
+    if compared is None:
+        return ("--check-probes compares maps, and none were made: `--measure attribution` does",)
+    if not compared.matrix.size:
+        return (f"--check-probes says nothing here: {len(names)} models are too many to compare",)
     varied = dataclasses.replace(options, measure=ATTRIBUTION, limit=PHOTOGRAPHS)
     _, photographs = prepare(None, varied, stop)
     progress.begin(len(names), PHOTOGRAPHS, "built-in photographs")
@@ -66,7 +71,7 @@ def check_probes(
         [names[number] for number in both],
         centred=not options.paper,
     )
-    here = space.similarity.matrix[both][:, both]
+    here = compared.matrix[both][:, both]
     value = accord(here, there.matrix)
     if value >= FAMILIAR:
         return ()

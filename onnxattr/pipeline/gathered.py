@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from onnxattr.errors import StoreError
-from onnxattr.pipeline.job import Examined
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options, Progress
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.store import Store
 from onnxattr.types import Failure, Probes, Stopping
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxattr.arrays import Float64
+from onnxattr.arrays import Float32, Float64
 from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
@@ -19,10 +19,11 @@ from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.job import versions
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ProbeSource, build_space, warnings_of
+from onnxattr.pipeline.targets import crowding
 from onnxattr.registry import closest
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space import many
-from onnxattr.space.embedding import embedding
+from onnxattr.space.embedding import embedding, embedding_of_vectors
 from onnxattr.space.tree import LINKAGES, clusters, newick, tree
 from onnxattr.types import IMAGE, Failure, Join, ModelMap, Neighbour, Similarity
 
@@ -46,7 +47,7 @@ def map_models(
     """Returns how alike models are, as a matrix, a tree, points in the plane, and the nearest.
 
     A model that cannot be used is left out, with the reason in `ModelMap.failures`. Of more than
-    5,000 models there are the nearest of each, and nothing else.
+    5,000 models there are the nearest of each and points, and neither a matrix nor a tree.
 
     Args:
         models: One or several files, directories or glob patterns.
@@ -94,9 +95,8 @@ def map_models(
         noun = "model is" if len(found) == 1 else "models are"
         raise _too_few(len(found), f"{noun} given", failures)
     with sources_of(found, failures, options, progress, stop) as sources:
-        space = build_space(
-            sources, failures, probes, options, progress, stop, compare=many.compare
-        )
+        space = build_space(sources, failures, probes, options, progress, stop)
+    assert space.similarity is not None
     images = space.probes.kind == IMAGE
     kept = _connected(space.similarity)
     for number in sorted(set(range(len(space.summaries))) - set(kept)):
@@ -111,8 +111,10 @@ def map_models(
     similarity = _part(space.similarity, kept)
     names = tuple(space.summaries[number].name for number in kept)
     maps = [space.examined[number].maps.values for number in kept]
-    near = many.neighbours(similarity, maps, NEAREST, images=images)
-    drawn = _drawn(similarity.matrix, names, linkage, groups)
+    # Made once: of too many models for a matrix the nearest and the points are both found by them.
+    vectors = None if similarity.matrix.size else many.sketches(similarity, maps, images=images)
+    near = many.neighbours(similarity, maps, NEAREST, images=images, vectors=vectors)
+    drawn = _drawn(similarity.matrix, names, linkage, groups, vectors)
     return ModelMap(
         models=tuple(
             dataclasses.replace(space.summaries[number], path=str(found[name]))
@@ -132,6 +134,7 @@ def map_models(
         warnings=(
             *warnings_of(space, options, "map"),
             *_warnings(names, drawn["clusters"], groups),
+            *crowding(near),
         ),
         settings={**space.settings, "linkage": linkage, "clusters": groups},
         versions=versions(),
@@ -142,18 +145,23 @@ def map_models(
 
 
 def _drawn(
-    matrix: Float64, names: tuple[str, ...], linkage: str, groups: int | None
+    matrix: Float64,
+    names: tuple[str, ...],
+    linkage: str,
+    groups: int | None,
+    vectors: Float32 | None = None,
 ) -> dict[str, Any]:
-    """Returns what is made of a matrix; all of it is empty where there is none."""
-    if not matrix.size:
+    """Returns what is made of a matrix or, where there is none, of sketches: the points alone."""
+    if vectors is not None:
+        plane = embedding_of_vectors(vectors, names)
         return {
             "distances": matrix,
             "joins": (),
             "leaves": (),
             "linkage": linkage,
             "clusters": (),
-            "points": np.empty((0, 2)),
-            "kept": (0.0, 0.0),
+            "points": plane.points,
+            "kept": plane.kept,
             "newick": "",
         }
     from scipy.spatial.distance import pdist, squareform
@@ -220,8 +228,8 @@ def _too_few(count: int, what: str, failures: Sequence[Failure]) -> RankingError
 def _warnings(names: Sequence[str], made: Sequence[int], asked: int | None) -> tuple[str, ...]:
     if len(names) > many.MODELS:
         return (
-            f"{len(names)} models are too many for a matrix, a tree and a picture: from "
-            f"{many.MODELS + 1} on there are the {NEAREST} nearest of each",
+            f"{len(names)} models are too many for a matrix and a tree: from {many.MODELS + 1} on "
+            f"there are the {NEAREST} nearest of each, and points from sketches of the maps",
         )
     if asked is not None and max(made) < asked:
         noun = "group is" if max(made) == 1 else "groups are"

@@ -2,21 +2,22 @@
 
 import dataclasses
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from onnxattr.arrays import Float32, Float64
 from onnxattr.errors import StoreError, UsageError
 from onnxattr.pipeline.gathered import Gathered, LeaveOut
-from onnxattr.pipeline.job import Examined, Examiner
+from onnxattr.pipeline.job import Examiner
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.space import examine_all
 from onnxattr.probes import hash_values
+from onnxattr.space import many
 from onnxattr.space.looks import planned_looks
 from onnxattr.space.sequential import Contest, Stability, Standing
-from onnxattr.space.similarity import similarity
 from onnxattr.store import Store
 from onnxattr.types import IMAGE, Failure, Parity, Probes, Settled, Stopping
 
@@ -101,16 +102,11 @@ def gather_until_stable(
         if not contests:
             asked = [name for name in names if target in (None, name)]
             contests = {name: _Asked(name, names, plan, wanted) for name in asked}
-        compared = similarity(
-            [found[name].maps.values for name in names],
-            names,
-            centred=not options.paper,
-            images=given.kind == IMAGE,
-        )
+        cosines = _cosines([found[name] for name in names], options, images=given.kind == IMAGE)
         playing = set()
         for name, contest in contests.items():
             if name in names and not contest.settled:
-                playing |= contest.look(compared.per_probe[names.index(name)], names)
+                playing |= contest.look(cosines(names.index(name)), names)
         if len(playing) < 2:
             break
     shown = {name: len(one.maps.values) for name, one in found.items()}
@@ -134,6 +130,26 @@ def gather_until_stable(
             ),
         ),
     )
+
+
+def _cosines(
+    examined: Sequence[Examined], options: Options, *, images: bool
+) -> Callable[[int], Float64]:
+    """Returns what gives the cosines of all models with one of them, [model, probe].
+
+    Of so many models that the cosines of all pairs have no room, they are made one target at a
+    time.
+    """
+    maps = [one.maps.values for one in examined]
+    names = [one.summary.name for one in examined]
+    compared = many.compare(maps, names, centred=not options.paper, images=images, whole=False)
+    if many.fits(len(maps), len(maps[0]) if maps else 0):
+        return compared.per_probe.__getitem__
+
+    def row(place: int) -> Float64:
+        return many.column(compared, maps, place, images=images).per_probe[:, 0]
+
+    return row
 
 
 class _Asked:
@@ -209,7 +225,7 @@ def joined(first: Examined, second: Examined) -> Examined:
     return dataclasses.replace(
         first,
         summary=dataclasses.replace(before, parity=parity, batch=maps.batch),
-        maps=maps,
+        made=maps,
         stored=first.stored and second.stored,
         seconds=seconds,
         notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
@@ -223,7 +239,7 @@ def _filled(one: Examined, count: int) -> Examined:
         return one
     none: Float32 = np.full((lacking, *one.maps.values.shape[1:]), np.nan, np.float32)
     values = np.concatenate([one.maps.values, none])
-    return dataclasses.replace(one, maps=dataclasses.replace(one.maps, values=values))
+    return dataclasses.replace(one, made=dataclasses.replace(one.maps, values=values))
 
 
 def _some(given: Probes, which: np.ndarray) -> Probes:

@@ -1,33 +1,37 @@
 """Brings models onto one set of probes, each examined in a worker process."""
 
 import dataclasses
+import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from onnxattr.arrays import Float32
 from onnxattr.attribution.entries import OUTPUTS
+from onnxattr.attribution.units import STEPS
 from onnxattr.errors import ProbeError, RankingError, StoreError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
 from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
+from onnxattr.pipeline.device_work import kernel_for
 from onnxattr.pipeline.gathered import Gather, Gathered, LeaveOut
-from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
+from onnxattr.pipeline.job import Examiner, failure_of, place_of
 from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
+from onnxattr.pipeline.units import parts_of
 from onnxattr.probes import hash_values
 from onnxattr.registry import closest
-from onnxattr.space import ranking
-from onnxattr.space.similarity import similarity
+from onnxattr.space import many, ranking
+from onnxattr.space.measures.table import FIELD
 from onnxattr.store import Store
 from onnxattr.types import (
     ASSUMED,
@@ -49,14 +53,8 @@ ProbeSource = str | Path | Sequence[str | Path] | Probes | None
 #: Bytes of all probes, which this process holds.
 MAX_PROBES = 2**32
 
-
-class Compare(Protocol):
-    """Returns the similarities of maps, as `similarity` does."""
-
-    def __call__(
-        self, maps: Sequence[Float32], names: Sequence[str], *, centred: bool, images: bool
-    ) -> Similarity:
-        """See `similarity`."""
+#: Pairs of models of which a warning of one kind tells; thousands of models have millions.
+PAIRS_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class ModelSpace:
     probes: Probes
     examined: Sequence[Examined]
     summaries: tuple[Summary, ...]
-    similarity: Similarity
+    similarity: Similarity | None
     measures: tuple[Pairs, ...]
     failures: list[Failure]
     settings: Mapping[str, Any]
@@ -101,7 +99,6 @@ def build_space(
     stop: threading.Event | None = None,
     target: str | None = None,
     *,
-    compare: Compare = similarity,
     gather: Gather = gather_all,
 ) -> ModelSpace:
     """Returns the models of `sources` that can be used, with their similarities.
@@ -113,8 +110,8 @@ def build_space(
         options: What decides the numbers.
         progress: Told of what is going on.
         stop: Ends the work when it is set; what is finished is compared.
-        target: The one model to which directed measures are wanted; None for all.
-        compare: Makes the similarities of the maps.
+        target: The one model to which measures are wanted; None for all. Of very many models there
+            are only its similarities then.
         gather: Has the models examined.
 
     Raises:
@@ -138,7 +135,7 @@ def build_space(
     devices, probes = prepare(given, options, stop)
     for failure in probes.failures:
         leave_out(failure)
-    if len(probes.values) < 2 and not options.paper:
+    if options.wants_maps and len(probes.values) < 2 and not options.paper:
         raise UsageError(
             "centred maps need at least two probes, and there is one",
             hint="give more probes, or --paper for maps that are not centred",
@@ -149,17 +146,20 @@ def build_space(
     gathered = gather(sources, probes, options, store, progress, stop, leave_out)
     probes, outcomes = gathered.probes, gathered.outcomes
     usable = [outcomes[name] for name in sources if name in outcomes]
-    compared = _compare_maps(usable, probes, options, compare)
-    lost = {
-        each.summary.name
-        for each, count in zip(usable, compared.unusable, strict=True)
-        if count == len(probes.values)
-    }
-    for name in sorted(lost):
-        leave_out(Failure(name, "its maps are the same on every probe", ""))
-    if lost:
-        usable = [each for each in usable if each.summary.name not in lost]
-        compared = _compare_maps(usable, probes, options, compare)
+    compared = None
+    if options.wants_maps:
+        whole = target is None
+        compared = _compare_maps(usable, probes, options, devices, whole=whole)
+        lost = {
+            each.summary.name
+            for each, count in zip(usable, compared.unusable, strict=True)
+            if count == len(probes.values)
+        }
+        for name in sorted(lost):
+            leave_out(Failure(name, "its maps are the same on every probe", ""))
+        if lost:
+            usable = [each for each in usable if each.summary.name not in lost]
+            compared = _compare_maps(usable, probes, options, devices, whole=whole)
     seconds: dict[str, float] = {}
     for each in usable:
         for part, spent in each.seconds.items():
@@ -167,7 +167,12 @@ def build_space(
     wanted = [i for i, each in enumerate(usable) if each.summary.name == target]
     started = time.perf_counter()
     measures, said = compare_by(
-        options.measures, usable, compared, None if target is None else wanted
+        options.measures,
+        usable,
+        compared,
+        len(probes.values),
+        None if target is None else wanted,
+        images=probes.kind == IMAGE,
     )
     if options.measures != (ATTRIBUTION,):
         seconds["measures"] = time.perf_counter() - started
@@ -179,7 +184,11 @@ def build_space(
             dataclasses.replace(
                 each.summary, unusable=count - gathered.missing.get(each.summary.name, 0)
             )
-            for each, count in zip(usable, compared.unusable, strict=True)
+            for each, count in zip(
+                usable,
+                compared.unusable if compared else [0] * len(usable),
+                strict=True,
+            )
         ),
         similarity=compared,
         measures=measures,
@@ -324,14 +333,22 @@ def _decoded(answer: Decoded) -> Probes:
 
 
 def _compare_maps(
-    usable: Sequence[Examined], probes: Probes, options: Options, compare: Compare
+    usable: Sequence[Examined],
+    probes: Probes,
+    options: Options,
+    devices: Sequence[str],
+    *,
+    whole: bool,
 ) -> Similarity:
-    names = [each.summary.name for each in usable]
-    return compare(
-        [each.maps.values for each in usable],
-        names,
+    maps = [each.maps.values for each in usable]
+    pixels = max((math.prod(one.shape[1:]) for one in maps), default=0)
+    return many.compare(
+        maps,
+        [each.summary.name for each in usable],
         centred=not options.paper,
         images=probes.kind == IMAGE,
+        whole=whole,
+        kernel=kernel_for(devices, len(maps), len(probes.values), pixels),
     )
 
 
@@ -347,7 +364,7 @@ def device_notes(
     usable: Sequence[Examined], devices: Sequence[str], options: Options
 ) -> tuple[str, ...]:
     """Says where ONNX Runtime, which alone makes black-box maps, computes on another device."""
-    places = {each.maps.device for each in usable} - set(devices)
+    places = {each.made.device for each in usable if each.made} - set(devices)
     if options.methods[0].entry.kind != OUTPUTS or not places:
         return ()
     asked, place = ", ".join(devices), ", ".join(sorted(places))
@@ -379,14 +396,16 @@ def _first(given: Probes, limit: int | None) -> Probes:
 def settings_of(options: Options, probes: Probes, device: str) -> dict[str, Any]:
     """Returns everything that decides the numbers, in JSON's types."""
     given = {k: v for k, v in dataclasses.asdict(options.input).items() if v is not None}
+    maps = options.wants_maps
     return {
         "measures": list(options.measures),
-        "method": ",".join(method.name for method in options.methods),
-        "method_options": dict(options.methods[0].options),
+        "method": ",".join(method.name for method in options.methods) if maps else None,
+        "method_options": dict(options.methods[0].options) if maps else {},
+        "field_steps": STEPS if FIELD in parts_of(options.measures) else None,
         "reduction": str(options.reduced),
         "precision": options.precision,
         "at": options.at or DEFAULT_AT,
-        "centred": not options.paper,
+        "centred": not options.paper if maps else None,
         "device": device,
         "seed": options.seed,
         "resamples": ranking.RESAMPLES,
@@ -419,15 +438,17 @@ def warnings_of(space: ModelSpace, options: Options, what: str = "ranking") -> t
                 f"{summary.name}: {summary.unusable} of {total} maps are zero or not finite, "
                 "and left out"
             )
+    if compared is None:
+        return tuple(lines)
     lines += [
-        f"{one} and {two} have no similarity: they share no probe with a usable map"
-        for one, two in _pairs(compared, np.isnan(compared.matrix))
+        f"{one} and {two} have no similarity: they share no probe with a usable map{more}"
+        for one, two, more in _pairs(compared, np.isnan(compared.matrix))
     ]
     if options.paper:
         lines += [
             f"the paper's distance N / Σ cos is not defined for {one} and {two}: "
-            "their mean cosine is not positive"
-            for one, two in _pairs(compared, compared.matrix <= 0)
+            f"their mean cosine is not positive{more}"
+            for one, two, more in _pairs(compared, compared.matrix <= 0)
         ]
     return tuple(lines)
 
@@ -460,7 +481,13 @@ def model_warnings(summaries: Sequence[Summary]) -> list[str]:
     return lines
 
 
-def _pairs(compared: Similarity, chosen: np.ndarray[Any, Any]) -> list[tuple[str, str]]:
-    """Returns the names of the pairs of models that are `chosen`, [model, model], each once."""
+def _pairs(compared: Similarity, chosen: np.ndarray[Any, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yields the names of the pairs of models that are `chosen`, [model, model], each once.
+
+    And, with the last that is told of, how many more there are.
+    """
     rows, columns = np.nonzero(np.triu(chosen, k=1))
-    return [(compared.names[i], compared.names[j]) for i, j in zip(rows, columns, strict=True)]
+    told = len(rows) if len(rows) <= PAIRS_TOLD + 1 else PAIRS_TOLD
+    for place, (i, j) in enumerate(zip(rows[:told], columns[:told], strict=True), 1):
+        more = f"; so it is of {len(rows) - told} more pairs" if place == told < len(rows) else ""
+        yield compared.names[i], compared.names[j], more

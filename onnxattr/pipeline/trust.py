@@ -10,7 +10,7 @@ from typing import Any
 from onnxattr.errors import WorkerError
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
 from onnxattr.limits import Limits
-from onnxattr.pipeline.messages import Attributed, Described, Source
+from onnxattr.pipeline.messages import Attributed, Checked, Described, Source
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import IMAGE, RESIZE_RULES, InputSpec, Probes
 
@@ -129,8 +129,8 @@ def _count(value: object) -> bool:
     return type(value) is int and 0 < value < 2**31
 
 
-def maps_facts(answer: Attributed) -> dict[str, Any]:
-    """Returns what is kept beside maps: how they were computed, in JSON's types and clean."""
+def maps_facts(answer: Attributed | Checked) -> dict[str, Any]:
+    """Returns what is kept beside maps, or fields: how they were made, in JSON's types, clean."""
     check = answer.gradient
     return {
         "batch": answer.batch,

@@ -77,11 +77,13 @@ def plain(value: Any) -> Any:
 
 
 def _pairs(pairs: Pairs) -> dict[str, Any]:
-    """Rows are sources, columns targets."""
+    """Rows are sources, columns targets: all, or those that are named."""
+    columns = pairs.targets
     return {
         "measure": pairs.measure,
         "directed": pairs.directed,
         "names": plain(pairs.names),
+        **({} if columns is None else {"targets": plain([pairs.names[i] for i in columns])}),
         "matrix": plain(pairs.matrix.tolist()),
     }
 

@@ -98,6 +98,7 @@ def plane_figure(result: ModelMap) -> Figure:
 
     right, bottom = _EDGE + _PLANE, top + _PLANE
     title = f"{_title(result)}: {about_points(result)}"
+    how = "" if result.leaves else " of products of sketches, which are near the cosines"
     shares = [f"dimension {axis + 1}: {share:.0%}" for axis, share in enumerate(result.kept)]
     zero = place((0.0, 0.0))
     frame = ((_EDGE, top), (right, top), (right, bottom), (_EDGE, bottom), (_EDGE, top))
@@ -125,7 +126,7 @@ def plane_figure(result: ModelMap) -> Figure:
         note = f"{hidden} {noun} no room"
         shapes.append(Words(_EDGE, bottom + 18, note, ink="dim"))
     widest = max((_width(text) for _, _, text in _legend(result, looks)), default=0)
-    about = f"Models as points by classical multidimensional scaling; {'; '.join(shares)}."
+    about = f"Models as points by classical multidimensional scaling{how}; {'; '.join(shares)}."
     width = max(right + 48 + widest, _EDGE + _width(title) * 1.1)
     return Figure(round(width + _EDGE), max(bottom + 52, round(y)), title, about, tuple(shapes))
 

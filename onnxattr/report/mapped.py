@@ -134,7 +134,7 @@ def _footer(result: ModelMap) -> str:
         f"{number} ({clean(settings['probes']['source'])})"
     )
     if not result.leaves:
-        return made
+        return f"{about_points(result)}, by sketches of the maps; {made}"
     return f"{about_tree(result)}; {about_points(result)}; {made}"
 
 

@@ -14,14 +14,38 @@ _ROUNDING = 1e-6
 
 
 def from_similarity(similarity: Similarity, name: str) -> Scores:
-    """Returns the table of a ranking's similarities: how alike each source is to each target."""
+    """Returns the table of a ranking's similarities: how alike each source is to each target.
+
+    Raises:
+        ScoresError: There were too many models for a matrix.
+    """
+    _require_matrix(similarity)
     # A ranking keeps a row for each target.
     return Scores(name, similarity.names, similarity.names, similarity.matrix.T)
 
 
 def from_pairs(pairs: Pairs) -> Scores:
-    """Returns the table of one measure of a ranking."""
-    return Scores(pairs.measure, pairs.names, pairs.names, pairs.matrix)
+    """Returns the table of one measure of a ranking.
+
+    Raises:
+        ScoresError: There were too many models for a matrix.
+    """
+    _require_matrix(pairs)
+    targets = pairs.names if pairs.targets is None else tuple(pairs.names[i] for i in pairs.targets)
+    return Scores(pairs.measure, pairs.names, targets, pairs.matrix)
+
+
+def _require_matrix(given: Similarity | Pairs) -> None:
+    """Makes sure that there are similarities of all pairs.
+
+    Raises:
+        ScoresError: There were too many models for them.
+    """
+    if given.names and not given.matrix.size:
+        raise ScoresError(
+            f"a ranking of `{len(given.names)}` models keeps no matrix of their similarities",
+            hint="rank fewer models",
+        )
 
 
 def read_ranking(data: bytes, file: str, measure: str | None = None) -> Scores:

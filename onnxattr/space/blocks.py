@@ -13,6 +13,10 @@ from onnxattr.space.similarity import normalised
 #: Bytes of the maps that are worked on at a time, as float64.
 BLOCK = 2**28
 
+#: Bytes of maps that are brought to unit norm at a time: what a core's cache holds. That takes ten
+#: passes over them; in memory they would take longer than the products of a thousand models.
+_CACHED = 2**19
+
 Indices = npt.NDArray[np.integer[Any]]
 Truths = npt.NDArray[np.bool_]
 
@@ -71,8 +75,8 @@ class Numpy:
 
     def products(self, maps: Float32, centres: Float64 | None) -> tuple[Float64, Truths]:
         """See `Kernel`."""
-        values, usable = units(maps, centres)
-        rows = values.reshape(len(values), -1).astype(self._precision, copy=False)
+        values, usable = units(maps, centres, self._precision)
+        rows = values.reshape(len(values), -1)
         # NumPy sees that it is a matrix with its own transpose, and does half of the work.
         return np.asarray(rows @ rows.T, np.float64), usable
 
@@ -81,6 +85,18 @@ def streamed(
     maps: Maps, *, centred: bool = True, kernel: Kernel | None = None, block: int = BLOCK
 ) -> Float64:
     """Returns the mean cosine between every two models, float64 [model, model].
+
+    As `streamed_with_gaps`, which says what it takes.
+    """
+    return streamed_with_gaps(maps, centred=centred, kernel=kernel, block=block)[0]
+
+
+def streamed_with_gaps(
+    maps: Maps, *, centred: bool = True, kernel: Kernel | None = None, block: int = BLOCK
+) -> tuple[Float64, Indices]:
+    """Returns the mean cosine between every two models, float64 [model, model].
+
+    And on how many probes each model has no usable map, [model].
 
     The same numbers as `similarity`'s matrix, to 1e-12 in double precision, without the cosines of
     each probe: maps are read a block of probes at a time, and each block is one matrix product.
@@ -108,18 +124,60 @@ def streamed(
             sums, usable = kernel.sums(maps[:, part])
             total += sums
             count += usable.sum(axis=1)
-        centres = total / np.maximum(count, 1)[:, None]
+        total /= np.maximum(count, 1)[:, None]
+        centres = total
     cosines, shared = np.zeros((models, models)), np.zeros((models, models))
+    gaps = np.zeros(models, np.intp)
     for part in parts(probes, models * pixels, block):
         products, usable = kernel.products(maps[:, part], centres)
         cosines += products
+        gaps += (~usable).sum(axis=1)
         # Sums of ones: exact in single precision, up to 2²⁴ of them.
         ones = usable.astype(np.float32)
         shared += usable.shape[1] if usable.all() else ones @ ones.T
     cosines += cosines.T.copy()
     means = np.full_like(cosines, np.nan)
     np.divide(cosines, 2 * shared, out=means, where=shared > 0)
-    return np.clip(means, -1.0, 1.0, out=means)
+    return means, gaps
+
+
+def gaps(maps: Maps, *, centred: bool = True, block: int = BLOCK) -> Indices:
+    """Returns on how many probes each model has no usable map, [model]; see `similarity`.
+
+    Args:
+        maps: [model, probe, pixel].
+        centred: As of `streamed`: of a map that equals the model's mean nothing is left.
+        block: Bytes that are worked on at a time.
+    """
+    models, probes, pixels = sizes(maps)
+    result = np.zeros(models, np.intp)
+    for some in parts(models, probes * pixels, block):
+        which = np.arange(some.start, some.stop)
+        centres = means(maps, which, block=block) if centred else None
+        for part in parts(probes, len(which) * pixels, block):
+            _, usable = units(maps[some, part], centres)
+            result[some] += (~usable).sum(axis=1)
+    return result
+
+
+def row(maps: Maps, target: int, *, centred: bool = True, block: int = BLOCK) -> Float64:
+    """Returns the cosine of every model's maps with those of one, on each probe, [model, probe].
+
+    What one row of all cosines is, from as many models at a time as fill a block.
+
+    Args:
+        maps: [model, probe, pixel].
+        target: The one, by its number.
+        centred: As of `streamed`.
+        block: Bytes that are worked on at a time.
+    """
+    models, probes, pixels = sizes(maps)
+    result = np.empty((models, probes))
+    for some in parts(models, pixels, block):
+        one = np.arange(some.start, some.stop)
+        other = np.full(len(one), target)
+        result[some] = pairs(maps, one, other, centred=centred, block=block)
+    return result
 
 
 def pairs(
@@ -205,26 +263,37 @@ def means(maps: Maps, which: Indices, *, block: int = BLOCK) -> Float64:
     return result
 
 
-def units(maps: Float32, centres: Float64 | None) -> tuple[Float64, Truths]:
+def units(
+    maps: Float32, centres: Float64 | None, precision: npt.DTypeLike = np.float64
+) -> tuple[Any, Truths]:
     """Returns maps at unit norm, [model, probe, pixel], 0 where unusable; and which are usable.
 
     As `similarity` has it: with centres, what is left without them is brought to unit norm again.
+    All of it is in double precision, whatever the result is rounded to.
 
     Args:
         maps: [model, probe, pixel].
         centres: What is removed, [model, pixel], or None.
+        precision: Of the result.
     """
-    values = np.asarray(maps, np.float64)
-    rows = normalised(values.reshape(-1, values.shape[2])).reshape(values.shape)
-    if centres is not None:
-        rows -= centres[:, None]
-        # What is left of a map that equals the mean is rounding, not a direction.
-        norms = np.sqrt(np.einsum("mkp,mkp->mk", rows, rows))
-        norms[~(norms >= 1e-9)] = np.nan
-        rows /= norms[:, :, None]
-    usable = ~np.isnan(rows[:, :, 0])
-    rows[~usable] = 0.0
-    return rows, usable
+    models, probes, pixels = maps.shape
+    result = np.empty(maps.shape, precision)
+    usable = np.empty((models, probes), bool)
+    for some in parts(models, probes * pixels, _CACHED):
+        for part in parts(probes, (some.stop - some.start) * pixels, _CACHED):
+            values = np.asarray(maps[some, part], np.float64)
+            rows = normalised(values.reshape(-1, pixels)).reshape(values.shape)
+            if centres is not None:
+                rows -= centres[some, None]
+                # What is left of a map that equals the mean is rounding, not a direction.
+                norms = np.sqrt(np.einsum("mkp,mkp->mk", rows, rows))
+                norms[~(norms >= 1e-9)] = np.nan
+                rows /= norms[:, :, None]
+            known = ~np.isnan(rows[:, :, 0])
+            if not known.all():
+                rows[~known] = 0.0
+            result[some, part], usable[some, part] = rows, known
+    return result, usable
 
 
 def sizes(maps: Maps) -> tuple[int, int, int]:

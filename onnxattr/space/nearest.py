@@ -7,12 +7,17 @@ import numpy as np
 from onnxattr.arrays import Float32, Float64
 from onnxattr.errors import UsageError
 from onnxattr.space import blocks
-from onnxattr.space.blocks import BLOCK, Indices, Maps
+from onnxattr.space.blocks import BLOCK, Indices, Maps, Truths
 
 #: Size of the vector that stands for all maps of a model in the search, and how many are looked at
 #: for each one that is asked for. An error of 1/√size is a step between models at places, so that a
 #: search alone would not do; the cosines themselves choose among those that it finds.
 DIMENSIONS, MARGIN = 4096, 8
+
+#: How far behind the k-th best a vector may come, in 1/√size, and be looked at all the same. The
+#: product of two vectors errs by √(1 + cos²) of these, and the difference of two products by √3 at
+#: most: who comes further behind is among the k nearest with a probability of 1 in 4,000 at most.
+SLACK = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +28,13 @@ class Neighbours:
         models: int [model, k], nearest first; never the model itself. There are fewer than k where
             there are fewer other models.
         similarity: float64 [model, k]; −∞ where the two share no usable probe.
+        crowded: bool [model]: whether more models came as near by their vectors as those that were
+            looked at, so that one may have been missed; all false where every one was looked at.
     """
 
     models: Indices
     similarity: Float64
+    crowded: Truths
 
 
 def nearest(
@@ -38,34 +46,43 @@ def nearest(
     margin: int = MARGIN,
     seed: int = 0,
     block: int = BLOCK,
+    vectors: Float32 | None = None,
 ) -> Neighbours:
     """Returns the nearest models of each by their mean cosine.
 
     A vector is made of all maps of a model (`sketch`), the nearest `k · margin` of these vectors
-    are found by brute force in blocks, and their mean cosines are computed. Similarities are those
-    of `streamed`, exactly; a neighbour is missed only if more than `k · margin` vectors came nearer
-    by chance. Memory grows with the number of models, not with its square. Maps are read once, two
-    times more if centred, and once more for the cosines.
+    are found by brute force in blocks, and the mean cosines are computed of those that are no
+    further behind than chance puts one. Similarities are those of `streamed`, exactly; a neighbour
+    is missed only if chance puts its vector further behind, or more vectors than are looked at in
+    front of it, which `Neighbours.crowded` tells of. Memory grows with the number of models, not
+    with its square. Maps are read once, two times more if centred, and once more for the cosines.
 
     Args:
         maps: [model, probe, pixel].
         k: Neighbours of each model, 1 or more.
         centred: Remove each model's mean map first.
         dimensions: Of the vectors.
-        margin: How many are looked at for each one that is asked for.
+        margin: How many are looked at for each one that is asked for, at most.
         seed: Of the vectors.
         block: Bytes that are worked on at a time.
+        vectors: The vectors, if they are there already.
     """
-    vectors = sketch(maps, dimensions, centred=centred, seed=seed, block=block)
+    if vectors is None:
+        vectors = sketch(maps, dimensions, centred=centred, seed=seed, block=block)
     found = search(vectors, k * margin, block=block)
     count, wide = found.models.shape
-    one, other = np.repeat(np.arange(count), wide), found.models.ravel()
+    k = min(k, wide)
+    slack = SLACK / np.sqrt(vectors.shape[1])
+    near = found.similarity >= found.similarity[:, k - 1 : k] - slack
+    crowded = near[:, -1] if wide < count - 1 else np.zeros(count, bool)
+    one, other = np.nonzero(near)[0], found.models[near]
     # A pair that is found from both sides is computed once.
     keys, back = np.unique(np.sort(np.stack([one, other]), axis=0), axis=1, return_inverse=True)
     cosines = blocks.pair_means(maps, keys[0], keys[1], centred=centred, block=block)
-    values = cosines[back.reshape(-1)].reshape(count, wide)
-    values[np.isnan(values)] = -np.inf
-    return _best(found.models, values, min(k, wide))
+    values = np.full((count, wide), -np.inf)
+    values[near] = np.where(np.isnan(cosines), -np.inf, cosines)[back.reshape(-1)]
+    models, values = _best(found.models, values, k)
+    return Neighbours(models, values, crowded)
 
 
 def search(vectors: Float32, k: int, *, block: int = BLOCK) -> Neighbours:
@@ -95,9 +112,8 @@ def search(vectors: Float32, k: int, *, block: int = BLOCK) -> Neighbours:
             numbers = np.broadcast_to(np.arange(left, left + products.shape[1]), products.shape)
             both = np.concatenate([values[top : top + step], products], axis=1)
             names = np.concatenate([models[top : top + step], numbers], axis=1)
-            best = _best(names, both, k)
-            models[top : top + step], values[top : top + step] = best.models, best.similarity
-    return Neighbours(models, values)
+            models[top : top + step], values[top : top + step] = _best(names, both, k)
+    return Neighbours(models, values, np.zeros(count, bool))
 
 
 def sketch(
@@ -139,7 +155,7 @@ def sketch(
     return result
 
 
-def _best(models: Indices, values: Float64, k: int) -> Neighbours:
+def _best(models: Indices, values: Float64, k: int) -> tuple[Indices, Float64]:
     """Returns the k largest of each row, largest first; equal ones in the order of the models."""
     if k < values.shape[1]:
         # Not sorted as a whole: that would take most of the time of a search.
@@ -147,6 +163,4 @@ def _best(models: Indices, values: Float64, k: int) -> Neighbours:
         models = np.take_along_axis(models, most, axis=1)
         values = np.take_along_axis(values, most, axis=1)
     order = np.lexsort((models, -values), axis=1)
-    return Neighbours(
-        np.take_along_axis(models, order, axis=1), np.take_along_axis(values, order, axis=1)
-    )
+    return np.take_along_axis(models, order, axis=1), np.take_along_axis(values, order, axis=1)

@@ -21,7 +21,9 @@ class Similarity:
         names: One a model.
         matrix: float64, [model, model]: mean cosine over the probes, -1..1; NaN where the two
             models share no probe with a usable map.
-        per_probe: float64, [model, model, probe]; NaN where a map is zero or not finite.
+        per_probe: float64, [model, model, probe]; NaN where a map is zero or not finite. Of so many
+            models that it would take more than half a GiB it is [model, model, 0], and the matrix
+            [0, 0] where only one target was asked for, or there are more than 5,000.
         centred: Whether each model's mean map was removed first.
         canvas: (height, width) in pixels on which the maps of images met; of others, their shape.
         unusable: Probes without a usable map, one count a model.
@@ -44,8 +46,11 @@ class Pairs:
         names: One a model; sources and targets are the same models.
         matrix: float64, [source, target], higher is nearer; NaN where there is none, as where only
             one target was asked for.
-        per_probe: float64, [source, target, probe]: numbers whose mean is the measure.
+        per_probe: float64, [source, target, probe]: numbers whose mean is the measure; of all pairs
+            of very many models, as of `Similarity`, none.
         directed: Whether source and target may not change places.
+        targets: Places of the models that are the columns of both, where there are too many models
+            for a column of each; None for all.
     """
 
     measure: str
@@ -53,6 +58,7 @@ class Pairs:
     matrix: Float64
     per_probe: Float64
     directed: bool
+    targets: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,9 +142,10 @@ class Target:
 
     Attributes:
         name: The model.
-        sources: The others.
+        sources: The others; of very many models the nearest alone, unless this one was asked for.
         probabilities: Where one target was asked for: how often, over resampled probes, each source
-            takes each place by the first measure, [source, place]; rows and columns sum to 1.
+            takes each place by the first measure, [source, place]; rows and columns sum to 1. Not
+            of very many models.
     """
 
     name: str
@@ -216,7 +223,7 @@ class Ranking:
         targets: One for each target asked for, in the order of the models.
         models: What is to be said of each ranked model.
         failures: Models and probes that were left out.
-        similarity: The cosines of the models' maps.
+        similarity: The cosines of the models' maps; None where no measure compares maps.
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.
         versions: Of onnxattr and of what it computed with.
@@ -232,7 +239,7 @@ class Ranking:
     targets: tuple[Target, ...]
     models: tuple[Summary, ...]
     failures: tuple[Failure, ...]
-    similarity: Similarity
+    similarity: Similarity | None
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -258,12 +265,13 @@ class Comparison:
 
     Attributes:
         models: The two.
-        similarity: Mean cosine over the probes, -1..1.
+        similarity: Mean cosine of their maps over the probes, -1..1; where none are compared, the
+            first measure.
         low: Lower end of the bootstrap interval.
         high: Upper end of the bootstrap interval.
         distance: As in `Source`.
         duplicate: Whether both are the same file, byte for byte.
-        probes: All probes with a cosine, most alike first.
+        probes: All probes with a cosine, most alike first; none where no maps are compared.
         failures: Probes that were left out.
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.

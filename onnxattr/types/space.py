@@ -53,7 +53,8 @@ class ModelMap:
         leaves: Models in the order in which the tree shows them, by their numbers.
         linkage: How far apart two groups are: `single`, `average` or `ward`.
         clusters: Of each model, 1, 2, … in the order of the leaves; empty if nobody asked for them.
-        points: float64 [model, 2]: classical multidimensional scaling; their mean is zero.
+        points: float64 [model, 2]: classical multidimensional scaling; their mean is zero. Where
+            there is no matrix, of products that are near the cosines.
         kept: Share of the variance along each of the two dimensions, 0..1.
         nearest: The nearest other models of each, nearest first.
         newick: The tree in Newick's format.

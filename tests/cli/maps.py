@@ -49,14 +49,19 @@ def model_map(matrix, summaries, *, linkage="average", groups=None, drawn=True, 
     """A map of these models; without a tree if it is not `drawn`, as of very many."""
     names = tuple(one.name for one in summaries)
     near = many._from(matrix, 10)
-    part = matrix if drawn else np.empty((0, 0))
+    part, vectors = matrix, None
+    if not drawn:
+        # Vectors whose products are the cosines, as sketches of maps have nearly.
+        powers, sides = np.linalg.eigh(matrix)
+        vectors = (sides * np.sqrt(np.clip(powers, 0, None))).astype(np.float32)
+        part = np.empty((0, 0))
     probes = {"source": "built-in", "count": 64, "sha256": "0" * 64}
     return ModelMap(
         models=tuple(summaries),
         similarity=Similarity(
             names, part, np.empty((*part.shape, 0)), True, (64, 64), (0,) * len(names)
         ),
-        **_drawn(part, names, linkage, groups),
+        **_drawn(part, names, linkage, groups, vectors),
         nearest=tuple(
             tuple(Neighbour(names[i], float(v)) for i, v in zip(row, values, strict=True))
             for row, values in zip(near.models, near.similarity, strict=True)

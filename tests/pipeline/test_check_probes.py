@@ -48,7 +48,11 @@ def test_noise_is_far_and_other_photographs_are_not() -> None:
     ("models", "probes", "line"),
     [
         (EIGHT[:2], None, "--check-probes says nothing of the built-in probes"),
-        (EIGHT[:2], given(np.eye(64, dtype=np.uint8)[None, ..., None].repeat(3, 3) * 99), "takes 8 models"),
+        (
+            EIGHT[:2],
+            given(np.eye(64, dtype=np.uint8)[None, ..., None].repeat(3, 3) * 99),
+            "takes 8 models",
+        ),
     ],
     ids=["built-in", "few models"],
 )

@@ -104,7 +104,7 @@ def test_all_models_and_copies_that_are_tied(folder: Path, probes: onnxattr.Prob
     assert set(targets) == {"target", "near", "far", "strange", "stranger"}
     assert targets["strange"].closest == ("stranger",)
     assert targets["strange"].decided == (True,)
-    assert targets["strange"].probes < 48
+    assert targets["strange"].probes == 8
     assert targets["target"].closest == ("near",)
     # To all others the two copies are equally near: of such a pair no order is ever decided.
     both = onnxattr.rank(

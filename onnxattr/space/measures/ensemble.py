@@ -1,6 +1,6 @@
 """Several measures as one: each on a common scale, then added."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,21 +17,25 @@ WEIGHTS: Mapping[str, float] = {
 }
 
 
-def standardised(values: Float64) -> Float64:
+def standardised(values: Float64, targets: Sequence[int] | None = None) -> Float64:
     """Returns a measure in standard deviations from the mean of a target's sources.
 
     A source that is the target itself has no part in the mean and the deviation, nor has one
     without a value. Of a target whose sources are all equal, or fewer than two, all is 0.
 
     Args:
-        values: [source, target, probe]: sources and targets are the same models in the same order.
+        values: [source, target, probe].
+        targets: Which of the sources each target is; by default they are the same models in the
+            same order.
 
     Returns:
         [source, target, probe]: for each target one scale and one offset of the values, so that the
         spread over the probes is kept.
     """
     means = values.mean(axis=2)
-    others = np.where(np.eye(len(means), dtype=bool), np.nan, means)
+    others = means.copy()
+    which = np.arange(means.shape[1]) if targets is None else np.array(targets, np.intp)
+    others[which, np.arange(len(which))] = np.nan
     usable = ~np.isnan(others)
     count = np.maximum(usable.sum(axis=0), 1)
     centre = np.where(usable, others, 0.0).sum(axis=0) / count
@@ -42,7 +46,11 @@ def standardised(values: Float64) -> Float64:
     return result
 
 
-def combined(measures: Mapping[str, Float64], weights: Mapping[str, float] = WEIGHTS) -> Float64:
+def combined(
+    measures: Mapping[str, Float64],
+    weights: Mapping[str, float] = WEIGHTS,
+    targets: Sequence[int] | None = None,
+) -> Float64:
     """Returns the weighted mean of standardised measures, [source, target, probe].
 
     Where a measure has no value for a pair, the others count alone. It orders the sources of one
@@ -51,6 +59,7 @@ def combined(measures: Mapping[str, Float64], weights: Mapping[str, float] = WEI
     Args:
         measures: By name, [source, target, probe]; others than those of `weights` are not used.
         weights: By name.
+        targets: As of `standardised`.
 
     Raises:
         InputError: A measure is missing.
@@ -58,7 +67,7 @@ def combined(measures: Mapping[str, Float64], weights: Mapping[str, float] = WEI
     missing = sorted(set(weights) - set(measures))
     if missing:
         raise InputError(f"an ensemble of `{'`, `'.join(weights)}` lacks `{'`, `'.join(missing)}`")
-    parts = np.stack([standardised(measures[name]) for name in weights])
+    parts = np.stack([standardised(measures[name], targets) for name in weights])
     shares = np.array([*weights.values()])[:, None, None, None] * ~np.isnan(parts)
     total, share = (np.nan_to_num(parts) * shares).sum(axis=0), shares.sum(axis=0)
     result: Float64 = np.divide(total, share, out=np.full(total.shape, np.nan), where=share > 0)
