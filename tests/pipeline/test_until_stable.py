@@ -9,6 +9,7 @@ from onnx import helper, load, numpy_helper, save_model
 
 import onnxattr
 from onnxattr.errors import UsageError
+from onnxattr.space import many
 from onnxattr.space.sequential import Stability
 from onnxattr.space.similarity import similarity
 
@@ -128,7 +129,8 @@ def test_the_store_is_used_and_the_numbers_are_the_same(
         onnxattr.rank(folder, target="target", probes=probes, until_stable=ONE, options=options)
         for _ in range(2)
     )
-    assert first.stored == ()
+    # A copy has the maps of the file whose bytes it has, which were put there just before.
+    assert first.stored == ("stranger",)
     assert len(second.stored) == 5
     assert first.stopping == second.stopping
     np.testing.assert_array_equal(first.similarity.per_probe, second.similarity.per_probe)
@@ -165,6 +167,26 @@ def test_fewer_probes_than_the_minimum(folder: Path, probes: onnxattr.Probes) ->
     assert ranking.stopping is not None
     assert (ranking.stopping.probes, ranking.stopping.total) == (12, 12)
     assert ranking.stopping.targets[0].decided == (False,)
+
+
+def test_models_too_many_for_all_cosines_are_decided_alike(
+    folder: Path, probes: onnxattr.Probes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cosines made in blocks, one target at a time, are the same."""
+    options = dataclasses.replace(OPTIONS, store=tmp_path)
+
+    def ranked() -> onnxattr.Ranking:
+        return onnxattr.rank(
+            folder, target="target", probes=probes, until_stable=ONE, options=options
+        )
+
+    at_once = ranked()
+    monkeypatch.setattr(many, "COSINES", 0)
+    in_blocks = ranked()
+    assert in_blocks.similarity is not None
+    assert in_blocks.similarity.per_probe.size == 0
+    assert in_blocks.stopping == at_once.stopping
+    assert [m.unusable for m in in_blocks.models] == [0] * 5
 
 
 def test_only_a_mean_over_probes_can_stop(folder: Path) -> None:
