@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from onnxattr.report.html import to_html
     from onnxattr.report.json import to_json
     from onnxattr.scores import load_scores
+    from onnxattr.space.sequential import StoppingRule
     from onnxattr.types import (
         Assumption,
         Attributions,
@@ -80,9 +81,11 @@ if TYPE_CHECKING:
         Representation,
         Score,
         Scores,
+        Settled,
         Similarity,
         Source,
         Stability,
+        Stopping,
         Summary,
         Survey,
         Target,
@@ -130,6 +133,7 @@ _HOMES = {
     "report.html": ("to_html",),
     "report.json": ("to_json",),
     "scores": ("load_scores",),
+    "space.sequential": ("StoppingRule",),
     "types": (
         "Assumption",
         "Attributions",
@@ -161,9 +165,11 @@ _HOMES = {
         "Representation",
         "Score",
         "Scores",
+        "Settled",
         "Similarity",
         "Source",
         "Stability",
+        "Stopping",
         "Summary",
         "Survey",
         "Target",
@@ -219,9 +225,12 @@ __all__ = [
     "Score",
     "Scores",
     "ScoresError",
+    "Settled",
     "Similarity",
     "Source",
     "Stability",
+    "Stopping",
+    "StoppingRule",
     "StoreError",
     "Summary",
     "SupportError",

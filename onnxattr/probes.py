@@ -18,8 +18,8 @@ from onnxattr.types import Failure, Probes
 #: Side of the square canvas in pixels: that of the built-in images.
 CANVAS = 256
 
-#: Built-in probes used by default; there are 200.
-DEFAULT_LIMIT = 64
+#: Built-in probes that there are, and those used by default.
+BUILT_IN, DEFAULT_LIMIT = 200, 64
 
 _BUILT_IN = Path(__file__).parent / "probe_images"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}

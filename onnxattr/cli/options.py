@@ -328,6 +328,41 @@ Target = Annotated[
     ),
 ]
 
+CheckProbes = Annotated[
+    bool,
+    typer.Option(
+        "--check-probes",
+        help="Try the models on photographs, too: are your images far from what they know?",
+        rich_help_panel=_PROBING,
+    ),
+]
+UntilStable = Annotated[
+    bool,
+    typer.Option(
+        "--until-stable",
+        help="Take probes, of all there are, only until the closest sources are decided.",
+        rich_help_panel=_PROBING,
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option(
+        help="With --until-stable: decide the order of the K closest (default: 1).",
+        metavar="K",
+        show_default=False,
+        rich_help_panel=_PROBING,
+    ),
+]
+Confidence = Annotated[
+    float | None,
+    typer.Option(
+        help="With --until-stable: at which it is decided (default: 0.95).",
+        metavar="C",
+        show_default=False,
+        rich_help_panel=_PROBING,
+    ),
+]
+
 _BY_SUFFIX = {
     ".json": Format.json,
     ".jsonl": Format.jsonl,

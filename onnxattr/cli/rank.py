@@ -1,6 +1,8 @@
 """`onnxattr rank`."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -9,6 +11,10 @@ from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
 from onnxattr.cli.report import check_report, reported
 from onnxattr.cli.settings import settings_of, with_settings
+from onnxattr.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxattr.space.sequential import StoppingRule
 
 
 @with_settings()
@@ -16,6 +22,10 @@ def rank(
     models: options.Models,
     target: options.Target = None,
     probes: options.Probes = None,
+    until_stable: options.UntilStable = False,
+    top: options.Top = None,
+    confidence: options.Confidence = None,
+    check_probes: options.CheckProbes = False,
     *,
     settings: dict[str, Any],
     form: options.OutputFormat = None,
@@ -42,11 +52,14 @@ def rank(
         check_output(output)
         check_report(report, output)
         wanted = settings_of(settings)
+        stability = _stability(until_stable, top, confidence)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.rank(
                 models,
                 target=target,
                 probes=probes,
+                until_stable=stability,
+                check_probes=check_probes,
                 options=wanted,
                 progress=bars,
                 stop=interruption.event,
@@ -55,3 +68,18 @@ def rank(
             deliver(result, chosen, output, quiet=quiet, verbosity=verbose)
         if result.failures and not exit_zero:
             raise typer.Exit(INCOMPLETE)
+
+
+def _stability(asked: bool, top: int | None, confidence: float | None) -> StoppingRule | None:
+    """Returns what is to be decided before no more probes are taken.
+
+    Raises:
+        UsageError: It is only said how, or a number is out of range.
+    """
+    from onnxattr.space.sequential import StoppingRule
+
+    given = {"top": top, "confidence": confidence}
+    given = {key: value for key, value in given.items() if value is not None}
+    if given and not asked:
+        raise UsageError(f"--{next(iter(given))} says nothing without --until-stable")
+    return StoppingRule(**given) if asked else None  # type: ignore[arg-type]

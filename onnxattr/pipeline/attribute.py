@@ -138,7 +138,7 @@ def attribute_many(
     for one in usable:
         for part, spent in one.seconds.items():
             seconds[part] = seconds.get(part, 0.0) + spent
-    notes = (*store_notes(store, examiner), *device_notes(usable, devices, options))
+    notes = (*store_notes(store, examiner.store_error), *device_notes(usable, devices, options))
     result = Attributions(
         models=summaries,
         maps=tuple(one.maps for one in usable),

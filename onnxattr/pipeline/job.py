@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from onnxattr._version import __version__
-from onnxattr.arrays import Float32
+from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution.entries import OUTPUTS
 from onnxattr.attribution.methods import Method
 from onnxattr.attribution.units import MOST
@@ -38,7 +38,7 @@ from onnxattr.pipeline.messages import (
 )
 from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.outcome import Examined, outcome_of
-from onnxattr.pipeline.trust import hash_source, malformed, require_sense
+from onnxattr.pipeline.trust import hash_source, malformed, maps_facts, require_sense
 from onnxattr.pipeline.units import (
     UnitRows,
     facts_of,
@@ -49,7 +49,6 @@ from onnxattr.pipeline.units import (
     pooled,
 )
 from onnxattr.probes import hash_values
-from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space.measures.modelgif import LEAST
 from onnxattr.space.measures.table import FIELD
 from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
@@ -135,10 +134,20 @@ class Examiner:
         options: What decides the maps.
         store: Where finished maps are kept, or None.
         models: How many there will be: their maps share half of the memory that workers have.
+        background: Probes that methods compare others with; None for the first ones.
+        again: Whether the models were examined on other probes before: their gradients are not
+            checked again, and that no map of these is usable is not held against one.
     """
 
     def __init__(
-        self, probes: Probes, options: Options, store: Store | None, models: int = 1
+        self,
+        probes: Probes,
+        options: Options,
+        store: Store | None,
+        models: int = 1,
+        *,
+        background: Probing | None = None,
+        again: bool = False,
     ) -> None:
         self._probes, self._options, self._store = probes, options, store
         #: By which maps are made; none where nobody asks for maps.
@@ -151,6 +160,7 @@ class Examiner:
         if FIELD in self._parts:
             self._references, self._ways = pairs_of(self._hashes, options.seed)
         self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
+        self._given_background, self._again = background, again
         #: Why the store could not be written, once.
         self.store_error: StoreError | None = None
 
@@ -224,14 +234,14 @@ class Examiner:
         seconds: dict[str, float] = {}
         if not stored:
             workers.warm()
-        checked = any(fact["gradient"] for fact in (*facts, *_checked(fields)))
+        checked = self._again or any(fact["gradient"] for fact in (*facts, *_checked(fields)))
         for chunk in self._chunks(missing, found):
             wanted = (len(methods), len(chunk), *shape[2:])
             answer = self._ask(channel, name, chunk, wanted, check=not checked)
-            checked = not self._black_box
+            checked = self._again or not self._black_box
             maps: Float32 = unpack(answer.maps, np.float32, wanted)
             values[:, chunk] = maps
-            facts.append(_facts(answer))
+            facts.append(maps_facts(answer))
             _add(seconds, answer.seconds)
             hashes = tuple(self._hashes[i] for i in chunk)
             for made, (key, about) in zip(maps, keys, strict=True):
@@ -264,6 +274,7 @@ class Examiner:
             reduction=options.reduced,
             stored=stored,
             seconds=seconds,
+            again=self._again,
         )
         kept = {each.part: made for each, *_ in rows if (made := each.values()) is not None}
         return dataclasses.replace(
@@ -309,8 +320,8 @@ class Examiner:
             if each.part == FIELD:
                 if checked is None:
                     raise WorkerError("its worker sent units that make no sense", model=name)
-                ends, facts = self._ways, facts_of(made, _facts(checked))
-                each.checked.append(_facts(checked))
+                ends, facts = self._ways, facts_of(made, maps_facts(checked))
+                each.checked.append(maps_facts(checked))
             self._keep(key, Block(made.values, tuple(ends[i] for i in chunk), facts), about)
 
     def _trace(self, channel: Channel, name: str, chunk: Sequence[int], *, check: bool) -> Observed:
@@ -325,7 +336,7 @@ class Examiner:
 
     def _observed(self, channel: Channel, name: str, chunk: Sequence[int]) -> Observed:
         answer = expect(channel, Observed, name, MAX_MESSAGE + self._most(chunk))
-        senseless = answer.checked is not None and malformed(_facts(answer.checked))
+        senseless = answer.checked is not None and malformed(maps_facts(answer.checked))
         if senseless or not np.isfinite(list(answer.seconds.values())).all():
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
@@ -346,7 +357,7 @@ class Examiner:
         channel.send(Attribute(pack(self._probes.values[chunk]), check))
         most = 4 * math.prod(shape) + MAX_MESSAGE + self._most(chunk)
         answer = expect(channel, Attributed, name, most)
-        senseless = malformed(_facts(answer), black_box=self._black_box)
+        senseless = malformed(maps_facts(answer), black_box=self._black_box)
         if senseless or not np.isfinite(list(answer.seconds.values())).all():
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
@@ -354,9 +365,10 @@ class Examiner:
     def _compares(self) -> bool:
         return any(method.entry.background for method in self._methods)
 
-    def _background(self) -> np.ndarray[Any, Any]:
+    def _background(self) -> Probing:
         """Returns the probes that methods compare others with: the same for all models."""
-        return self._probes.values[:BACKGROUND]
+        given = self._given_background
+        return (self._probes.values if given is None else given)[:BACKGROUND]
 
     def _key(
         self, name: str, found: Described, digest: str, method: Method
@@ -442,22 +454,6 @@ def _done(left: set[int], now: Iterable[int], advance: Callable[[int], None]) ->
 def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
     for part, spent in more.items():
         seconds[part] = seconds.get(part, 0.0) + spent
-
-
-def _facts(answer: Attributed | Checked) -> dict[str, Any]:
-    check = answer.gradient
-    return {
-        "batch": answer.batch,
-        "parity": answer.parity,
-        "tolerance": answer.tolerance,
-        "gradient": {"error": check.error, "tolerance": check.tolerance, "probes": check.probes}
-        if check
-        else None,
-        "settings": {
-            clean(key, MAX_TEXT): clean(value, MAX_TEXT) if isinstance(value, str) else value
-            for key, value in answer.settings.items()
-        },
-    }
 
 
 def versions() -> dict[str, str]:

@@ -61,6 +61,7 @@ def outcome_of(
     reduction: Reduction,
     stored: bool,
     seconds: Mapping[str, float],
+    again: bool = False,
 ) -> Examined:
     """Returns what is known of a model whose maps are all there, of one without methods none.
 
@@ -76,6 +77,8 @@ def outcome_of(
         reduction: How T was made of the units.
         stored: Whether all of them were in the store.
         seconds: Wall time of the parts.
+        again: Whether the model was examined on other probes before: that no map of these is usable
+            is not held against it.
 
     Raises:
         SupportError: All maps of a method are zero or not finite.
@@ -83,7 +86,8 @@ def outcome_of(
     black_box = any(method.entry.kind == OUTPUTS for method in methods)
     for made in values:
         flat = made.reshape(len(made), -1)
-        if not (np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)).any():
+        usable = np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)
+        if not again and not usable.any():
             raise _unusable(name, found, black_box=black_box)
     checks = [fact["gradient"] for fact in facts if fact["gradient"]]
     worst = max(checks, key=lambda check: check["error"], default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,27 @@ from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.assumptions import check_assumptions, lines
+from onnxattr.pipeline.domain import check_probes as probes_checked
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.figures import extremes, gallery_of, layout_of
+from onnxattr.pipeline.gathered import Gather
 from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
-from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
+from onnxattr.pipeline.rounds import gather_until_stable, require_decomposable
+from onnxattr.pipeline.space import (
+    ModelSpace,
+    ProbeSource,
+    attribute_one,
+    build_space,
+    gather_all,
+    warnings_of,
+)
 from onnxattr.pipeline.targets import is_whole, targets_of
+from onnxattr.probes import BUILT_IN
 from onnxattr.registry import closest
 from onnxattr.space import ranking, stability
+from onnxattr.space.sequential import StoppingRule
 from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
 
 #: Measures where a target is named and none of them is.
@@ -69,6 +82,8 @@ def rank(
     *,
     target: str | None = None,
     probes: ProbeSource = None,
+    until_stable: StoppingRule | None = None,
+    check_probes: bool = False,
     options: Options | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -86,6 +101,10 @@ def rank(
             is named and no measure is, `predictability` stands beside `attribution`.
         probes: One or several image files and directories, one file of arrays, what `load_probes`
             returned, or None for the built-in images.
+        until_stable: Take probes, in random order and all of the built-in ones, only until this is
+            decided; None takes `Options.limit`. By `attribution` alone. See `Ranking.stopping`.
+        check_probes: Whether to try the models on built-in photographs as well, to see if the
+            probes are far from what the models know.
         options: What decides the numbers.
         progress: Told of what is going on.
         stop: Ends the work when another thread or a signal handler sets it; what is finished is
@@ -112,10 +131,16 @@ def rank(
     if not found:
         raise RankingError("there are no models to rank", failures=failures)
     name = _resolve(target, found) if target is not None else None
-    if name is not None and options.measure is None:
+    gather: Gather = gather_all
+    if until_stable is not None:
+        require_decomposable(options)
+        if probes is None and options.limit is None:
+            options = dataclasses.replace(options, limit=BUILT_IN)
+        gather = functools.partial(gather_until_stable, target=name, wanted=until_stable)
+    elif name is not None and options.measure is None:
         options = dataclasses.replace(options, measure=OF_TARGET)
     with sources_of(found, failures, options, progress, stop) as sources:
-        built = build_space(sources, failures, probes, options, progress, stop, name)
+        built = build_space(sources, failures, probes, options, progress, stop, name, gather=gather)
         space = _named(built, found)
         names = [s.name for s in space.summaries]
         if name is not None and name not in names:
@@ -145,12 +170,18 @@ def rank(
             checked = check_assumptions(
                 space, by_maps, sources, options, store, progress, stop or threading.Event()
             )
+        domain: tuple[str, ...] = ()
+        if check_probes and not space.unfinished:
+            store = open_store(options.store)
+            domain = probes_checked(
+                space, sources, options, store, progress, stop or threading.Event()
+            )
     return Ranking(
         targets=targets,
         models=space.summaries,
         failures=tuple(space.failures),
         similarity=space.similarity,
-        warnings=(*warnings_of(space, options), *said, *lines(checked)),
+        warnings=(*warnings_of(space, options), *said, *lines(checked), *domain),
         settings={**space.settings, "target": name},
         versions=versions(),
         unfinished=space.unfinished,
@@ -164,6 +195,7 @@ def rank(
         ),
         layout=layout_of(space.similarity),
         gallery=gallery_of([each.made for each in space.examined], space.probes),
+        stopping=space.stopping,
     )
 
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from onnxattr.attribution.entries import OUTPUTS
 from onnxattr.attribution.units import STEPS
-from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
+from onnxattr.errors import ProbeError, RankingError, StoreError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
 from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
 from onnxattr.pipeline.device_work import kernel_for
+from onnxattr.pipeline.gathered import Gather, Gathered, LeaveOut
 from onnxattr.pipeline.job import Examiner, failure_of, place_of
 from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
@@ -41,6 +42,7 @@ from onnxattr.types import (
     Pairs,
     Probes,
     Similarity,
+    Stopping,
     Summary,
 )
 
@@ -70,6 +72,22 @@ class ModelSpace:
     stored: tuple[str, ...]
     unfinished: tuple[str, ...]
     notes: tuple[str, ...]
+    stopping: Stopping | None = None
+
+
+def gather_all(
+    sources: Mapping[str, Source],
+    given: Probes,
+    options: Options,
+    store: Store | None,
+    progress: Progress,
+    stop: threading.Event,
+    leave_out: LeaveOut,
+) -> Gathered:
+    """Returns all models, examined on all probes. For the arguments see `examine_all`."""
+    examiner = Examiner(given, options, store, len(sources))
+    outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
+    return Gathered(given, outcomes, unfinished, examiner.store_error)
 
 
 def build_space(
@@ -80,6 +98,8 @@ def build_space(
     progress: Progress,
     stop: threading.Event | None = None,
     target: str | None = None,
+    *,
+    gather: Gather = gather_all,
 ) -> ModelSpace:
     """Returns the models of `sources` that can be used, with their similarities.
 
@@ -92,6 +112,7 @@ def build_space(
         stop: Ends the work when it is set; what is finished is compared.
         target: The one model to which measures are wanted; None for all. Of very many models there
             are only its similarities then.
+        gather: Has the models examined.
 
     Raises:
         UsageError: An option is wrong, or there is one probe only to centre.
@@ -122,8 +143,8 @@ def build_space(
     chosen = ", ".join(devices)
     auto = " (auto)" if options.device == "auto" else ""
     progress.begin(len(sources), len(probes.values), chosen + auto)
-    examiner = Examiner(probes, options, store, len(sources))
-    outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
+    gathered = gather(sources, probes, options, store, progress, stop, leave_out)
+    probes, outcomes = gathered.probes, gathered.outcomes
     usable = [outcomes[name] for name in sources if name in outcomes]
     compared = None
     if options.wants_maps:
@@ -160,9 +181,13 @@ def build_space(
         probes=probes,
         examined=usable,
         summaries=tuple(
-            dataclasses.replace(each.summary, unusable=count)
+            dataclasses.replace(
+                each.summary, unusable=count - gathered.missing.get(each.summary.name, 0)
+            )
             for each, count in zip(
-                usable, compared.unusable if compared else [0] * len(usable), strict=True
+                usable,
+                compared.unusable if compared else [0] * len(usable),
+                strict=True,
             )
         ),
         similarity=compared,
@@ -171,8 +196,13 @@ def build_space(
         settings=settings_of(options, probes, chosen),
         seconds=seconds,
         stored=tuple(each.summary.name for each in usable if each.stored),
-        unfinished=tuple(unfinished),
-        notes=(*store_notes(store, examiner), *device_notes(usable, devices, options), *said),
+        unfinished=tuple(gathered.unfinished),
+        notes=(
+            *store_notes(store, gathered.store_error),
+            *device_notes(usable, devices, options),
+            *said,
+        ),
+        stopping=gathered.stopping,
     )
 
 
@@ -182,7 +212,7 @@ def examine_all(
     options: Options,
     progress: Progress,
     stop: threading.Event,
-    leave_out: Callable[[Failure], None],
+    leave_out: LeaveOut,
     takes: Callable[[str, Exception], bool] = lambda name, error: False,
 ) -> tuple[dict[str, Examined], list[str]]:
     """Returns the models that can be used, by name, and those that were not reached in time.
@@ -322,11 +352,11 @@ def _compare_maps(
     )
 
 
-def store_notes(store: Store | None, examiner: Examiner) -> tuple[str, ...]:
+def store_notes(store: Store | None, error: StoreError | None) -> tuple[str, ...]:
     """Says what the store could not read or write."""
     notes = [f"{line}; its maps are computed again" for line in store.damaged] if store else []
-    if examiner.store_error is not None:
-        notes.append(f"{examiner.store_error.message}: new maps are not kept")
+    if error is not None:
+        notes.append(f"{error.message}: new maps are not kept")
     return tuple(notes)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from onnxattr.errors import WorkerError
 from onnxattr.graph.options import MAX_BATCH, MAX_SIZE
 from onnxattr.limits import Limits
-from onnxattr.pipeline.messages import Described, Source
-from onnxattr.sanitise import MAX_TEXT
+from onnxattr.pipeline.messages import Attributed, Checked, Described, Source
+from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import IMAGE, RESIZE_RULES, InputSpec, Probes
 
 #: Bytes that are read at a time.
@@ -127,3 +127,20 @@ def _within(error: object, tolerance: object) -> bool:
 
 def _count(value: object) -> bool:
     return type(value) is int and 0 < value < 2**31
+
+
+def maps_facts(answer: Attributed | Checked) -> dict[str, Any]:
+    """Returns what is kept beside maps, or fields: how they were made, in JSON's types, clean."""
+    check = answer.gradient
+    return {
+        "batch": answer.batch,
+        "parity": answer.parity,
+        "tolerance": answer.tolerance,
+        "gradient": {"error": check.error, "tolerance": check.tolerance, "probes": check.probes}
+        if check
+        else None,
+        "settings": {
+            clean(key, MAX_TEXT): clean(value, MAX_TEXT) if isinstance(value, str) else value
+            for key, value in answer.settings.items()
+        },
+    }

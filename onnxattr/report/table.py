@@ -13,6 +13,7 @@ from onnxattr.report.bar import Bar
 from onnxattr.report.evaluated import evaluated
 from onnxattr.report.mapped import mapped
 from onnxattr.report.rows import Result
+from onnxattr.report.stopped import shown_cells, shown_titles, stopped_lines
 from onnxattr.report.tail import tail_lines
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
@@ -98,6 +99,9 @@ def _ranking(result: Ranking, console: Console) -> Iterator[RenderableType]:
         yield sources
         if "parity" not in [column.header for column in sources.columns]:
             yield from _models_tables(result.models, console)
+    if result.stopping is not None:
+        one = result.settings["target"] is not None
+        yield Text("\n".join(stopped_lines(result.stopping, one=one)))
     yield Text(_footer(result), "dim")
 
 
@@ -239,6 +243,7 @@ def _closest_table(result: Ranking, models: dict[str, Summary], console: Console
             *_mark_column(result),
             _name("closest sources"),
             *([Column("origin")] if "origin" in columns else []),
+            *map(_right, shown_titles(result)),
             *_similarity_columns(result, bar, columns),
         )
         for target in result.targets:
@@ -250,6 +255,7 @@ def _closest_table(result: Ranking, models: dict[str, Summary], console: Console
                     *_mark_cell(source, result),
                     _source_name(source),
                     *([models[source.name].origin.framework] if "origin" in columns else []),
+                    *shown_cells(source, result),
                     *_similarity_cells(source, result, bar, columns),
                 )
             if hidden := _hidden_ties(target):
@@ -276,6 +282,7 @@ def _sources_table(
             _name("model"),
             *([Column("origin")] if "origin" in columns else []),
             *(map(_right, ("opset", "params", "parity")) if "facts" in columns else []),
+            *map(_right, shown_titles(result)),
             *_similarity_columns(result, bar, columns),
         )
         for source in target.sources:
@@ -287,6 +294,7 @@ def _sources_table(
                 _source_name(source),
                 *([model.origin.framework] if "origin" in columns else []),
                 *(_facts(model) if "facts" in columns else []),
+                *shown_cells(source, result),
                 *_similarity_cells(source, result, bar, columns),
             )
         return table

@@ -192,6 +192,49 @@ class Stability:
     same_first: float
 
 
+@dataclass(frozen=True)
+class Settled:
+    """Whether the order of a target's closest sources is decided.
+
+    Attributes:
+        target: The model.
+        probes: After how many there was nothing to wait for, or all.
+        closest: The sources by their means over these, closest first, as many as were asked for.
+        decided: Whether each of them is above all that come behind, at the confidence asked for.
+        ties: Of those that are not, with a source behind from which they were not told apart and
+            hardly will be; all such pairs.
+    """
+
+    target: str
+    probes: int
+    closest: tuple[str, ...]
+    decided: tuple[bool, ...]
+    ties: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """How many probes it took to decide the order of the closest sources.
+
+    Attributes:
+        top: How many closest sources were asked for.
+        confidence: At which their order is decided, for each target.
+        minimum: Probes before which nothing was decided.
+        probes: That were taken.
+        total: That there are.
+        shown: How many each model was shown, by name: one that is out needs no more of them.
+        targets: One a target.
+    """
+
+    top: int
+    confidence: float
+    minimum: int
+    probes: int
+    total: int
+    shown: Mapping[str, int]
+    targets: tuple[Settled, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking(Shown):
     """The outcome of `rank`.
@@ -214,6 +257,7 @@ class Ranking(Shown):
         layout: The same models as a tree and as points, for figures; None of fewer than three
             models, of more than are drawn, or where two have no similarity.
         gallery: A few maps of them, small, for figures; None where they cannot be drawn.
+        stopping: Where probes were taken until the order was decided: what it took; else None.
     """
 
     targets: tuple[Target, ...]
@@ -231,6 +275,7 @@ class Ranking(Shown):
     stability: tuple[Stability, ...] = ()
     layout: Layout | None = None
     gallery: Gallery | None = None
+    stopping: Stopping | None = None
 
 
 @dataclass(frozen=True)
