@@ -1,7 +1,5 @@
 """`onnxattr rank`."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -52,13 +50,13 @@ def rank(
         check_output(output)
         check_report(report, output)
         wanted = settings_of(settings)
-        stability = _stability(until_stable, top, confidence)
+        rule = _stopping(until_stable, top, confidence)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.rank(
                 models,
                 target=target,
                 probes=probes,
-                until_stable=stability,
+                until_stable=rule,
                 check_probes=check_probes,
                 options=wanted,
                 progress=bars,
@@ -70,7 +68,7 @@ def rank(
             raise typer.Exit(INCOMPLETE)
 
 
-def _stability(asked: bool, top: int | None, confidence: float | None) -> StoppingRule | None:
+def _stopping(asked: bool, top: int | None, confidence: float | None) -> "StoppingRule | None":
     """Returns what is to be decided before no more probes are taken.
 
     Raises:

@@ -63,7 +63,7 @@ def test_where_it_says_nothing_it_says_so(models, probes, line) -> None:
 
 
 def test_without_maps_there_is_nothing_to_compare() -> None:
-    probes = given(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8))
+    probes = given(np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8))
     options = onnxattr.Options(device="cpu", measure="cka")
     result = onnxattr.rank(EIGHT, probes=probes, check_probes=True, options=options)
     assert any("compares maps, and none were made" in line for line in about(result.warnings))

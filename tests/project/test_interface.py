@@ -57,6 +57,8 @@ WITH_EXAMPLES = (
     "onnxattr.sanitise",
     "onnxattr.scores.read",
     "onnxattr.space.agreement",
+    "onnxattr.space.domain",
+    "onnxattr.space.looks",
     "onnxattr.space.similarity",
     "onnxattr.types.maps",
 )
