@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--measure", default=MEASURES)
     parser.add_argument("--method", default="saliency")
     parser.add_argument("--reduction", default="sum")
+    parser.add_argument("--paper", action="store_true", help="maps are not centred")
     parser.add_argument("--probes", type=Path, default=zoo.CACHE / "probes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all places there")
     options = parser.parse_args()
@@ -109,6 +110,7 @@ def main() -> None:
         measure=options.measure,
         method=options.method,
         reduction=options.reduction,
+        paper=options.paper,
         at=heads.CODE,
     )
     ranking = onnxattr.rank(paths, probes=str(options.probes), options=settings)

@@ -21,8 +21,8 @@ def test_json_is_an_interface(rank, good):
 
     assert list(document) == [
         "schema_version", "kind", "targets", "models", "failures", "similarity", "warnings",
-        "settings", "versions", "unfinished", "assumptions", "measures", "stability", "stored",
-        "seconds",
+        "settings", "versions", "unfinished", "assumptions", "measures", "stability", "stopping",
+        "stored", "seconds",
     ]  # fmt: skip
     assert (document["schema_version"], document["kind"]) == (1, "ranking")
     assert list(document["targets"][0]["sources"][0]) == [
