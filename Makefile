@@ -19,6 +19,8 @@ TEST_WORKERS ?= 2
 # A file's tests stay in one process, as they share what is computed once; files go in their order,
 # for those of few tests are the long ones, and would come last. One thread: nets are tiny.
 SHARED := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+# What is held against a clock has the machine to itself.
+TIMED := tests/execution tests/robustness tests/store/test_store_processes.py
 INSTALL := -m pip --disable-pip-version-check install -q -c constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 
@@ -26,7 +28,8 @@ demo: $(VENV)/.installed
 	$(BIN)/onnxattr rank samples/models/*.onnx
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not exporters" $(SHARED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not exporters" $(SHARED) $(TIMED:%=--ignore=%)
+	$(BIN)/pytest -m "not exporters" $(TIMED)
 
 test-exporters: $(VENV)/.installed-exporters $(JAX)/.installed
 	JAX_PYTHON=$(abspath $(JAX))/bin/python $(BIN)/pytest -m exporters
