@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not exporters" $(SHARED) $(TIMED:%=--ignore=%)
-	$(BIN)/pytest -m "not exporters" $(TIMED)
+	$(BIN)/pytest $(TIMED)
 
 test-exporters: $(VENV)/.installed-exporters $(JAX)/.installed
 	JAX_PYTHON=$(abspath $(JAX))/bin/python $(BIN)/pytest -m exporters

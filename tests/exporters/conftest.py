@@ -17,10 +17,6 @@ with contextlib.suppress(ImportError):
     import triton  # noqa: F401
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "exporters: exports live from the frameworks")
-
-
 def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.parents:
