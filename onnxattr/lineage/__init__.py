@@ -1,0 +1,1 @@
+"""Whether one model is derived from another: by its weights, by what it does, and the verdict."""
