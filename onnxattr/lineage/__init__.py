@@ -1,1 +1,4 @@
-"""Whether one model is derived from another: by its weights, by what it does, and the verdict."""
+"""Whether one model comes from another: by its weights, by what it does, and the verdict.
+
+Imports numpy, onnx and, inside functions, SciPy.
+"""

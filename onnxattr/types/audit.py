@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from onnxattr.types.models import Failure, GradientCheck, InputSpec, Origin, Parity, Representation
+from onnxattr.types.models import Failure, GradientCheck, InputSpec, Parity, Representation
 from onnxattr.types.rankings import Target
+from onnxattr.types.weights import Identity, WeightFinding, WeightMatch
 
 #: What a verdict may be, the strongest first.
 VERDICTS = IDENTICAL, DERIVED, CLOSER, INDEPENDENT, UNDECIDABLE = (
@@ -33,24 +34,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What a file is, and whether it runs as it says.
+class Suspect:
+    """The audited model: what its file is, and whether it runs as it says.
 
     Attributes:
         name: The model.
-        path: The file as it was given, or an empty string.
-        bytes: Size of the file.
-        sha256: Hash over its bytes and those of its external data.
-        weights: Hash over its weights irrespective of their order and names; '' where not known.
-        structure: Hash over its graph without names and weights; '' where not known.
-        origin: Who wrote it.
-        ir_version: Of the file format.
-        opsets: Version of each operator set, by domain; that of ONNX itself is `ai.onnx`.
-        operators: Nodes of each operator, those of other domains with their domain.
-        parameters: Number of weights, floating-point or quantised.
+        path: The file as it was given.
+        identity: What the file is; None where it cannot be read.
         inputs: Name and shape of each input, as text.
         outputs: Name and shape of each output, as text.
-        metadata: What the file says of itself, by key: producer, description, properties.
         findings: What was found while it was loaded and converted.
         spec: How probes are fed to it; None where no input fits.
         representation: What is attributed and compared; None where nothing fits.
@@ -62,51 +54,15 @@ class Identity:
 
     name: str
     path: str
-    bytes: int
-    sha256: str
-    weights: str
-    structure: str
-    origin: Origin
-    ir_version: int
-    opsets: Mapping[str, int]
-    operators: Mapping[str, int]
-    parameters: int
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    metadata: Mapping[str, str]
-    findings: tuple[Finding, ...]
+    identity: Identity | None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     spec: InputSpec | None = None
     representation: Representation | None = None
     parity: Parity | None = None
     gradient: GradientCheck | None = None
     deterministic: bool | None = None
-
-
-@dataclass(frozen=True)
-class WeightEvidence:
-    """How alike the weights of the suspect and of one reference are, layer by layer.
-
-    Attributes:
-        profile: Aligned similarity of each matched layer, from the input to the output, 0..1.
-        late: Of the last layers, which decides.
-        null: The same of independent models and the reference.
-        threshold: What `late` must pass to be called derived.
-        derived: Whether it does.
-        shape: What the profile over depth looks like, in words.
-        copied: Layers of the reference that are in the suspect, exactly or nearly.
-        total: Layers of the reference with weights.
-        reason: Why weights do not tell anything; '' where they do.
-    """
-
-    profile: tuple[float, ...]
-    late: float
-    null: tuple[float, ...]
-    threshold: float
-    derived: bool
-    shape: str = ""
-    copied: int = 0
-    total: int = 0
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +93,8 @@ class Relation:
     Attributes:
         reference: Name of the reference.
         identical: By what the two are the same: `file`, `weights` or `function`; '' where not.
-        weights: What the weights say; None where they were not compared.
+        match: How the weights agree; None where they were not compared.
+        finding: What is concluded from that; None likewise.
         behaviour: What each measure says, in the order of `MEASURES`.
         score: All measures that decide, in one number: see `lineage.behaviour.combined`. NaN where
             there are no independent models of the reference's task.
@@ -149,7 +106,8 @@ class Relation:
 
     reference: str
     identical: str = ""
-    weights: WeightEvidence | None = None
+    match: WeightMatch | None = None
+    finding: WeightFinding | None = None
     behaviour: tuple[BehaviourEvidence, ...] = ()
     score: float = float("nan")
     p: float = float("nan")
@@ -230,7 +188,7 @@ class Audit:
         unfinished: Models that were not reached before an interruption.
     """
 
-    suspect: Identity
+    suspect: Suspect
     verdict: Verdict
     relations: tuple[Relation, ...]
     twins: tuple[Twin, ...]
