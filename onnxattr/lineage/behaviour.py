@@ -35,17 +35,18 @@ class Traces:
             the method `whitened`, or [probe, …] of arrays.
         representation: [probe, unit] or [probe, channel, y, x].
         outputs: What it says of each probe, likewise.
-        early: A layer near the input, [probe, channel, y, x], [probe, channel, place] or
-            [probe, channel].
-        late: One near the representation, likewise.
+        early: Layers near the input, each [probe, channel, y, x], [probe, channel, place] or
+            [probe, channel]; the first one is the model's own.
+        late: Some near the representation, likewise.
+        kept: What measures made of it.
     """
 
     name: str
     gradients: Float32 | None = None
     representation: Float32 | None = None
     outputs: Float32 | None = None
-    early: Float32 | None = None
-    late: Float32 | None = None
+    early: tuple[Float32, ...] = ()
+    late: tuple[Float32, ...] = ()
     kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -81,13 +82,17 @@ def gradients(reference: Traces, suspect: Traces) -> float | None:
 
 
 def early(reference: Traces, suspect: Traces) -> float | None:
-    """Returns how well channels of an early layer match, 0..1: see `matched`."""
-    return _matched(reference.early, suspect.early)
+    """Returns how well channels of an early layer match, 0..1; as `late`."""
+    return _best(reference.early, suspect.early)
 
 
 def late(reference: Traces, suspect: Traces) -> float | None:
-    """Returns how well channels of a late layer match, 0..1: see `matched`."""
-    return _matched(reference.late, suspect.late)
+    """Returns how well channels of a late layer of the reference match, 0..1.
+
+    They are matched with each of some layers of the suspect, of which one may have been put in or
+    taken away, and the best of these counts: see `matched`.
+    """
+    return _best(reference.late, suspect.late)
 
 
 def predicts(reference: Traces, suspect: Traces) -> float | None:
@@ -187,10 +192,11 @@ def matched(one: Float64, other: Float64) -> float:
     return float(np.clip(found[linear_sum_assignment(found, maximize=True)].mean(), 0.0, 1.0))
 
 
-def _matched(one: Float32 | None, other: Float32 | None) -> float | None:
-    if one is None or other is None:
+def _best(reference: Sequence[Float32], suspect: Sequence[Float32]) -> float | None:
+    if not reference or not suspect:
         return None
-    return matched(np.asarray(one, np.float64), np.asarray(other, np.float64))
+    own = np.asarray(reference[0], np.float64)
+    return max(matched(own, np.asarray(layer, np.float64)) for layer in suspect)
 
 
 def _together(one: Float64, other: Float64) -> Sequence[Float64]:

@@ -1,0 +1,78 @@
+"""Which of the models that are given as independent share the task of which reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from onnxattr.types.audit import Twin
+
+#: Two models of one task are at least so much alike; see `likeness`.
+SAME_TASK = 0.5
+
+#: Of its best, that a model must reach for a second reference to count as of its task, too.
+_ALSO = 0.9
+
+
+def likeness(found: Mapping[str, float]) -> float:
+    """Returns how well two models predict each other, about 0..1; NaN where that is not known.
+
+    The mean of both directions: a model of many features predicts those of another task, which does
+    not predict it back.
+
+    Args:
+        found: From `behaviour.compare`.
+    """
+    both = (found["reference predicts"], found["suspect predicts"])
+    return float(np.mean(both))
+
+
+def assign(
+    alike: Mapping[tuple[str, str], float],
+    references: Sequence[str],
+    given: Sequence[str],
+    misfits: Mapping[str, str] | None = None,
+    *,
+    least: float = SAME_TASK,
+) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
+    """Returns what becomes of each model, and the twins of each reference.
+
+    One counts for the reference that it is most like, if it is enough alike to share its task, and
+    for others that it is about as much like. A model of another task would make any model of the
+    reference's look derived from it, and is not used.
+
+    Args:
+        alike: `likeness` of a reference and a model, by the names of the two.
+        references: Names.
+        given: Names of models that are given as independent.
+        misfits: Why a model cannot be used, by name.
+        least: Likeness from which on two models share a task.
+    """
+    twins: dict[str, list[str]] = {name: [] for name in references}
+    outcome = []
+    for name in given:
+        if misfits and name in misfits:
+            outcome.append(Twin(name, "", float("nan"), misfits[name]))
+            continue
+        values = {
+            reference: value
+            for reference in references
+            if not np.isnan(value := alike.get((reference, name), float("nan")))
+        }
+        if not values:
+            outcome.append(Twin(name, "", float("nan"), "nothing tells whose task it shares"))
+            continue
+        best = max(sorted(values), key=lambda reference: values[reference])
+        if values[best] < least:
+            reason = (
+                f"it does not look like a model of the same task as any reference: it and {best} "
+                f"predict each other by {max(values[best], 0.0):.2f}, and {least:g} is the least"
+            )
+            outcome.append(Twin(name, "", values[best], reason))
+            continue
+        outcome.append(Twin(name, best, values[best]))
+        for reference, value in values.items():
+            if value >= max(least, _ALSO * values[best]):
+                twins[reference].append(name)
+    return tuple(outcome), {name: tuple(sorted(found)) for name, found in twins.items()}
