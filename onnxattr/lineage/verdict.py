@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from onnxattr.lineage.twins import likeness
 from onnxattr.types.audit import (
     CLOSER,
     DERIVED,
@@ -24,6 +25,9 @@ ALPHA = 0.05
 
 #: And a score from this on: of what independent models leave, so much must be reached.
 LEAST_SCORE = 0.25
+
+#: Two models that are less alike than this do not do the same; see `twins.likeness`.
+UNLIKE = 0.5
 
 #: What no verdict may be read without.
 NO_PROOF = "low similarity never proves independence: a distilled or retrained copy may show none"
@@ -145,12 +149,8 @@ def _doubts(
 
 def _unlike(each: Relation) -> bool:
     """Whether the two do not even do the same, so that no independent model is needed to see it."""
-    known = [e.value for e in each.behaviour if e.decides and e.value == e.value]
-    return bool(known) and max(known) < UNLIKE
-
-
-#: Two models of which no measure says more than this do not do the same.
-UNLIKE = 0.5
+    known = {e.measure: e.value for e in each.behaviour}
+    return bool(known) and likeness(known) < UNLIKE
 
 
 def _independent(judged: Sequence[Relation]) -> Iterator[str]:

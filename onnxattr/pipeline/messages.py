@@ -23,6 +23,7 @@ from onnxattr.types import (
     Failure,
     Finding,
     GradientCheck,
+    Identity,
     InputSpec,
     Inspection,
     Origin,
@@ -253,6 +254,7 @@ class Stamped(msgspec.Struct, frozen=True, tag=True):
     external: bool
 
 
+<<<<<<< HEAD
 class Watch(msgspec.Struct, frozen=True, tag=True):
     """Asks what a model makes of some probes, fed in one way or several; nothing is converted.
 
@@ -296,6 +298,39 @@ class Watched(msgspec.Struct, frozen=True, tag=True):
 
     ways: tuple[Way, ...]
     findings: tuple[Finding, ...] = ()
+=======
+class Weigh(msgspec.Struct, frozen=True, tag=True):
+    """Asks for what a model is and for its weights."""
+
+    place: Place
+    source: Source
+
+
+class Weighing(msgspec.Struct, frozen=True, tag=True):
+    """Says what a model is; so many layers follow, each in a message."""
+
+    identity: Identity
+    external: bool
+    layers: int
+    streams: Array
+    omitted: tuple[str, ...]
+
+
+class WeighedLayer(msgspec.Struct, frozen=True, tag=True):
+    """One layer, as `types.Layer` has it."""
+
+    name: str
+    operator: str
+    depth: int
+    depthwise: bool
+    weight: Array
+    bias: Array | None
+    writes: Array
+    reads: Array
+    places: Array
+    gains_out: Array
+    gains_in: Array
+>>>>>>> weights
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -306,7 +341,11 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
+<<<<<<< HEAD
 Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Watch
+=======
+Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Weigh
+>>>>>>> weights
 
 
 #: Parts of what a model makes of probes that measures compare beside its maps.

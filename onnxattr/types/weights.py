@@ -66,7 +66,8 @@ class Weights:
 
     Attributes:
         layers: In the order of the graph.
-        streams: int64 [channel]: channels of one stream may change places among each other.
+        streams: int64 [channel]: channels of one stream may change places among each other. -1 for
+            numbers that are no channel any more: another one, that is the same, stands for them.
         omitted: Why some stored weights are in no layer, a line each.
     """
 
