@@ -47,19 +47,20 @@ def audited(result: Audit, console: Console) -> Iterator[RenderableType]:
     yield Text(_footer(result), "dim")
 
 
-def _headline(result: Audit) -> Text:
+def _headline(result: Audit) -> Table:
     verdict = result.verdict
-    found = Text.assemble(
-        ("Audit of ", ""),
-        (clean(result.suspect.name), "bold"),
-        "\n\nVerdict: ",
-        (headline(result), _COLORS.get(verdict.kind, "bold")),
-    )
+    lines = Table.grid(Column(""), Column("", overflow="fold"), padding=(0, 1, 0, 0))
     for line in verdict.reasons:
-        found.append(f"\n  - {clean(line, MAX_TEXT)}")
+        lines.add_row(Text("-"), Text(clean(line, MAX_TEXT)))
     for line in verdict.caveats:
-        found.append(f"\n  ! {clean(line, MAX_TEXT)}", "dim")
-    return found
+        lines.add_row(Text("!"), Text(clean(line, MAX_TEXT), "dim"))
+    table = Table.grid(padding=0)
+    table.add_row(Text.assemble("Audit of ", (clean(result.suspect.name), "bold")))
+    table.add_row(Text(""))
+    said = (headline(result), _COLORS.get(verdict.kind, "bold"))
+    table.add_row(Text.assemble("Verdict: ", said))
+    table.add_row(Padding(lines, (0, 0, 0, 2)))
+    return table
 
 
 def headline(result: Audit) -> str:
