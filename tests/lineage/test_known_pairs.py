@@ -13,13 +13,13 @@ from onnxattr.attribution.methods import parse
 from onnxattr.convert.torch import to_network
 from onnxattr.graph.load import load
 from onnxattr.graph.options import InputOptions
+from onnxattr.limits import Limits
 from onnxattr.lineage import behaviour
 from onnxattr.lineage.behaviour import Traces
 from onnxattr.lineage.identity import identity_of
 from onnxattr.lineage.layers import weights_of_model
 from onnxattr.lineage.twins import assign, likeness
 from onnxattr.lineage.verdict import decide
-from onnxattr.limits import Limits
 from onnxattr.pipeline.input_search import candidates
 from onnxattr.pipeline.messages import Place, Source, Watch, pack
 from onnxattr.pipeline.relations import Pairs, relations, same_function
@@ -29,6 +29,7 @@ from onnxattr.types import IMAGE, Weighed
 from onnxattr.types.audit import CLOSER, DERIVED, INDEPENDENT, UNDECIDABLE
 
 PROBES = probes()
+OWN = InputOptions()
 
 
 @functools.cache
@@ -49,13 +50,13 @@ def models():
     }
 
 
-def seen(data, inputs=(InputOptions(),), layers=True):
+def seen(data, inputs=(OWN,), layers=True):
     place = Place("cpu", 1, 2**32, Limits(), b".")
     request = Watch(place, Source("m", data=data), None, inputs, IMAGE, pack(PROBES), layers)
     return [_seen(way, len(PROBES), "m") for way in watch(load(data), request, 1).ways]
 
 
-def traces_of(name, data, options=InputOptions()):
+def traces_of(name, data, options=OWN):
     (one,) = seen(data, (options,))
     network = to_network(load(data), options=options)
     engine = Engine(network, methods=[parse("whitened")], background=PROBES)
@@ -142,7 +143,7 @@ def test_the_same_function_is_told_from_one_that_is_nearly_the_same():
 
 
 def test_other_colours_are_found():
-    ways = candidates(InputOptions())
+    ways = candidates(OWN)
     made = seen(models()["swapped"], ways, layers=False)
     victim = traces()["victim"].representation
     equal = [
@@ -158,6 +159,6 @@ def test_other_colours_are_found():
 def test_the_order_of_references_changes_nothing():
     verdicts = set()
     for references in itertools.permutations(("victim", "other-task", "twin-1")):
-        made, _, verdict = audited("tuned", twins=("twin-2",), references=references)
+        _, _, verdict = audited("tuned", twins=("twin-2",), references=references)
         verdicts.add(verdict)
     assert len(verdicts) == 1

@@ -51,6 +51,8 @@ WITH_EXAMPLES = (
     "onnxattr.pipeline.inspect",
     "onnxattr.pipeline.map",
     "onnxattr.pipeline.rank",
+    "onnxattr.report.html",
+    "onnxattr.report.html.page",
     "onnxattr.report.json",
     "onnxattr.report.lettering",
     "onnxattr.report.tail",
