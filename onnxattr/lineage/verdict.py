@@ -200,7 +200,7 @@ def _number(value: float) -> float:
 
 
 def _share(p: float) -> str:
-    return f"{p:.2g}"
+    return f"{100 * p:.2g} %"
 
 
 def _count(number: int, noun: str) -> str:
