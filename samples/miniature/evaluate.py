@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -32,15 +34,16 @@ MEASURES = (
     "attribution,cka,svcca,rsa,dds,depara"
 )
 
-#: Other ways to make and to compare maps: name, method, and whether they stay uncentred.
-ATTRIBUTIONS = (
-    ("saliency, paper", "saliency", True),
-    ("grad-input, paper", "grad-input", True),
-    ("elrp, paper", "elrp", True),
-    ("grad-input", "grad-input", False),
-    ("elrp", "elrp", False),
-    ("smoothgrad", "smoothgrad", False),
-)
+#: Other ways to make and to compare maps.
+ATTRIBUTIONS: dict[str, dict[str, Any]] = {
+    "saliency, paper": {"paper": True},
+    "grad-input, paper": {"method": "grad-input", "paper": True},
+    "elrp, paper": {"method": "elrp", "paper": True},
+    "grad-input": {"method": "grad-input"},
+    "elrp": {"method": "elrp"},
+    "smoothgrad": {"method": "smoothgrad"},
+    "saliency, squared norm": {"reduction": "squared-norm"},
+}
 
 #: What models are asked on: rooms as they learnt them; the package's own images, which are of a
 #: wider variety; and noise.
@@ -58,15 +61,15 @@ def rankings(
         limit: How many of them; None for all.
     """
     tables: dict[str, onnxattr.Scores | onnxattr.Ranking] = {}
-    options = onnxattr.Options(measure=MEASURES, at=heads.CODE, limit=limit)
+    shared = onnxattr.Options(at=heads.CODE, limit=limit)
+    options = replace(shared, measure=MEASURES)
     ranking = onnxattr.rank(models, probes=probes, options=options)
     for pairs in ranking.measures:
         tables[pairs.measure] = onnxattr.Scores(
             pairs.measure, pairs.names, pairs.names, pairs.matrix
         )
-    for name, method, paper in ATTRIBUTIONS:
-        options = onnxattr.Options(method=method, paper=paper, at=heads.CODE, limit=limit)
-        tables[name] = onnxattr.rank(models, probes=probes, options=options)
+    for name, how in ATTRIBUTIONS.items():
+        tables[name] = onnxattr.rank(models, probes=probes, options=replace(shared, **how))
     return tables
 
 
