@@ -62,7 +62,9 @@ SUSPECT = Suspect(
 
 def match(reference, late):
     profile = tuple(
-        LayerMatch(f"w{i}", f"conv{i}.weight", "Conv", (64, 64, 3, 3), i, late + 0.02 * (5 - i), 0.1)
+        LayerMatch(
+            f"w{i}", f"conv{i}.weight", "Conv", (64, 64, 3, 3), i, late + 0.02 * (5 - i), 0.1
+        )
         for i in range(1, 6)
     )
     return WeightMatch(
