@@ -120,7 +120,7 @@ def test_what_carries_the_weights_is_derived(copy):
     assert about(made).score > (0.99 if copy != "tuned" else 0.5)
 
 
-@pytest.mark.parametrize("innocent", ["apart", "other-task"])
+@pytest.mark.parametrize("innocent", ["apart", "same-start", "other-task"])
 def test_what_was_trained_apart_is_not_accused(innocent):
     references = ("victim",) if innocent == "other-task" else ("victim", "other-task")
     made, _, verdict = audited(innocent, references=references)
