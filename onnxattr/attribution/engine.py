@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution import gradients
 from onnxattr.attribution.arithmetic import arithmetic, autocast, require, settings_of
 from onnxattr.attribution.compiled import Compiled
+from onnxattr.attribution.fields import gradient_field
 from onnxattr.attribution.memory import BATCH as BATCH
 from onnxattr.attribution.memory import measured, size_of_batch
 from onnxattr.attribution.methods import Method, find, parse
@@ -120,13 +121,46 @@ class Engine:
             SupportError: The representation has no gradient, or its units cancel in the sum.
             DeviceError: Memory runs out at a batch of one.
         """
-        network = self._network
-        count = len(self._explain)
-        values = np.empty((count, len(probes), *network.spec.map_shape), np.float32)
+        spec = self._network.spec
+        values = np.empty((len(self._explain), len(probes), *spec.map_shape), np.float32)
+
+        def make(part: slice) -> None:
+            values[:, part] = self._batch(probes[part])
+
+        self._in_batches(probes, make)
+        return values
+
+    def fields(self, probes: Probing, references: Probing) -> Float32:
+        """Returns gradient fields, float32 [probe, step, …]; see `fields.gradient_field`.
+
+        Of several targets, the steps of one come after those of the other.
+
+        Args:
+            probes: Probes, as `types.Probes` has them.
+            references: As many, from which the ways to them lead.
+
+        Raises:
+            SupportError: As for `maps`.
+            DeviceError: As for `maps`.
+        """
+        network, found = self._plain, []
+        settings = [Setting(network, target) for target in self._targets]
+
+        def make(part: slice) -> None:
+            x, x0 = self._probes(probes[part]), self._probes(references[part])
+            with runnable(network), autocast(network.device, self._precision):
+                made = torch.cat([gradient_field(setting, x, x0) for setting in settings], dim=1)
+                found.append(made[: len(probes[part])].float().cpu().numpy())
+
+        self._in_batches(probes, make)
+        return np.concatenate(found)
+
+    def _in_batches(self, probes: Probing, make: Callable[[slice], None]) -> None:
+        """Calls `make` for one part of the probes after another, each as large as memory allows."""
         done = 0
         # Whatever mode the caller is in, a gradient is wanted.
         with (
-            arithmetic(network.device, self._precision) as undetermined,
+            arithmetic(self._network.device, self._precision) as undetermined,
             torch.inference_mode(False),
             torch.enable_grad(),
         ):
@@ -134,18 +168,16 @@ class Engine:
                 self._require_dependence(probes)
                 self._tried = True
             while done < len(probes):
-                batch = probes[done : done + self.size]
+                part = slice(done, min(done + self.size, len(probes)))
                 try:
-                    maps = self._batch(batch)
+                    make(part)
                 except RuntimeError as error:
                     if not is_out_of_memory(error):
                         raise
                     self._halve()
                     continue
-                values[:, done : done + len(batch)] = maps
-                done += len(batch)
+                done = part.stop
         self._undetermined |= undetermined
-        return values
 
     def explain(self, x: torch.Tensor) -> torch.Tensor:
         """Returns the maps of one batch, float32 [method, probe, …].

@@ -11,7 +11,8 @@ from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution.units import Arranged, arranged, joined
 from onnxattr.convert.array_feed import feed_of, feeds
 from onnxattr.convert.observer import Observer
-from onnxattr.convert.parity import BATCH, wrap
+from onnxattr.convert.parity import BATCH, TOLERANCE, relative_error, require_same, wrap
+from onnxattr.errors import LimitError, SupportError
 from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
 from onnxattr.types import InputSpec
 
@@ -59,6 +60,44 @@ class Witness:
             if whole.values is not None or whole.lacking:
                 made[part] = whole
         return made
+
+
+def mixes(observer: Observer, spec: InputSpec, probes: Probing, model: str) -> bool:
+    """Returns whether what a model makes of a probe hangs on the others of its batch.
+
+    A conversion is checked for that; a model that is not converted is asked here, by two probes.
+
+    Args:
+        observer: The model's way to ONNX Runtime.
+        spec: How the probes are fed.
+        probes: Probes, of which two are used; where there is one, it is taken to be mixed.
+        model: Name of the model.
+
+    Raises:
+        ParityError: The model is random.
+        SupportError: ONNX Runtime fails on one probe.
+    """
+    feed = feed_of(spec)
+    tolerance = TOLERANCE.get(feed.dtype, 1e-4)
+
+    def run(count: int) -> Float32:
+        x = feed.canonical(torch.from_numpy(probes[:count].copy()))
+        return observer.run(feeds(spec, feed.array(wrap(x, spec.batch) if spec.batch else x)))[0]
+
+    with torch.no_grad():
+        alone = run(1)
+        if alone.dtype.kind not in "fiub":
+            return True  # They are no numbers, which is told elsewhere.
+        require_same(alone, run(1), tolerance, model)
+        if len(probes) < 2 or spec.batch == 1 or "N" not in spec.layout:
+            return True
+        try:
+            both = run(2)
+        except (SupportError, LimitError):
+            return True
+    if both.shape[:1] != (spec.batch or 2,) or alone.shape[:1] != (spec.batch or 1,):
+        return True
+    return not relative_error(both[:1], alone[:1]) <= tolerance
 
 
 def observed(

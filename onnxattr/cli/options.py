@@ -8,13 +8,10 @@ import typer
 from onnxattr.cli.console import Format
 from onnxattr.errors import UsageError
 from onnxattr.registry import closest
-from onnxattr.space.measures.table import ENSEMBLE, FIELD, MEASURES
+from onnxattr.space.measures.table import ENSEMBLE, MEASURES
 
 #: The measures that a ranking is made by; parts of `predictability` are measures, too.
-_MEASURES = [
-    *(name for name, one in MEASURES.items() if FIELD not in one.needs and "-" not in name),
-    ENSEMBLE,
-]
+_MEASURES = [*(name for name in MEASURES if "-" not in name), ENSEMBLE]
 
 _PROBING, _OUTPUT = "Maps and probes", "Output"
 

@@ -9,8 +9,9 @@ import numpy as np
 from onnxattr.arrays import Float64
 from onnxattr.lineage.filters import Filters
 
-#: What a pair of equal shape is worth beside its content, and one of another width.
-_EQUAL, _OTHER = 1.0, 0.25
+#: What a pair of equal shape is worth beside its content, and one of another width: little less, or
+#: a thinned network is taken for one with a layer more, whose shapes it happens to have.
+_EQUAL, _OTHER = 1.0, 0.6
 
 #: How much narrower a layer may be: half of its filters may have been pruned.
 _NARROWER = 0.5

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from onnxattr.graph.options import InputOptions
 from onnxattr.graph.range import DEVIATIONS, MEANS, RANGES
-from onnxattr.pipeline.job import Examined, Examiner
+from onnxattr.pipeline.job import Examiner
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.space import ModelSpace, examine_all
 from onnxattr.space import ranking
 from onnxattr.space.similarity import similarity

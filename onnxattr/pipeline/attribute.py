@@ -16,9 +16,10 @@ from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.figures import gallery_of
-from onnxattr.pipeline.job import Examined, Examiner, failure_of, open_store, versions
+from onnxattr.pipeline.job import Examiner, failure_of, open_store, versions
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.space import (
     ProbeSource,
     device_notes,

@@ -76,9 +76,10 @@ def audit(
     conditions = [parse_condition(text) for text in fail_if]
     progress, stop = progress or Silent(), stop or threading.Event()
     given = options or Options()
-    options = dataclasses.replace(
-        given, method=f"{RANKED},{LINEAGE}", measure=given.measure or NEAREST
-    )
+    measures = given.measures if given.measure else NEAREST.split(",")
+    # Maps are compared in any case, and are not made where no measure asks for them.
+    measure = ",".join(dict.fromkeys([*measures, "attribution"]))
+    options = dataclasses.replace(given, method=f"{RANKED},{LINEAGE}", measure=measure)
     started = time.perf_counter()
     roles = cast(suspect, against, twins)
     failures = list(roles.failures)

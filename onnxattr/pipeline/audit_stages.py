@@ -19,10 +19,11 @@ from onnxattr.pipeline import job
 from onnxattr.pipeline.audited_models import Cast
 from onnxattr.pipeline.input_search import in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
-from onnxattr.pipeline.job import Examined, Examiner
+from onnxattr.pipeline.job import Examiner
 from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options, Progress
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.relations import Pairs, relations, same_function
 from onnxattr.pipeline.space import examine_all
 from onnxattr.pipeline.watch import Observation, Seen, watch_all

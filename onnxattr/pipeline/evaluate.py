@@ -164,6 +164,7 @@ def _table(source: ScoreSource, name: str | None) -> Scores:
             named = [pairs for pairs in source.measures if pairs.measure == name]
             pairs = (*named, *source.measures)[0]
             return dataclasses.replace(from_pairs(pairs), name=name or pairs.measure)
+        assert source.similarity is not None  # Of a ranking without measures.
         source = source.similarity
     if isinstance(source, Similarity):
         return from_similarity(source, name or ATTRIBUTION)

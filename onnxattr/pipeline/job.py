@@ -3,8 +3,7 @@
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,12 +15,13 @@ from onnxattr.arrays import Float32
 from onnxattr.attribution.entries import OUTPUTS
 from onnxattr.attribution.methods import Method
 from onnxattr.attribution.units import MOST
-from onnxattr.errors import LimitError, OnnxattrError, StoreError, SupportError, WorkerError
+from onnxattr.errors import LimitError, OnnxattrError, StoreError, WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers, memory_limit
 from onnxattr.pipeline.messages import (
     Attribute,
     Attributed,
+    Checked,
     Described,
     End,
     Examine,
@@ -30,21 +30,36 @@ from onnxattr.pipeline.messages import (
     Place,
     Refusal,
     Source,
+    Trace,
     Units,
     error_of,
     pack,
     unpack,
 )
 from onnxattr.pipeline.options import Options
+from onnxattr.pipeline.outcome import Examined, outcome_of
 from onnxattr.pipeline.trust import hash_source, malformed, require_sense
-from onnxattr.pipeline.units import UnitRows, facts_of, key_of, parts_of, pooled
+from onnxattr.pipeline.units import (
+    UnitRows,
+    facts_of,
+    key_of,
+    key_of_field,
+    pairs_of,
+    parts_of,
+    pooled,
+)
 from onnxattr.probes import hash_values
 from onnxattr.sanitise import MAX_TEXT, clean
+from onnxattr.space.measures.modelgif import LEAST
+from onnxattr.space.measures.table import FIELD
 from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
 from onnxattr.store import Block, Store, make_key
-from onnxattr.types import IMAGE, Failure, GradientCheck, Maps, Parity, Probes, Summary
+from onnxattr.types import IMAGE, Failure, Probes
 
 T = TypeVar("T")
+
+#: A part of a model's units, the key under which it is kept, and what the key was made of.
+Row = tuple[UnitRows, str, dict[str, Any]]
 
 #: The module that workers serve.
 SERVE = "onnxattr.pipeline.serve"
@@ -75,29 +90,6 @@ BATCH = 8
 
 #: Bytes of all maps of a model, which this process holds; less where many models share its memory.
 MAX_MAPS = 2**31
-
-
-@dataclass(frozen=True, eq=False)
-class Examined:
-    """One model's maps, and what to say of it.
-
-    Attributes:
-        summary: What a report says of it.
-        maps: Its maps.
-        stored: Whether all of them, and all units, were in the store.
-        seconds: Wall time of the parts.
-        units: float32 [probe, …], by part, of those that were wanted and that there are.
-        lacking: Why there are no others, by part.
-        notes: What is to be said of the units.
-    """
-
-    summary: Summary
-    maps: Maps
-    stored: bool
-    seconds: Mapping[str, float]
-    units: Mapping[str, Float32] = dataclasses.field(default_factory=dict)
-    lacking: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 def place_of(options: Options, device: str = "cpu") -> Place:
@@ -146,9 +138,15 @@ class Examiner:
         self, probes: Probes, options: Options, store: Store | None, models: int = 1
     ) -> None:
         self._probes, self._options, self._store = probes, options, store
-        self._black_box = options.methods[0].entry.kind == OUTPUTS
+        #: By which maps are made; none where nobody asks for maps.
+        self._methods = options.methods if options.wants_maps else ()
+        self._black_box = any(method.entry.kind == OUTPUTS for method in self._methods)
         self._parts = parts_of(options.measures)
         self._hashes = [hash_values(value) for value in probes.values]
+        if FIELD in self._parts and len(self._hashes) < LEAST:
+            self._parts = tuple(part for part in self._parts if part != FIELD)
+        if FIELD in self._parts:
+            self._references, self._ways = pairs_of(self._hashes, options.seed)
         self._share = min(MAX_MAPS, memory_limit(None, 2 * models))
         #: Why the store could not be written, once.
         self.store_error: StoreError | None = None
@@ -160,7 +158,7 @@ class Examiner:
         channel: Channel,
         device: str,
         workers: "Workers[Examined]",
-        advance: "Any" = lambda count: None,
+        advance: Callable[[int], None] = lambda count: None,
     ) -> Examined:
         """Returns the maps of one model; runs in the thread of a worker.
 
@@ -177,14 +175,14 @@ class Examiner:
         """
         options, place = self._options, place_of(self._options, device)
         kind, inner = self._probes.kind, self._probes.values.shape[1:]
-        most = max(method.entry.background for method in options.methods)
+        most = max((method.entry.background for method in self._methods), default=0)
         channel.send(
             Examine(
                 place=place,
                 source=source,
                 at=options.at,
                 input=options.input,
-                methods=options.methods,
+                methods=self._methods,
                 reduction=options.reduced,
                 seed=options.seed,
                 background=pack(self._background(most)) if most else None,
@@ -193,13 +191,13 @@ class Examiner:
                 batch_size=options.batch_size,
                 kind=kind,
                 shape=() if kind == IMAGE else inner,
-                units=self._parts,
+                units=tuple(part for part in self._parts if part != FIELD),
             )
         )
         found = expect(channel, Described, name)
         digest = hash_source(source, options.limits)
         require_sense(found, digest, name, self._probes)
-        methods = options.methods
+        methods = self._methods
         shape = (len(methods), len(self._hashes), *found.spec.map_shape)
         if 4 * int(np.prod(shape, dtype=object)) > self._share:
             raise LimitError(
@@ -215,36 +213,56 @@ class Examiner:
         # What one method lacks is made by all: they share their passes.
         missing = sorted(set().union(*lacking))
         rows = self._units(name, found, digest)
-        # Probes whose maps are stored, and whose units are not.
-        rest = sorted({i for each, *_ in rows for i in each.missing} - set(missing))
-        advance(shape[1] - len(missing))
-        stored = not missing and not rest
+        units = [row for row in rows if row[0].part != FIELD]
+        fields = [row for row in rows if row[0].part == FIELD]
+        # Probes whose maps may be stored, and whose units are not.
+        left = {*missing, *_missing(rows)}
+        advance(shape[1] - len(left))
+        stored = not left
         seconds: dict[str, float] = {}
         if not stored:
             workers.warm()
-        checked = any(fact["gradient"] for fact in facts)
+        checked = any(fact["gradient"] for fact in (*facts, *_checked(fields)))
         for chunk in self._chunks(missing, found):
             wanted = (len(methods), len(chunk), *shape[2:])
             answer = self._ask(channel, name, chunk, wanted, check=not checked)
-            checked = True
+            checked = not self._black_box
             maps: Float32 = unpack(answer.maps, np.float32, wanted)
             values[:, chunk] = maps
             facts.append(_facts(answer))
-            for part, spent in answer.seconds.items():
-                seconds[part] = seconds.get(part, 0.0) + spent
+            _add(seconds, answer.seconds)
             hashes = tuple(self._hashes[i] for i in chunk)
             for made, (key, about) in zip(maps, keys, strict=True):
                 self._keep(key, Block(made, hashes, facts[-1]), about)
-            self._take(rows, answer.units, chunk, name)
-            advance(len(chunk))
-        while rest := sorted({i for each, *_ in rows for i in each.missing}):
-            chunk = rest[:CHUNK]
-            seen = self._observe(channel, name, chunk)
-            self._take(rows, seen.units, chunk, name)
-            for part, spent in seen.seconds.items():
-                seconds[part] = seconds.get(part, 0.0) + spent
+            self._take(units, answer.units, chunk, name)
+            missing = [i for i in missing if i not in chunk]
+            left = _done(left, {*missing, *_missing(rows)}, advance)
+        while rest := _missing(fields):
+            chunk = next(self._chunks(rest, found))
+            seen = self._trace(channel, name, chunk, check=not checked)
+            checked = True
+            # Where it could not be converted, ONNX Runtime may show its units still.
+            self._take(rows if seen.checked else fields, seen.units, chunk, name, seen.checked)
+            _add(seconds, seen.seconds)
+            left = _done(left, _missing(rows), advance)
+        while rest := _missing(units):
+            seen = self._observe(channel, name, rest[:CHUNK])
+            self._take(units, seen.units, rest[:CHUNK], name)
+            _add(seconds, seen.seconds)
+            left = _done(left, _missing(units), advance)
         channel.send(End())
-        outcome = self._outcome(name, source, found, values, facts, stored, seconds)
+        outcome = outcome_of(
+            name,
+            source,
+            found,
+            values,
+            facts if self._black_box else [*facts, *_checked(fields)],
+            probes=self._probes,
+            methods=methods,
+            reduction=options.reduced,
+            stored=stored,
+            seconds=seconds,
+        )
         kept = {each.part: made for each, *_ in rows if (made := each.values()) is not None}
         return dataclasses.replace(
             outcome,
@@ -253,40 +271,60 @@ class Examiner:
             notes=tuple(note for each, *_ in rows for note in pooled(each)),
         )
 
-    def _units(
-        self, name: str, found: Described, digest: str
-    ) -> list[tuple[UnitRows, str, dict[str, Any]]]:
+    def _units(self, name: str, found: Described, digest: str) -> list[Row]:
         """Returns what is stored of each part that is wanted and that there is, with its key."""
         made = []
         for part in self._parts:
             if part == OF_OUTPUTS and not found.outputs:
                 continue
-            known = {p: versions().get(p, "") for p in ("onnxattr", *_RUNTIMES)}
-            key, about = key_of(name, found, digest, part, known)
-            rows = UnitRows(part, self._hashes, self._share)
+            field = part == FIELD
+            packages = ("torch", "onnx2torch") if field else _RUNTIMES
+            known = {p: versions().get(p, "") for p in ("onnxattr", *packages)}
+            if field:
+                key, about = key_of_field(name, found, digest, self._options, known)
+            else:
+                key, about = key_of(name, found, digest, part, known)
+            rows = UnitRows(part, self._ways if field else self._hashes, self._share)
             rows.take_stored(self._blocks(key))
             made.append((rows, key, about))
         return made
 
     def _take(
         self,
-        rows: Sequence[tuple[UnitRows, str, dict[str, Any]]],
+        rows: Sequence[Row],
         given: Mapping[str, Units],
         chunk: Sequence[int],
         name: str,
+        checked: Checked | None = None,
     ) -> None:
         """Takes units that a worker sent, and keeps those that the store lacks."""
         for each, key, about in rows:
             wanted = bool({*each.missing} & {*chunk})
             made = each.take(given.get(each.part), chunk, name) if wanted else None
-            if made is not None and made.values is not None:
-                hashes = tuple(self._hashes[i] for i in chunk)
-                self._keep(key, Block(made.values, hashes, facts_of(made)), about)
+            if made is None or made.values is None:
+                continue
+            ends, facts = self._hashes, facts_of(made)
+            if each.part == FIELD:
+                if checked is None:
+                    raise WorkerError("its worker sent units that make no sense", model=name)
+                ends, facts = self._ways, facts_of(made, _facts(checked))
+                each.checked.append(_facts(checked))
+            self._keep(key, Block(made.values, tuple(ends[i] for i in chunk), facts), about)
+
+    def _trace(self, channel: Channel, name: str, chunk: Sequence[int], *, check: bool) -> Observed:
+        values = self._probes.values
+        others = [self._references[i] for i in chunk]
+        channel.send(Trace(pack(values[chunk]), pack(values[others]), check))
+        return self._observed(channel, name, chunk)
 
     def _observe(self, channel: Channel, name: str, chunk: Sequence[int]) -> Observed:
         channel.send(Observe(pack(self._probes.values[chunk])))
+        return self._observed(channel, name, chunk)
+
+    def _observed(self, channel: Channel, name: str, chunk: Sequence[int]) -> Observed:
         answer = expect(channel, Observed, name, MAX_MESSAGE + self._most(chunk))
-        if not np.isfinite(list(answer.seconds.values())).all():
+        senseless = answer.checked is not None and malformed(_facts(answer.checked))
+        if senseless or not np.isfinite(list(answer.seconds.values())).all():
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
 
@@ -371,75 +409,6 @@ class Examiner:
         except StoreError as error:
             self.store_error = error
 
-    def _outcome(
-        self,
-        name: str,
-        source: Source,
-        found: Described,
-        values: Float32,
-        facts: Sequence[Mapping[str, Any]],
-        stored: bool,
-        seconds: Mapping[str, float],
-    ) -> Examined:
-        flat = values.reshape(*values.shape[:2], -1)
-        if not (np.isfinite(flat).all(axis=2) & (flat != 0).any(axis=2)).any(axis=1).all():
-            raise self._unusable(name, found)
-        checks = [fact["gradient"] for fact in facts if fact["gradient"]]
-        worst = max(checks, key=lambda check: check["error"], default=None)
-        batch = min(fact["batch"] for fact in facts)
-        summary = Summary(
-            name=name,
-            path=os.fsdecode(source.path) if source.path is not None else "",
-            sha256=found.sha256,
-            origin=found.origin,
-            opset=found.opset,
-            parameters=found.parameters,
-            spec=found.spec,
-            representation=found.representation,
-            parity=None
-            if self._black_box
-            else Parity(
-                error=max(fact["parity"] for fact in facts),
-                tolerance=max(fact["tolerance"] for fact in facts),
-                probes=values.shape[1],
-            ),
-            gradient=GradientCheck(**worst) if worst else None,
-            batch=batch,
-            unusable=0,
-        )
-        maps = Maps(
-            values=values[0] if len(values) == 1 else values,
-            probes=self._probes.names,
-            method=",".join(map(str, self._options.methods)),
-            model=name,
-            batch=batch,
-            device=found.device,
-            settings={k: v for fact in facts for k, v in fact.get("settings", {}).items()},
-            kind=self._probes.kind,
-            signed=tuple(self._signed(method) for method in self._options.methods),
-        )
-        return Examined(summary, maps, stored, seconds)
-
-    def _signed(self, method: Method) -> bool:
-        # Maps of several projections are their root mean square.
-        reduction = self._options.reduced
-        return method.entry.signed and not (reduction.kind == "projection" and reduction.number > 1)
-
-    def _unusable(self, name: str, found: Described) -> SupportError:
-        value = found.representation.value
-        if self._black_box:
-            what = f"the sum of the units of `{value}` does not depend on the probes"
-            hint = "choose another tensor with --at, such as that before a softmax"
-        else:
-            what = f"`{value}` does not depend on the probes in a differentiable way"
-            hint = (
-                "choose another tensor with --at, or check --range; where a gradient is what is "
-                "missing, `--method occlusion` needs none"
-            )
-        return SupportError(
-            f"all of its maps are zero or not finite: {what}", hint=hint, model=name
-        )
-
 
 def _chunks(missing: Sequence[int], batch: int, least: int) -> Iterator[list[int]]:
     """Yields `missing` in runs of whole batches, `least` or more at a time."""
@@ -448,7 +417,29 @@ def _chunks(missing: Sequence[int], batch: int, least: int) -> Iterator[list[int
         yield list(missing[start : start + size])
 
 
-def _facts(answer: Attributed) -> dict[str, Any]:
+def _missing(rows: Sequence[Row]) -> list[int]:
+    """Returns the probes of which some part is still wanted."""
+    return sorted({i for each, *_ in rows for i in each.missing})
+
+
+def _checked(rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+    """Returns what was measured while fields were made."""
+    return [facts for each, *_ in rows for facts in each.checked]
+
+
+def _done(left: set[int], now: Iterable[int], advance: Callable[[int], None]) -> set[int]:
+    """Returns the probes that are left, and tells how many are done since."""
+    still = left & {*now}
+    advance(len(left) - len(still))
+    return still
+
+
+def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
+    for part, spent in more.items():
+        seconds[part] = seconds.get(part, 0.0) + spent
+
+
+def _facts(answer: Attributed | Checked) -> dict[str, Any]:
     check = answer.gradient
     return {
         "batch": answer.batch,

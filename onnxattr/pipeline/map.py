@@ -91,6 +91,7 @@ def map_models(
         space = build_space(
             sources, failures, probes, options, progress, stop, compare=many.compare
         )
+    assert space.similarity is not None
     images = space.probes.kind == IMAGE
     kept = _connected(space.similarity)
     for number in sorted(set(range(len(space.summaries))) - set(kept)):

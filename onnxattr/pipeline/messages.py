@@ -185,6 +185,20 @@ class Observe(msgspec.Struct, frozen=True, tag=True):
     images: Array
 
 
+class Trace(msgspec.Struct, frozen=True, tag=True):
+    """Asks for the gradient fields of some probes, and for the units that come on the way.
+
+    Attributes:
+        images: The probes.
+        references: As many, from which the ways to them lead.
+        check: Whether the gradient is checked on them, too.
+    """
+
+    images: Array
+    references: Array
+    check: bool
+
+
 class Units(msgspec.Struct, frozen=True):
     """Units of some probes, or why there are none; see `attribution.units.Arranged`."""
 
@@ -193,11 +207,25 @@ class Units(msgspec.Struct, frozen=True):
     lacking: str = ""
 
 
+class Checked(msgspec.Struct, frozen=True):
+    """What was measured while a gradient was taken; of black-box maps, the batch alone.
+
+    There is neither parity nor its tolerance where nothing was converted.
+    """
+
+    batch: int
+    parity: float | None
+    tolerance: float | None
+    gradient: GradientCheck | None
+    settings: dict[str, bool | int | str] = {}
+
+
 class Observed(msgspec.Struct, frozen=True, tag=True):
-    """Units by part, and the wall time that they took."""
+    """Units and fields by part, the wall time that they took, and what was measured of a field."""
 
     units: dict[str, Units]
     seconds: dict[str, float]
+    checked: Checked | None = None
 
 
 class Attributed(msgspec.Struct, frozen=True, tag=True):
@@ -340,7 +368,9 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
-Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Watch | Weigh
+Request = (
+    Hello | Decode | Examine | Attribute | Trace | Observe | End | Inspect | Stamp | Watch | Weigh
+)
 
 
 #: Parts of what a model makes of probes that measures compare beside its maps.

@@ -14,7 +14,7 @@ from onnxattr.graph.options import InputOptions
 from onnxattr.limits import Limits
 from onnxattr.pipeline.adapters import ExportOptions
 from onnxattr.registry import closest
-from onnxattr.space.measures.table import ENSEMBLE, FIELD, MEASURES
+from onnxattr.space.measures.table import ENSEMBLE, MAPS, MEASURES
 from onnxattr.types import Failure
 
 #: Of the arithmetic of gradients: `bf16` is torch's autocast, `tf32` a GPU's products of float32.
@@ -29,20 +29,13 @@ def parse_measures(text: str) -> tuple[str, ...]:
     """Returns the names of measures that a text means, separated by commas.
 
     Raises:
-        UsageError: There is none of that name, or it stands there twice, or is none of maps and
-            representations.
+        UsageError: There is none of that name, or it stands there twice.
     """
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in (*MEASURES, ENSEMBLE):
             raise UsageError(
                 f"there is no measure `{name}`", hint=closest(name, (*MEASURES, ENSEMBLE))
-            )
-        if name != ENSEMBLE and FIELD in MEASURES[name].needs:
-            raise UsageError(
-                f"`{name}` compares gradients along paths between probes, which a ranking does not "
-                "make",
-                hint="`onnxattr.space.measures` computes it from fields of your own",
             )
         if names.count(name) > 1:
             raise UsageError(f"the measure `{name}` is asked for twice")
@@ -55,7 +48,7 @@ class Options:
 
     Attributes:
         method: A name of `methods.METHODS`, with options as in `occlusion:grid=4:span=2`; for
-            `attribute` several, separated by commas.
+            `attribute` several, separated by commas. Without effect where no measure compares maps.
         measure: How models are compared, names of `space.measures.table.MEASURES` or `ensemble`,
             separated by commas; the first one orders them. None for `attribution` and, where a
             target is named, `predictability` beside it.
@@ -131,6 +124,12 @@ class Options:
     def measures(self) -> tuple[str, ...]:
         """By which models are compared."""
         return parse_measures(self.measure or ATTRIBUTION)
+
+    @functools.cached_property
+    def wants_maps(self) -> bool:
+        """Whether maps are made: a measure compares them, or assumptions are checked by them."""
+        single = [MEASURES[name] for name in self.measures if name != ENSEMBLE]
+        return self.check_assumptions or any(MAPS in one.needs for one in single)
 
     @functools.cached_property
     def reduced(self) -> Reduction:

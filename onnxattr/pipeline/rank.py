@@ -28,6 +28,9 @@ from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ran
 #: Measures where a target is named and none of them is.
 OF_TARGET = f"{ATTRIBUTION},predictability"
 
+#: Reasons that an error lists.
+_REASONS = 3
+
 if TYPE_CHECKING:
     import onnx
 
@@ -140,6 +143,7 @@ def rank(
         checked: tuple[Assumption, ...] = ()
         if options.check_assumptions and not space.unfinished:
             store = open_store(options.store)
+            assert space.similarity is not None
             by_maps = [ranking.rank_sources(space.similarity, i, seed=options.seed) for i in wanted]
             checked = check_assumptions(
                 space, by_maps, sources, options, store, progress, stop or threading.Event()
@@ -216,12 +220,22 @@ def compare(
         )
     _require_measure(space)
     one, two = space.summaries
-    rows = ranking.rank_sources(
-        space.similarity, 0, seed=options.seed, hashes=[one.sha256, two.sha256]
+    by_maps = space.similarity
+    rows = ranking.rank_by(
+        space.measures[:1] if by_maps is None else [ranking.of_similarity(by_maps)],
+        by_maps,
+        0,
+        seed=options.seed,
+        hashes=[one.sha256, two.sha256],
     ).sources
     if not rows:
-        raise RankingError("there is no probe on which both models have a usable map")
-    cosines, names = space.similarity.per_probe[0, 1], space.probes.names
+        raise RankingError(
+            f"`{space.measures[0].measure}` says nothing of the two models"
+            if by_maps is None
+            else "there is no probe on which both models have a usable map"
+        )
+    names = space.probes.names
+    cosines = np.empty(0) if by_maps is None else by_maps.per_probe[0, 1]
     order = sorted(
         (i for i in range(len(cosines)) if not np.isnan(cosines[i])),
         key=lambda i: (-cosines[i], names[i]),
@@ -258,9 +272,10 @@ def _require_measure(space: ModelSpace) -> None:
     if not space.measures:
         asked = ", ".join(f"`{name}`" for name in space.settings["measures"])
         reasons = [line for line in space.notes if line.startswith("`")]
+        reasons += [line for line in space.notes if " has no `" in line]
         raise RankingError(
             f"there is nothing to compare the models by: {asked} cannot be had",
-            hint="; ".join(reasons),
+            hint="; ".join(reasons[:_REASONS]),
             failures=space.failures,
         )
 

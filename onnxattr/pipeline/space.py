@@ -13,19 +13,23 @@ import numpy as np
 
 from onnxattr.arrays import Float32
 from onnxattr.attribution.entries import OUTPUTS
+from onnxattr.attribution.units import STEPS
 from onnxattr.errors import ProbeError, RankingError, UsageError, WorkerError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.local import Job, Workers
 from onnxattr.graph.options import DEFAULT_AT
 from onnxattr.pipeline import job
-from onnxattr.pipeline.job import Examined, Examiner, failure_of, place_of
+from onnxattr.pipeline.job import Examiner, failure_of, place_of
 from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import DTYPES, Decode, Decoded, Hello, Ready, Source, unpack
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress
+from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
+from onnxattr.pipeline.units import parts_of
 from onnxattr.probes import hash_values
 from onnxattr.registry import closest
 from onnxattr.space import ranking
+from onnxattr.space.measures.table import FIELD
 from onnxattr.space.similarity import similarity
 from onnxattr.store import Store
 from onnxattr.types import (
@@ -64,7 +68,7 @@ class ModelSpace:
     probes: Probes
     examined: Sequence[Examined]
     summaries: tuple[Summary, ...]
-    similarity: Similarity
+    similarity: Similarity | None
     measures: tuple[Pairs, ...]
     failures: list[Failure]
     settings: Mapping[str, Any]
@@ -118,7 +122,7 @@ def build_space(
     devices, probes = prepare(given, options, stop)
     for failure in probes.failures:
         leave_out(failure)
-    if len(probes.values) < 2 and not options.paper:
+    if options.wants_maps and len(probes.values) < 2 and not options.paper:
         raise UsageError(
             "centred maps need at least two probes, and there is one",
             hint="give more probes, or --paper for maps that are not centred",
@@ -129,17 +133,19 @@ def build_space(
     examiner = Examiner(probes, options, store, len(sources))
     outcomes, unfinished = examine_all(sources, examiner, options, progress, stop, leave_out)
     usable = [outcomes[name] for name in sources if name in outcomes]
-    compared = _compare_maps(usable, probes, options, compare)
-    lost = {
-        each.summary.name
-        for each, count in zip(usable, compared.unusable, strict=True)
-        if count == len(probes.values)
-    }
-    for name in sorted(lost):
-        leave_out(Failure(name, "its maps are the same on every probe", ""))
-    if lost:
-        usable = [each for each in usable if each.summary.name not in lost]
+    compared = None
+    if options.wants_maps:
         compared = _compare_maps(usable, probes, options, compare)
+        lost = {
+            each.summary.name
+            for each, count in zip(usable, compared.unusable, strict=True)
+            if count == len(probes.values)
+        }
+        for name in sorted(lost):
+            leave_out(Failure(name, "its maps are the same on every probe", ""))
+        if lost:
+            usable = [each for each in usable if each.summary.name not in lost]
+            compared = _compare_maps(usable, probes, options, compare)
     seconds: dict[str, float] = {}
     for each in usable:
         for part, spent in each.seconds.items():
@@ -147,7 +153,11 @@ def build_space(
     wanted = [i for i, each in enumerate(usable) if each.summary.name == target]
     started = time.perf_counter()
     measures, said = compare_by(
-        options.measures, usable, compared, None if target is None else wanted
+        options.measures,
+        usable,
+        compared,
+        len(probes.values),
+        None if target is None else wanted,
     )
     if options.measures != (ATTRIBUTION,):
         seconds["measures"] = time.perf_counter() - started
@@ -157,7 +167,9 @@ def build_space(
         examined=usable,
         summaries=tuple(
             dataclasses.replace(each.summary, unusable=count)
-            for each, count in zip(usable, compared.unusable, strict=True)
+            for each, count in zip(
+                usable, compared.unusable if compared else [0] * len(usable), strict=True
+            )
         ),
         similarity=compared,
         measures=measures,
@@ -320,7 +332,7 @@ def device_notes(
     usable: Sequence[Examined], devices: Sequence[str], options: Options
 ) -> tuple[str, ...]:
     """Says where ONNX Runtime, which alone makes black-box maps, computes on another device."""
-    places = {each.maps.device for each in usable} - set(devices)
+    places = {each.made.device for each in usable if each.made} - set(devices)
     if options.methods[0].entry.kind != OUTPUTS or not places:
         return ()
     asked, place = ", ".join(devices), ", ".join(sorted(places))
@@ -352,14 +364,16 @@ def _first(given: Probes, limit: int | None) -> Probes:
 def settings_of(options: Options, probes: Probes, device: str) -> dict[str, Any]:
     """Returns everything that decides the numbers, in JSON's types."""
     given = {k: v for k, v in dataclasses.asdict(options.input).items() if v is not None}
+    maps = options.wants_maps
     return {
         "measures": list(options.measures),
-        "method": ",".join(method.name for method in options.methods),
-        "method_options": dict(options.methods[0].options),
+        "method": ",".join(method.name for method in options.methods) if maps else None,
+        "method_options": dict(options.methods[0].options) if maps else {},
+        "field_steps": STEPS if FIELD in parts_of(options.measures) else None,
         "reduction": str(options.reduced),
         "precision": options.precision,
         "at": options.at or DEFAULT_AT,
-        "centred": not options.paper,
+        "centred": not options.paper if maps else None,
         "device": device,
         "seed": options.seed,
         "resamples": ranking.RESAMPLES,
@@ -392,6 +406,8 @@ def warnings_of(space: ModelSpace, options: Options, what: str = "ranking") -> t
                 f"{summary.name}: {summary.unusable} of {total} maps are zero or not finite, "
                 "and left out"
             )
+    if compared is None:
+        return tuple(lines)
     lines += [
         f"{one} and {two} have no similarity: they share no probe with a usable map"
         for one, two in _pairs(compared, np.isnan(compared.matrix))

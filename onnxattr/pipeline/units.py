@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,12 +11,22 @@ from typing import Any
 import numpy as np
 
 from onnxattr.arrays import Float32
-from onnxattr.attribution.units import MOST, Arranged
+from onnxattr.attribution.units import MOST, STEPS, Arranged
 from onnxattr.errors import WorkerError
 from onnxattr.pipeline.messages import Described, Units, unpack
+from onnxattr.pipeline.options import Options
+from onnxattr.pipeline.trust import malformed
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space.measures.ensemble import WEIGHTS
-from onnxattr.space.measures.table import ENSEMBLE, MEASURES, OUTPUTS, REPRESENTATION
+from onnxattr.space.measures.modelgif import references
+from onnxattr.space.measures.table import (
+    ENSEMBLE,
+    FIELD,
+    MEASURES,
+    OUTPUTS,
+    REPRESENTATION,
+    Measure,
+)
 from onnxattr.store import Block, make_key
 
 #: Axes of the units of one probe, at most, as they are kept, and before.
@@ -23,29 +34,47 @@ _AXES, _WHOLE = 3, 8
 
 
 def parts_of(measures: Sequence[str]) -> tuple[str, ...]:
-    """Returns what measures want of a model beside its maps, of `messages.UNITS`."""
-    single = [name for name in measures if name != ENSEMBLE]
-    single += WEIGHTS if ENSEMBLE in measures else ()
-    wanted = {part for name in single for part in (*MEASURES[name].needs, *MEASURES[name].uses)}
-    return tuple(part for part in (REPRESENTATION, OUTPUTS) if part in wanted)
+    """Returns what measures want of a model beside its maps: `messages.UNITS`, and a field."""
+    wanted = {part for one in _single(measures) for part in (*one.needs, *one.uses)}
+    return tuple(part for part in (REPRESENTATION, OUTPUTS, FIELD) if part in wanted)
+
+
+def _single(measures: Sequence[str]) -> list[Measure]:
+    names = [name for name in measures if name != ENSEMBLE]
+    names += WEIGHTS if ENSEMBLE in measures else ()
+    return [MEASURES[name] for name in names]
+
+
+def pairs_of(hashes: Sequence[str], seed: int) -> tuple[list[int], list[str]]:
+    """Returns from which other probe the way to each leads, and a hash of both ends of each way.
+
+    Args:
+        hashes: Of the probes, two or more.
+        seed: Of the draw.
+    """
+    others = references(len(hashes), seed).tolist()
+    ends = (f"{hashes[other]} {own}" for own, other in zip(hashes, others, strict=True))
+    return others, [hashlib.sha256(both.encode()).hexdigest() for both in ends]
 
 
 class UnitRows:
-    """One part of a model's units as it comes in, probe by probe.
+    """One part of what measures compare of a model as it comes in, probe by probe.
 
     Args:
-        part: Of `messages.UNITS`.
-        hashes: Of the probes.
+        part: Of `messages.UNITS`, or a field.
+        hashes: Of the probes; of a field, of its ways.
         share: Bytes of all of them, at most.
 
     Attributes:
         lacking: Why there is none; '' while there may be.
         whole: Shape of the units of one probe before they were pooled.
+        checked: Of a field, what was measured while its parts were made.
     """
 
     def __init__(self, part: str, hashes: Sequence[str], share: int) -> None:
         self.part, self.lacking = part, ""
         self.whole: tuple[int, ...] = ()
+        self.checked: list[Mapping[str, Any]] = []
         self._hashes, self._share = hashes, share
         self._rows: dict[int, Float32] = {}
         self._made = False
@@ -61,8 +90,12 @@ class UnitRows:
         Of blocks that do not belong together, the first counts.
         """
         for block in blocks:
-            whole = _whole(block.facts)
+            facts = dict(block.facts)
+            checked = facts.pop("checked", {}) if self.part == FIELD else None
+            whole = _whole(facts)
             if whole is None or not np.isfinite(block.values).all():
+                continue
+            if checked is not None and (not isinstance(checked, dict) or malformed(checked)):
                 continue
             rows = dict(zip(block.probes, block.values, strict=True))
             used = {i: rows[d] for i, d in enumerate(self._hashes) if d in rows}
@@ -70,6 +103,7 @@ class UnitRows:
                 self.whole = whole
             if used and self._fits(block.values, whole):
                 self._rows.update(used)
+                self.checked += [] if checked is None else [checked]
         self._bound()
 
     def take(self, given: Units | None, chunk: Sequence[int], name: str) -> Arranged | None:
@@ -98,6 +132,7 @@ class UnitRows:
             if self._made:
                 raise WorkerError("its worker sent units of another shape than before", model=name)
             self._rows = {}  # What somebody has put into the store is not of this model.
+            self.checked = []
         self.whole, self._made = whole, True
         self._rows.update(zip(chunk, values, strict=True))
         self._bound()
@@ -148,9 +183,33 @@ def key_of(
     return make_key(parts), {"name": name, **parts}
 
 
-def facts_of(made: Arranged) -> dict[str, Any]:
-    """Returns what is kept beside units."""
-    return {"whole": list(made.whole)}
+def key_of_field(
+    name: str, found: Described, digest: str, options: Options, versions: Mapping[str, str]
+) -> tuple[str, dict[str, Any]]:
+    """Returns the key under which a model's gradient field is kept, and what it is made of.
+
+    The seed of the ways is not in it: their ends are what rows are kept by.
+    """
+    reduction = options.reduced
+    parts = {
+        "model": found.sha256,
+        "file": digest,
+        "spec": {k: v for k, v in dataclasses.asdict(found.spec).items() if k != "sources"},
+        "part": FIELD,
+        "tensor": found.representation.value,
+        "steps": STEPS,
+        "reduction": str(reduction),
+        "seed": options.seed if reduction.kind == "projection" else None,
+        "device": found.device.split(":")[0],
+        "precision": options.precision,
+        "versions": dict(versions),
+    }
+    return make_key(parts), {"name": name, **parts}
+
+
+def facts_of(made: Arranged, checked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Returns what is kept beside units; of a field, also what was measured while it was made."""
+    return {"whole": list(made.whole), **({} if checked is None else {"checked": dict(checked)})}
 
 
 def pooled(rows: UnitRows) -> Iterator[str]:

@@ -76,6 +76,7 @@ def _measures(source: Source, names: Sequence[str]) -> Row:
         row[f"{name}_low"] = score.low if score else None
         row[f"{name}_high"] = score.high if score else None
         row[f"{name}_rank"] = score.rank if score else None
+        row[f"{name}_tied"] = score.tied if score else None
     return row
 
 
@@ -95,6 +96,8 @@ def _comparison(result: Comparison) -> list[Row]:
             back = one.directed and one.source != first
             name = f"{one.measure}_back" if back else one.measure
             whole |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+    if not result.probes:  # No maps were compared.
+        return [{**whole, "probe": None, "cosine": None}]
     return [{**whole, "probe": p.name, "cosine": p.cosine} for p in result.probes]
 
 

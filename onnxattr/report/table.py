@@ -186,7 +186,6 @@ def _written(result: Attributions, files: Iterable[MapFile]) -> str:
 
 def _footer(result: Ranking | Comparison) -> str:
     settings = result.settings
-    how = "centred" if settings["centred"] else "the paper's arithmetic"
     count = settings["probes"]["count"]
     number = "1 probe" if count == 1 else f"{count} probes"
     shared = f"; = shares a rank{measures.legend(result)}" if isinstance(result, Ranking) else ""
@@ -203,8 +202,12 @@ def _footer(result: Ranking | Comparison) -> str:
     by = f" ({clean(given)})" if given else ""
     reduction = settings.get("reduction", "sum")
     of = "" if reduction == "sum" else f" of {clean(reduction)}"
+    how = ", centred" if settings["centred"] else ", the paper's arithmetic"
+    what = f"{settings['method']}{by} maps{of}"
+    if settings["method"] is None:  # No measure compares maps.
+        what, how = f"compared{of}", ""
     return (
-        f"{settings['method']}{by} maps{of} at {clean(str(settings['at']))}, {how}; "
+        f"{what} at {clean(str(settings['at']))}{how}; "
         f"{number} ({clean(settings['probes']['source'])}); "
         f"interval: {settings['confidence']:.0%} of {settings['resamples']} "
         f"resamples of the probes{shared}{assumed}"
@@ -313,7 +316,8 @@ def _comparison(result: Comparison, console: Console) -> Iterator[RenderableType
         headline.append(f"\nthe paper's distance N / Σ cos: {result.distance:.4g}")
     yield headline
     extremes = min(EXTREMES, len(result.probes) // 2) or 1
-    yield _probes_table("most alike on", result.probes[:extremes], console)
+    if result.probes:
+        yield _probes_table("most alike on", result.probes[:extremes], console)
     if len(result.probes) > 1:
         yield _probes_table("least alike on", result.probes[: -extremes - 1 : -1], console)
     yield Text(_footer(result), "dim")
@@ -455,13 +459,15 @@ def _right(title: str) -> Column:
 
 
 def _facts(model: Summary) -> tuple[str, str, str]:
-    parity = f"{model.parity.error:.0e}" if model.parity else "black box"
+    # Where nothing was attributed there is nothing that a conversion could have got wrong.
+    parity = "black box" if model.batch else "-"
+    parity = f"{model.parity.error:.0e}" if model.parity else parity
     return str(model.opset), text.short_count(model.parameters), parity
 
 
 def _similarity_columns(result: Ranking, bar: int, columns: frozenset[str]) -> list[Column]:
     first, others = measures.titles(result.measures, columns)
-    first += [] if result.similarity.centred else [_right("distance")]
+    first += [_right("distance")] if _of_paper(result) else []
     return [*first, *([Column("")] if bar else []), *others]
 
 
@@ -469,9 +475,14 @@ def _similarity_cells(
     source: Source, result: Ranking, bar: int, columns: frozenset[str]
 ) -> list[RenderableType]:
     first, others = measures.cells(source, result.measures, columns)
-    if not result.similarity.centred:
+    if _of_paper(result):
         first.append("-" if source.distance is None else f"{source.distance:.3f}")
     return [*first, *([Bar(source.similarity, bar)] if bar else []), *others]
+
+
+def _of_paper(result: Ranking) -> bool:
+    """Whether maps were compared as in the paper, which defines a distance."""
+    return result.similarity is not None and not result.similarity.centred
 
 
 def _mark_column(result: Ranking) -> list[Column]:

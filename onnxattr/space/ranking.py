@@ -68,7 +68,7 @@ def of_similarity(result: Similarity) -> Pairs:
 
 def rank_by(
     measures: Sequence[Pairs],
-    result: Similarity,
+    result: Similarity | None,
     target: int,
     *,
     seed: int = 0,
@@ -83,7 +83,7 @@ def rank_by(
 
     Args:
         measures: One or several.
-        result: From `similarity`, for the paper's distance.
+        result: From `similarity`, for the paper's distance; None where no maps are compared.
         target: Index of the model; it is dropped by this index, not by its similarity.
         seed: Of the bootstrap, whose draws are the same for all measures.
         hashes: SHA-256 of each model's file; equal ones are marked as duplicates.
@@ -91,10 +91,11 @@ def rank_by(
             all of them for all targets would be as many as the cube of the models.
     """
     scores = [_scores(measure, target, seed) for measure in measures]
-    first, names = scores[0], result.names
+    first, names = scores[0], measures[0].names
+    by_maps = measures[0].measure == "attribution"
+    paper = result.per_probe[target] if result and by_maps and not result.centred else None
     sources = []
     for i, score in first.items():
-        plain = measures[0].measure == "attribution" and not result.centred
         sources.append(
             Source(
                 name=names[i],
@@ -103,7 +104,7 @@ def rank_by(
                 similarity=score.value,
                 low=score.low,
                 high=score.high,
-                distance=paper_distance(result.per_probe[target, i]) if plain else None,
+                distance=None if paper is None else paper_distance(paper[i]),
                 duplicate=bool(hashes) and hashes[i] == hashes[target],
                 measures={
                     measure.measure: found[i]

@@ -186,9 +186,10 @@ class Summary:
         parameters: Number of weights, floating-point or quantised.
         spec: How probes were fed to it.
         representation: What was attributed.
-        parity: Distance from ONNX Runtime; None for black-box maps, which ONNX Runtime made.
+        parity: Distance from ONNX Runtime; None for black-box maps, which ONNX Runtime made, and
+            where neither maps nor gradients were wanted.
         gradient: Distance of the gradient from finite differences through ONNX Runtime.
-        batch: The batch size that was used.
+        batch: The batch size that was used; 0 where neither maps nor gradients were wanted.
         unusable: Probes without a usable map.
     """
 

@@ -193,7 +193,7 @@ class Ranking(Shown):
         targets: One for each target asked for, in the order of the models.
         models: What is to be said of each ranked model.
         failures: Models and probes that were left out.
-        similarity: The cosines of the models' maps.
+        similarity: The cosines of the models' maps; None where no measure compares maps.
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.
         versions: Of onnxattr and of what it computed with.
@@ -212,7 +212,7 @@ class Ranking(Shown):
     targets: tuple[Target, ...]
     models: tuple[Summary, ...]
     failures: tuple[Failure, ...]
-    similarity: Similarity
+    similarity: Similarity | None
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -240,12 +240,13 @@ class Comparison(Shown):
 
     Attributes:
         models: The two.
-        similarity: Mean cosine over the probes, -1..1.
+        similarity: Mean cosine of their maps over the probes, -1..1; where none are compared, the
+            first measure.
         low: Lower end of the bootstrap interval.
         high: Upper end of the bootstrap interval.
         distance: As in `Source`.
         duplicate: Whether both are the same file, byte for byte.
-        probes: All probes with a cosine, most alike first.
+        probes: All probes with a cosine, most alike first; none where no maps are compared.
         failures: Probes that were left out.
         warnings: What the reader must know, a line each.
         settings: Everything that decides the numbers.

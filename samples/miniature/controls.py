@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 
 import onnxattr  # noqa: E402
-from samples.miniature import zoo  # noqa: E402
+from samples.miniature import heads, zoo  # noqa: E402
 
 Float64 = npt.NDArray[np.float64]
 
@@ -104,15 +104,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all places there")
     options = parser.parse_args()
     entries = [*(zoo.ZOO_A if options.zoo == "a" else (*zoo.ZOO_A, *zoo.ZOO_B)), *zoo.OTHERS]
-    paths = [path for e in entries if (path := zoo.MODELS / f"{e.name}.onnx").exists()]
+    paths = [heads.whole(e.name) for e in entries if (zoo.MODELS / f"{e.name}.onnx").exists()]
     settings = onnxattr.Options(
-        measure=options.measure, method=options.method, reduction=options.reduction
+        measure=options.measure,
+        method=options.method,
+        reduction=options.reduction,
+        at=heads.CODE,
     )
     ranking = onnxattr.rank(paths, probes=str(options.probes), options=settings)
     for failure in ranking.failures:
         print(f"{failure.name}: {failure.message}", file=sys.stderr)
     answers = {}
-    for question in questions(options.zoo, set(ranking.similarity.names)):
+    for question in questions(options.zoo, {model.name for model in ranking.models}):
         answers[question.text] = {
             "of": len({*question.sources} - {next(iter(question.wanted))}),
             "targets": list(question.wanted),

@@ -31,7 +31,7 @@ from samples.miniature import heads, zoo  # noqa: E402
 
 MEASURES = (
     "predictability,predictability-representation,predictability-outputs,ensemble,"
-    "attribution,cka,svcca,rsa,dds,depara"
+    "attribution,cka,svcca,rsa,dds,depara,modelgif"
 )
 
 #: Other ways to make and to compare maps.

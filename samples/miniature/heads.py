@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 from samples.miniature import data, zoo  # noqa: E402
 
 CODE = "code"
-"""The tensor between encoder and head in a joined file."""
+"""The name of the encoder's answer in the files that `whole` returns."""
 
 
 def train_again(entry: zoo.Entry, recipe: zoo.Recipe) -> str:
@@ -65,27 +65,29 @@ def same_weights(first: Path, second: Path) -> bool:
 
 
 def whole(name: str) -> Path:
-    """Return a file of an encoder with its head, made where it is not there yet."""
-    path = zoo.CACHE / "whole" / f"{name}.onnx"
+    """Return a file of an encoder, with its head if there is one; its code is called `code`."""
+    encoder, head = (folder / f"{name}.onnx" for folder in (zoo.MODELS, zoo.HEADS))
+    path = zoo.CACHE / ("whole" if head.exists() else "encoders") / encoder.name
     if not path.exists():
-        join(zoo.MODELS / path.name, zoo.HEADS / path.name, path)
+        join(encoder, head if head.exists() else None, path)
     return path
 
 
-def join(encoder: Path, head: Path, path: Path) -> None:
-    """Write a file with both; the tensor between them is called `code`."""
+def join(encoder: Path, head: Path | None, path: Path) -> None:
+    """Write a file with both, or with the encoder alone; the code is called `code` in it."""
     import onnx
     from onnx import compose
 
-    first = compose.add_prefix(onnx.load(encoder), "encoder/")
-    second = compose.add_prefix(onnx.load(head), "head/")
-    code = first.graph.output[0]
-    for node in first.graph.node:
+    model = compose.add_prefix(onnx.load(encoder), "encoder/")
+    code = model.graph.output[0]
+    for node in model.graph.node:
         node.output[:] = [CODE if name == code.name else name for name in node.output]
     code.name = CODE
+    if head is not None:
+        behind = compose.add_prefix(onnx.load(head), "head/")
+        model = compose.merge_models(model, behind, io_map=[(CODE, behind.graph.input[0].name)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    pairs = [(CODE, second.graph.input[0].name)]
-    onnx.save(compose.merge_models(first, second, io_map=pairs), path)
+    onnx.save(model, path)
 
 
 def main() -> None:

@@ -54,12 +54,39 @@ def test_a_column_each_in_flat_formats(run, good):
         assert row["similarity"] == row["rsa"]
         assert float(row["rsa_low"]) <= float(row["rsa"]) <= float(row["rsa_high"])
         assert row["rsa_rank"] == row["rank"]
+        assert row["rsa_tied"] == row["tied"]
+        assert row["attribution_tied"] in ("true", "false")
         assert -1 <= float(row["attribution"]) <= 1
         assert row["disputed"] in ("true", "false")
     plain = names(run, "rank", good, *SIX)
     assert not {"ordered_by", "disputed", "rsa", "attribution"} & plain[0].keys()
     header = run("rank", good, *SIX, "--measure", "rsa", "-f", "markdown").out.splitlines()[0]
     assert "| rsa | rsa\\_low |".replace("\\", "") in header
+
+
+def test_fields_and_units_without_maps(run, good):
+    """A column each, and no parity of models that nobody converted."""
+    result = run("rank", good, *SIX, "--measure", "modelgif,cka", "-f", "json").json
+    assert [m["measure"] for m in result["measures"]] == ["modelgif", "cka"]
+    assert result["similarity"] is None
+    assert result["settings"]["method"] is None
+    assert all(m["parity"]["error"] < 1e-4 for m in result["models"])
+    assert "field" in result["seconds"]
+    assert "attribute" not in result["seconds"]
+
+    shown = run("rank", good, *SIX, "--measure", "cka")
+    assert shown.code == 0
+    assert "saliency" not in shown.out
+    assert "compared at feature" in shown.out
+    plain = run("rank", good, *SIX, "--measure", "cka", "--no-store", "-f", "json").json
+    assert [m["parity"] for m in plain["models"]] == [None, None]
+    assert not {"convert", "parity", "attribute", "field"} & plain["seconds"].keys()
+
+    models = sorted(good.iterdir())
+    (row,) = names(run, "compare", *models, *SIX, "--measure", "cka")
+    assert row["probe"] == row["cosine"] == ""
+    assert row["similarity"] == row["cka"]
+    assert "alike on" not in run("compare", *models, *SIX, "--measure", "cka").out
 
 
 def test_compare_says_the_same_both_ways(run, good):
@@ -91,7 +118,6 @@ def test_compare_says_the_same_both_ways(run, good):
         ("predictabilty", "there is no measure `predictabilty`", "did you mean `predictability`?"),
         ("cka,", "there is no measure ``", "valid are"),
         ("cka,cka", "the measure `cka` is asked for twice", ""),
-        ("modelgif", "`modelgif` compares gradients along paths", "fields of your own"),
     ],
 )
 @pytest.mark.parametrize("command", ["rank", "compare"])

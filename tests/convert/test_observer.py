@@ -1,5 +1,7 @@
 """What ONNX Runtime shows in the pass that judges a conversion."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,12 +10,12 @@ import torch
 from onnx import numpy_helper, parser
 
 import onnxattr
-from onnxattr.attribution.witness import Witness, observed
+from onnxattr.attribution.witness import Witness, mixes, observed
 from onnxattr.convert.observer import Observer
 from onnxattr.convert.parity import Gate
 from onnxattr.convert.session import Session
 from onnxattr.convert.torch import to_network
-from onnxattr.errors import SupportError
+from onnxattr.errors import ParityError, SupportError
 from onnxattr.graph.beside import outputs_beside
 from onnxattr.graph.outputs import representation
 
@@ -102,6 +104,34 @@ def test_a_pass_of_its_own_shows_the_same(alone):
         units = observed(Observer(model, "f", "l"), Witness(spec, PARTS), spec, given, alone=alone)
     for part, expected in zip(PARTS, truth(proto, given, "f", "l"), strict=True):
         np.testing.assert_allclose(units[part].values, expected, atol=1e-6)
+
+
+#: What is said of the units `f` of a file: whether a probe's hang on the others of its batch.
+BATCHES = {
+    "free": (classifier(), "l", False),
+    "fixed": (classifier(batch="4"), "l", False),
+    "one at a time": (classifier(batch="1"), "l", True),
+    "less the mean": (classifier("q = ReduceMean<axes = [0]>(f) p = Sub(f, q)"), "p", True),
+    "a sum of all": (classifier("p = ReduceSum(f)"), "p", True),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_whether_a_model_mixes_its_batch_is_found_out(name):
+    proto, value, expected = BATCHES[name]
+    spec = to_network(onnxattr.load(classifier(), name="m")).spec
+    batch = {"fixed": 4, "one at a time": 1}.get(name)
+    spec = dataclasses.replace(spec, batch=batch)
+    observer = Observer(onnxattr.load(proto, name="m"), value)
+    assert mixes(observer, spec, images(5), "m") is expected
+    assert mixes(observer, spec, images(1), "m")
+
+
+def test_a_model_that_is_random_has_no_units():
+    proto = classifier("n = RandomNormalLike(f) p = Add(f, n)")
+    spec = to_network(onnxattr.load(classifier(), name="m")).spec
+    with pytest.raises(ParityError, match="it is random"):
+        mixes(Observer(onnxattr.load(proto, name="m"), "p"), spec, images(5), "m")
 
 
 def test_outputs_that_onnx_runtime_does_not_know_are_given_up():

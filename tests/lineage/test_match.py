@@ -25,6 +25,9 @@ from onnxattr.graph.load import load
 from onnxattr.lineage.layers import weights_of_model
 from onnxattr.lineage.weights import match_weights
 
+#: Channels of a network, and of one that has three quarters of its hidden ones.
+WIDTHS = (12, 16, 20, 24, 32), (9, 12, 15, 18, 32)
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
@@ -200,3 +203,10 @@ def test_dead_filters_and_absurd_scales_do_no_harm():
     itself = match_weights(weights(dead), weights(dead))
     assert itself.identical
     assert itself.late == pytest.approx(1, abs=1e-5)
+
+
+def test_a_thinned_network_is_aligned_though_its_shapes_are_those_of_other_layers():
+    wide, thin = (weights(seeded(lambda w=w: Plain(w))) for w in WIDTHS)
+    found = match_weights(thin, wide)
+    assert [m.depth for m in found.profile] == [1, 2, 3, 4, 5, 6]
+    assert [m.shape[0] for m in found.profile] == [*WIDTHS[1], 10]

@@ -62,6 +62,22 @@ def test_what_measures_want():
     assert parts_of(["predictability"]) == ("representation", "outputs")
     assert parts_of(["ensemble"]) == ("representation", "outputs")
     assert parts_of(["depara"]) == ("representation",)
+    assert parts_of(["modelgif"]) == ("field",)
+    assert parts_of(["modelgif", "cka"]) == ("representation", "field")
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, True),
+        ({"measure": "attribution,cka"}, True),
+        ({"measure": "rsa,depara"}, True),
+        ({"measure": "cka,ensemble,modelgif"}, False),
+        ({"measure": "cka", "check_assumptions": True}, True),
+    ],
+)
+def test_who_wants_maps(options, wanted):
+    assert Options(**options).wants_maps is wanted
 
 
 def test_units_come_with_the_maps_and_nothing_is_asked_twice(tmp_path):
@@ -236,7 +252,6 @@ def test_units_of_another_tensor_are_others(tmp_path):
         ("", "there is no measure ``"),
         ("cka,,rsa", "there is no measure ``"),
         ("cka,cka", "asked for twice"),
-        ("modelgif", "gradients along paths"),
     ],
 )
 def test_measures_that_there_are_not(text, message):

@@ -24,7 +24,7 @@ def model(name, representation, lacking=None, outputs=None, seed=0):
         summary=types.SimpleNamespace(
             name=name, representation=types.SimpleNamespace(value="relu")
         ),
-        maps=types.SimpleNamespace(values=maps, probes=("p",) * count),
+        made=types.SimpleNamespace(values=maps, probes=("p",) * count),
         units=units,
         lacking=lacking or {},
     )
@@ -35,8 +35,8 @@ def draw(seed, count=16, width=6):
 
 
 def compare(names, models, targets=None):
-    compared = similarity([m.maps.values for m in models], [m.summary.name for m in models])
-    return compare_by(names, models, compared, targets)
+    compared = similarity([m.made.values for m in models], [m.summary.name for m in models])
+    return compare_by(names, models, compared, len(models[0].made.values), targets)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_each_measure_is_that_of_two_models_by_themselves(zoo):
     assert [m.measure for m in measures] == names
     assert lines == ()
     evidence = [
-        Evidence(m.summary.name, maps=m.maps.values, representation=m.units["representation"])
+        Evidence(m.summary.name, maps=m.made.values, representation=m.units["representation"])
         for m in zoo
     ]
     for measure in measures:

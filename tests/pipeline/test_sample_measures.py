@@ -110,7 +110,7 @@ def test_a_second_run_computes_nothing_and_says_the_same(target) -> None:
 
 def test_the_same_weights_of_two_frameworks_are_the_same_by_every_measure(tmp_path) -> None:
     """NHWC and NCHW: also by those that tell channels from places; and both from one JSON file."""
-    names = "predictability,cka,rsa,dds,svcca,depara"
+    names = "predictability,cka,rsa,dds,svcca,depara,modelgif"
     options = onnxattr.Options(device="cpu", limit=12, measure=names)
     result = onnxattr.rank(list(map(str, TWINS)), options=options)
     for measure in result.measures:

@@ -1,8 +1,9 @@
 """What a measure must know whatever transfer says."""
 
 import numpy as np
+import onnxruntime
 
-from samples.miniature import controls, zoo
+from samples.miniature import controls, heads, zoo
 from samples.miniature.controls import Question, places
 
 ALL = {entry.name for entry in zoo.ZOO}
@@ -52,3 +53,27 @@ def test_every_task_is_asked_for_in_both_zoos() -> None:
 def test_what_is_not_there_is_not_asked_for() -> None:
     asked = controls.questions("a", A - {"rgb2depth-vit"})
     assert [q.text for q in asked] == ["same task, residual", "same task, large", "untrained"]
+
+
+def test_a_joined_file_answers_as_its_parts_one_after_the_other(tmp_path) -> None:
+    encoder, head = (folder / "rgb2depth-a.onnx" for folder in (zoo.MODELS, zoo.HEADS))
+    heads.join(encoder, head, tmp_path / "whole.onnx")
+    heads.join(encoder, None, tmp_path / "encoder.onnx")
+
+    def run(path, value):
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (taken,), (given,) = session.get_inputs(), session.get_outputs()
+        return given.name, session.run(None, {taken.name: value})[0]
+
+    images = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
+    _, code = run(encoder, images)
+    name, same = run(tmp_path / "encoder.onnx", images)
+    assert name == heads.CODE
+    np.testing.assert_array_equal(same, code)
+    np.testing.assert_array_equal(run(tmp_path / "whole.onnx", images)[1], run(head, code)[1])
+
+
+def test_weights_are_compared_to_the_bit() -> None:
+    first, second = (zoo.MODELS / f"{name}-a.onnx" for name in ("rgb2depth", "rgb2mist"))
+    assert heads.same_weights(first, first)
+    assert not heads.same_weights(first, second)

@@ -9,7 +9,7 @@ from onnxattr.space.measures.all_pairs import all_pairs
 from onnxattr.space.measures.evidence import Evidence
 from onnxattr.space.measures.table import MEASURES
 
-NAMES = [name for name in MEASURES if name != "modelgif"]
+NAMES = [*MEASURES]
 
 
 def models(count: int = 4, probes: int = 12) -> list[Evidence]:
@@ -20,7 +20,9 @@ def models(count: int = 4, probes: int = 12) -> list[Evidence]:
         seen = np.einsum("ck,nkyx->ncyx", rng.normal(size=(5, 3)), world)
         outputs = seen.mean((2, 3)) @ rng.normal(size=(5, 2))
         maps = world.mean(1) + rng.normal(size=(probes, 4, 4))
-        result.append(Evidence(f"m{i}", maps, seen + 0.3 * rng.normal(size=seen.shape), outputs))
+        field = world.mean(1)[:, None] + rng.normal(size=(probes, 2, 4, 4))
+        seen = seen + 0.3 * rng.normal(size=seen.shape)
+        result.append(Evidence(f"m{i}", maps, seen, outputs, field))
     return result
 
 

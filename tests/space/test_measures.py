@@ -7,7 +7,7 @@ import oracles
 import pytest
 
 from onnxattr.errors import InputError, ProbeError, UsageError
-from onnxattr.space.measures import cka, dds, depara, modelgif, svcca
+from onnxattr.space.measures import cka, dds, depara, svcca
 from onnxattr.space.measures.evidence import Evidence
 from onnxattr.space.measures.spread import bootstrap, jackknife
 from onnxattr.space.measures.table import MEASURES
@@ -158,40 +158,6 @@ def test_depara() -> None:
     assert depara.edges(*graphs).mean() == pytest.approx(edges, abs=1e-12)
     assert depara.compare(*graphs).mean() == pytest.approx((np.mean(nodes) + edges) / 2)
     assert depara.compare(*graphs, weight=0.0).mean() == pytest.approx(np.mean(nodes))
-
-
-def test_modelgif() -> None:
-    rng = np.random.default_rng(0)
-    gradients, path = rng.normal(size=(2, 5, 4, 3, 2, 2)), rng.normal(size=(5, 3, 2, 2))
-    weights = np.array([0.1, 0.2, 0.3, 0.4])
-    slow = np.zeros(5)
-    for k in range(5):
-        for t in range(4):
-            sums = [
-                sum(weights[s] * g[k, s] * path[k] for s in range(t + 1)).mean(0) for g in gradients
-            ]
-            slow[k] += (sums[0] * sums[1]).sum() / np.sqrt(
-                (sums[0] ** 2).sum() * (sums[1] ** 2).sum()
-            )
-    fields = [Evidence("a", field=modelgif.field(g, weights, path)) for g in gradients]
-    np.testing.assert_allclose(MEASURES["modelgif"](*fields), slow / 4, atol=1e-12)
-
-
-def test_the_last_step_of_a_field_is_integrated_gradients() -> None:
-    """Of T = Σ a·x² from 0 to x they are a·x² themselves."""
-    a, x = np.random.default_rng(0).normal(size=(2, 6, 1, 3, 3))
-    nodes, weights = np.polynomial.legendre.leggauss(4)
-    gradients = np.stack([2 * a * x * (1 + node) / 2 for node in nodes], axis=1)
-    last = modelgif.field(gradients, weights / 2, x)[:, -1]
-    np.testing.assert_allclose(last, (a * x**2).reshape(6, -1), atol=1e-12)
-
-
-def test_a_field_that_is_zero_at_a_step_does_without_it() -> None:
-    field = np.random.default_rng(0).normal(size=(3, 2, 5))
-    field[0, 0] = 0.0
-    field[1] = 0.0
-    one = Evidence("a", field=field)
-    np.testing.assert_allclose(MEASURES["modelgif"](one, one), [1.0, np.nan, 1.0])
 
 
 def test_half_samples_spread_as_the_measure_does() -> None:

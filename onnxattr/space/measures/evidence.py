@@ -18,7 +18,8 @@ class Evidence:
         maps: Attribution maps, [probe, y, x], or [probe, …] of arrays.
         representation: [probe, unit], or [probe, channel, y, x] of a model that keeps places.
         outputs: What the model says of each probe, [probe, unit] or [probe, channel, y, x].
-        field: Gradients along paths, [probe, step, pixel]; see `modelgif`.
+        field: Integrated gradients up to each step of the way to a probe, [probe, step, y, x] of
+            images, [probe, step, number] of others; see `modelgif`.
     """
 
     name: str
@@ -28,11 +29,8 @@ class Evidence:
     field: np.ndarray[Any, Any] | None = None
 
 
-def part(evidence: Evidence, which: str, measure: str, least: int) -> Float64:
-    """Returns one part of the evidence as float64, [probe, …], at most 1 in size.
-
-    All values are divided by the largest, so that no model is too faint or too strong to be squared
-    twice. A part that is all zero stays so.
+def given(evidence: Evidence, which: str, measure: str, least: int) -> np.ndarray[Any, Any]:
+    """Returns one part of the evidence as it is, [probe, …], once it can be compared.
 
     Args:
         evidence: Of a model.
@@ -44,13 +42,13 @@ def part(evidence: Evidence, which: str, measure: str, least: int) -> Float64:
         InputError: The part is missing, empty or not finite.
         ProbeError: There are fewer than `least` probes.
     """
-    given = getattr(evidence, which)
-    if given is None:
+    found = getattr(evidence, which)
+    if found is None:
         raise InputError(
             f"`{measure}` compares models by their {which}, and `{evidence.name}` has none",
             model=evidence.name,
         )
-    values: Float64 = np.asarray(given, np.float64)
+    values = np.asarray(found)
     count = values.shape[0] if values.ndim else 0
     if count < least:
         raise ProbeError(
@@ -69,6 +67,16 @@ def part(evidence: Evidence, which: str, measure: str, least: int) -> Float64:
             hint="leave out the model, or those probes for all models",
             model=evidence.name,
         )
+    return values
+
+
+def part(evidence: Evidence, which: str, measure: str, least: int) -> Float64:
+    """Returns one part of the evidence as float64, [probe, …], at most 1 in size.
+
+    All values are divided by the largest, so that no model is too faint or too strong to be squared
+    twice. A part that is all zero stays so. Arguments and errors are those of `given`.
+    """
+    values: Float64 = np.asarray(given(evidence, which, measure, least), np.float64)
     largest = np.abs(values).max()
     return values / largest if largest > 0 else values
 

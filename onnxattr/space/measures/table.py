@@ -161,7 +161,7 @@ MEASURES: Mapping[str, Measure] = Registry(
             "modelgif",
             (FIELD,),
             EXACT,
-            1,
+            2,
             "gradient fields between probes (Song et al. 2023)",
         ),
     },
