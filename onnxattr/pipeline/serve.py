@@ -8,7 +8,7 @@ from pathlib import Path
 from onnxattr.arrays import Probing
 from onnxattr.attribution.methods import parse
 from onnxattr.attribution.reductions import Reduction
-from onnxattr.convert.device import choose_device
+from onnxattr.convert.device import choose_device, set_up, thread_count
 from onnxattr.errors import ModelFileError
 from onnxattr.execution.channel import Channel
 from onnxattr.execution.worker import confine
@@ -36,6 +36,8 @@ from onnxattr.pipeline.messages import (
     Stamp,
     Stamped,
     Trace,
+    Watch,
+    Watched,
     Weigh,
     pack,
     printable,
@@ -78,6 +80,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Stamp):
         enter(request.place)
         channel.send(_stamp(request))
+    elif isinstance(request, Watch):
+        enter(request.place)
+        channel.send(_watch(request))
     elif isinstance(request, Weigh):
         enter(request.place)
         weigh(_load(request.source, request.place), channel)
@@ -138,6 +143,14 @@ def _inspect(request: Inspect) -> Inspected:
 
     limits = request.place.limits
     return Inspected(inspect_model(model, request.at, request.input, limits, trial, runs))
+
+
+def _watch(request: Watch) -> Watched:
+    from onnxattr.pipeline.watching import watch
+
+    place = request.place
+    set_up("cpu", place.threads, place.limits.gpu_memory)
+    return watch(_load(request.source, place), request, thread_count())
 
 
 def _stamp(request: Stamp) -> Stamped:
