@@ -15,7 +15,8 @@ from onnxattr.attribution.methods import Method, find_black_box, parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.attribution.totals import totals
 from onnxattr.attribution.variants import Variants, laid_over
-from onnxattr.convert.parity import TOLERANCE, relative_error, require_same, wrap
+from onnxattr.convert.array_feed import wrap
+from onnxattr.convert.parity import TOLERANCE, relative_error, require_same
 from onnxattr.convert.session import Runtime
 from onnxattr.errors import LimitError, SupportError, UsageError
 from onnxattr.types import IMAGE, TOKENS, InputSpec

@@ -7,8 +7,8 @@ import torch
 
 from onnxattr.arrays import Float32, Float64, Probing
 from onnxattr.attribution.gradients import canonical_gradient
-from onnxattr.convert.array_feed import feed_of
-from onnxattr.convert.parity import Gate, wrap
+from onnxattr.convert.array_feed import feed_of, wrap
+from onnxattr.convert.parity import Gate
 from onnxattr.errors import ParityError
 from onnxattr.types import IMAGE, GradientCheck, Network
 

@@ -19,8 +19,8 @@ from onnxattr.attribution.methods import Method, find, parse
 from onnxattr.attribution.reductions import Reduction
 from onnxattr.attribution.setting import Setting
 from onnxattr.attribution.shared import SHARING, shared
-from onnxattr.convert.array_feed import feed_of
-from onnxattr.convert.parity import is_out_of_memory, runnable, wrap
+from onnxattr.convert.array_feed import feed_of, wrap
+from onnxattr.convert.parity import is_out_of_memory, runnable
 from onnxattr.errors import DeviceError, SupportError, UsageError
 from onnxattr.types import Network
 

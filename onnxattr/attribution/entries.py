@@ -161,7 +161,7 @@ ENTRIES: Mapping[str, Entry] = {
     "whitened": Entry(
         kind=GRADIENT,
         module="whitened",
-        about="z ⊙ ∂T/∂z, T = ½‖u‖² of units that are whitened over probes and places",
+        about="x ⊙ ∂T/∂x, T = ½‖u‖² of units that are whitened over probes and places",
         source="docs/audit.md",
         cost="1 forward, 1 backward; 1 forward of up to 64 probes",
         options=MappingProxyType(

@@ -135,14 +135,23 @@ def gradients(
     Raises:
         SupportError: Nothing differentiable connects them, or there is no such target.
     """
+    require_gradient(network, units)
+    total = target.total(units, network.spec)
+    return torch.autograd.grad(total, list(sources), retain_graph=keep)
+
+
+def require_gradient(network: Network, units: torch.Tensor) -> None:
+    """Makes sure that something differentiable leads to the units.
+
+    Raises:
+        SupportError: Nothing does.
+    """
     if not units.is_floating_point() or not units.requires_grad:
         raise SupportError(
             f"its tensor `{network.representation.value}` has no gradient to the input",
             hint="choose another tensor with --at",
             model=network.model.name,
         )
-    total = target.total(units, network.spec)
-    return torch.autograd.grad(total, list(sources), retain_graph=keep)
 
 
 def canonical_gradient(

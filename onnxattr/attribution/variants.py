@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from onnxattr.attribution.hiding import Masks, Scheme, filling, remembered
-from onnxattr.convert.array_feed import ArrayFeed
+from onnxattr.convert.array_feed import ArrayFeed, wrap
 from onnxattr.convert.feed import Feed
-from onnxattr.convert.parity import wrap
 from onnxattr.types import IMAGE
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from onnxattr.attribution.gradients import forward
+from onnxattr.attribution.gradients import forward, require_gradient
 from onnxattr.attribution.reductions import channel_axis
 from onnxattr.attribution.setting import Setting
-from onnxattr.convert.array_feed import feed_of
-from onnxattr.convert.parity import wrap
-from onnxattr.errors import SupportError, UsageError
+from onnxattr.convert.array_feed import feed_of, wrap
+from onnxattr.errors import UsageError
 from onnxattr.graph.channels import channels_of
 from onnxattr.types import Network
 
@@ -72,10 +71,11 @@ def whitening(rows: torch.Tensor, ridge: float) -> Whitening:
 
 
 def whitened(setting: Setting, *, ridge: float) -> Explain:
-    """Prepares z ⊙ ∂T/∂z with T = ½ (u − μ)ᵀ (C + λ)⁻¹ (u − μ), averaged over the colours.
+    """Prepares x ⊙ ∂T/∂x with T = ½ (u − μ)ᵀ (C + λ)⁻¹ (u − μ), averaged over the colours.
 
     u are the units at one place, μ their mean and C their covariance over places and the first
-    probes of the set; T is summed over the places, and z is what the model is fed. T is the squared
+    probes of the set; T is summed over the places, and x is the canonical probe: a model that wants
+    its input in another range keeps its maps. T is the squared
     length of the whitened units: where λ is small it stays the same under every invertible linear
     map of the channels, and under every rotation whatever λ is. A model whose representation was
     turned keeps its maps, as it does not where the sum of its units is attributed. T is fixed: a
@@ -97,16 +97,11 @@ def whitened(setting: Setting, *, ridge: float) -> Explain:
     def explain(probes: torch.Tensor) -> torch.Tensor:
         if not made:  # Within the arithmetic that the engine sets, and once.
             made.append(whitening(_spread(network, background), ridge))
-        fed, units = forward(network, network.module, probes, fed=True)
-        if not units.is_floating_point() or not units.requires_grad:
-            raise SupportError(
-                f"its tensor `{network.representation.value}` has no gradient to the input",
-                hint="choose another tensor with --at",
-                model=network.model.name,
-            )
+        source, units = forward(network, network.module, probes)
+        require_gradient(network, units)
         direction = _restored(network, made[0](_rows(network, units)), units)
-        (slope,) = torch.autograd.grad(units, fed, direction)
-        return feed.to_map(feed.to_canonical(fed.detach() * slope))
+        (slope,) = torch.autograd.grad(units, source, direction)
+        return feed.to_map(source.detach() * slope)
 
     return explain
 

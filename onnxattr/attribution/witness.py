@@ -9,9 +9,9 @@ import torch
 
 from onnxattr.arrays import Float32, Probing
 from onnxattr.attribution.units import Arranged, arranged, joined
-from onnxattr.convert.array_feed import feed_of, feeds
+from onnxattr.convert.array_feed import feed_of, feeds, in_batches, wrap
 from onnxattr.convert.observer import Observer
-from onnxattr.convert.parity import BATCH, TOLERANCE, relative_error, require_same, wrap
+from onnxattr.convert.parity import TOLERANCE, relative_error, require_same
 from onnxattr.errors import LimitError, SupportError
 from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
 from onnxattr.types import InputSpec
@@ -112,11 +112,6 @@ def observed(
         probes: Probes, as `types.Probes` has them.
         alone: Whether each probe is given by itself: the model may mix its batch.
     """
-    feed = feed_of(spec)
-    step = 1 if alone else spec.batch or BATCH
-    with torch.no_grad():
-        for start in range(0, len(probes), step):
-            x = feed.canonical(torch.from_numpy(probes[start : start + step].copy()))
-            given = feeds(spec, feed.array(wrap(x, spec.batch) if spec.batch else x))
-            witness.keep(*observer.run(given), len(x))
+    for given, count in in_batches(spec, probes, 1 if alone else None):
+        witness.keep(*observer.run(given), count)
     return witness.units(observer.lost)

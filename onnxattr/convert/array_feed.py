@@ -1,15 +1,20 @@
 """Feeds arrays and token ids, as they are, and numbers to a model's other inputs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from onnxattr.arrays import Probing
 from onnxattr.convert.feed import Feed
 from onnxattr.types import IMAGE, TOKENS, InputSpec
 
 Array = np.ndarray[Any, Any]
+
+#: Probes that ONNX Runtime is fed at a time, where the graph leaves the batch free.
+BATCH = 8
 
 
 class ArrayFeed(nn.Module):
@@ -112,3 +117,29 @@ def feeds(spec: InputSpec, array: Array) -> dict[str, Array]:
         for fixed in spec.fixed
     }
     return {spec.input: array, **others}
+
+
+def wrap(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Returns `x` with its probes repeated up to `size` of them."""
+    return x if len(x) == size else x[torch.arange(size) % len(x)]
+
+
+def in_batches(
+    spec: InputSpec, probes: Probing, step: int | None = None
+) -> Iterator[tuple[dict[str, Array], int]]:
+    """Yields what ONNX Runtime is fed for probes, batch by batch, and of how many probes it is.
+
+    A batch that the graph fixes is filled up with probes of it.
+
+    Args:
+        spec: How the probes are fed.
+        probes: Probes, as `types.Probes` has them.
+        step: How many at a time; as many as the graph wants, or a few, where it is None.
+    """
+    feed = feed_of(spec)
+    step = step or spec.batch or (BATCH if "N" in spec.layout else 1)
+    for start in range(0, len(probes), step):
+        with torch.no_grad():
+            x = feed.canonical(torch.from_numpy(probes[start : start + step].copy()))
+            given = feeds(spec, feed.array(wrap(x, spec.batch) if spec.batch else x))
+        yield given, len(x)

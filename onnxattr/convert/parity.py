@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from onnxattr.arrays import Float32, Probing
-from onnxattr.convert.array_feed import feed_of, feeds
+from onnxattr.convert.array_feed import BATCH, feed_of, feeds, wrap
 from onnxattr.convert.inner import dtype_of
 from onnxattr.convert.observer import Observer
 from onnxattr.convert.ops.table import reason_of
@@ -26,9 +26,6 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2}
 #: One step of an 8-bit quantiser, of the largest value: where a number falls between two steps,
 #: rounding in the last bit decides which of them it becomes.
 QUANTISED = 1 / 127
-
-#: Probes that are compared at a time, where the graph leaves the batch free.
-BATCH = 8
 
 #: Two runs of ONNX Runtime may differ by so much of the tolerance: threads add in any order.
 _REPEATABLE = 0.01
@@ -297,11 +294,6 @@ def relative_error(ours: Float32, reference: Float32) -> float:
     if not np.isfinite(delta):
         return float("inf")
     return float(delta / scale) if scale > 0 else float(delta)
-
-
-def wrap(x: torch.Tensor, size: int) -> torch.Tensor:
-    """Returns `x` with its probes repeated up to `size` of them."""
-    return x if len(x) == size else x[torch.arange(size) % len(x)]
 
 
 def first_divergence(network: Network, probes: torch.Tensor, tolerance: float) -> str:

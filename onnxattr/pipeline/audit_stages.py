@@ -37,7 +37,6 @@ from onnxattr.types import (
     Failure,
     Finding,
     Inspection,
-    Maps,
     Probes,
     Relation,
     Suspect,
@@ -401,18 +400,21 @@ def _nearest(work: Work) -> Target | None:
         return None
     names = [name, *sorted(n for n in work.examined if n != name)]
     examined = [work.examined[n] for n in names]
-    alone = [dataclasses.replace(e, maps=_first(e.maps)) for e in examined]
+    alone = [dataclasses.replace(e, made=e.maps.by_method()[0]) for e in examined]
     compared = similarity(
         [e.maps.values for e in alone],
         names,
         centred=not work.options.paper,
         images=work.probes.kind == IMAGE,
     )
-    measures, said = compare_by(work.options.measures, alone, compared, [0])
+    measures, said = compare_by(
+        work.options.measures,
+        alone,
+        compared,
+        len(work.probes.values),
+        [0],
+        images=work.probes.kind == IMAGE,
+    )
     work.notes += said
     hashes = [e.summary.sha256 for e in alone]
     return ranking.rank_by(measures, compared, 0, seed=work.options.seed, hashes=hashes)
-
-
-def _first(maps: Maps) -> Maps:
-    return maps.by_method()[0]

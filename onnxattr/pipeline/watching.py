@@ -100,8 +100,7 @@ def _run(
     twice: bool,
 ) -> Way:
     """Returns the units of the tensors; without those inside, where ONNX Runtime refuses them."""
-    from onnxattr.convert.array_feed import feed_of, feeds
-    from onnxattr.convert.parity import BATCH
+    from onnxattr.convert.array_feed import in_batches
 
     names = tuple(dict.fromkeys(wanted.values()))
     try:
@@ -110,18 +109,13 @@ def _run(
         session = sessions[names]
         rows: dict[str, list[tuple[Any, int]]] = {name: [] for name in names}
         same = None
-        feed = feed_of(spec)
-        step = spec.batch or (BATCH if "N" in spec.layout else 1)
-        for start in range(0, len(probes), step):
-            some = probes[start : start + step]
-            x = _given(feed, some, spec)
-            given = feeds(spec, feed.array(x))
+        for given, count in in_batches(spec, probes):
             made = session.run(given)
             if twice and same is None:
                 again = session.run(given)
                 same = all(_bits(a) == _bits(b) for a, b in zip(made, again, strict=True))
             for name, units in zip(names, made, strict=True):
-                rows[name].append((units, len(some)))
+                rows[name].append((units, count))
     except (SupportError, LimitError):
         if len(wanted) == 1:
             raise
@@ -130,16 +124,6 @@ def _run(
     graph = model.proto.graph
     found = {part: _units(rows[name], spec, graph, name, part) for part, name in wanted.items()}
     return Way(spec, found, deterministic=same)
-
-
-def _given(feed: Any, some: np.ndarray[Any, Any], spec: InputSpec) -> Any:
-    import torch
-
-    from onnxattr.convert.parity import wrap
-
-    with torch.no_grad():
-        x = feed.canonical(torch.from_numpy(some.copy()))
-        return wrap(x, spec.batch) if spec.batch else x
 
 
 def _bits(value: Any) -> bytes:
