@@ -29,7 +29,7 @@ class Budget:
     frozen: bool = False
 
 
-TUNING = ("autoencoder", "rgb2depth", "keypoint2d", "class_object")
+TUNING = ("autoencoder", "rgb2depth")
 HELD_OUT = ("edge2d", "reshade", "rgb2sfnorm", "segmentsemantic")
 """Victims, by task, of zoo A. Each row is a ring: a victim is transferred to the next one's task."""
 
@@ -71,3 +71,20 @@ def entry(victim: str) -> Entry:
 def place(victim: str) -> int:
     """Return a victim's place in zoo A, which seeds of its disguises are made from."""
     return ZOO_A.index(entry(victim))
+
+
+ORDER = (
+    "fine-tuned, short",
+    "transferred, short",
+    "head swapped",
+    "its initial seed, another order",
+    "transferred, long",
+    "its initial seed, another task",
+    "another seed",
+    "fine-tuned, long",
+    "distilled code, same kind",
+    "distilled outputs, same kind",
+    "distilled code, other kind",
+    "distilled outputs, other kind",
+)
+"""In which models are trained, all victims' first ones first."""

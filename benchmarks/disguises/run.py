@@ -1,0 +1,44 @@
+"""Disguised and independent models of the miniature: makes them, scores them, writes the table.
+
+    python benchmarks/disguises/run.py files      # disguises that need no training
+    python benchmarks/disguises/run.py train      # those that do, and independent models
+    python benchmarks/disguises/run.py score      # all pairs, by every score
+    python benchmarks/disguises/run.py table      # docs/audit.md and results.json
+
+What is there already is left alone, so that a run which was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+# One thread: the same sums in the same order everywhere.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
+
+from benchmarks.disguises import making, plan  # noqa: E402
+
+
+def main() -> None:
+    """Run the step that the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("step", choices=["files", "train", "score", "table"])
+    parser.add_argument("--victims", nargs="*", default=[*plan.HELD_OUT, *plan.TUNING])
+    parser.add_argument("--only", nargs="*", help="only these trained ones, by name")
+    given = parser.parse_args()
+    if given.step == "files":
+        making.make_files(given.victims)
+    elif given.step == "train":
+        import torch
+
+        torch.set_num_threads(1)
+        making.make_trained(given.victims, given.only)
+
+
+if __name__ == "__main__":
+    main()
