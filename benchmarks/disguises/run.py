@@ -11,6 +11,7 @@ What is there already is left alone, so that a run which was stopped goes on whe
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--victims", nargs="*", default=[*plan.HELD_OUT, *plan.TUNING])
     parser.add_argument("--only", nargs="*", help="only these trained ones, by name")
     given = parser.parse_args()
+    logging.disable(logging.WARNING)  # of the quantiser, which recommends a step of its own
     if given.step == "files":
         making.make_files(given.victims)
     elif given.step == "train":
