@@ -9,6 +9,7 @@ from onnxattr.pipeline.map import map_models
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.rank import attribute, compare, rank
 from onnxattr.pipeline.specs import stamp, write_spec
+from onnxattr.pipeline.weigh import weights_of
 
 __all__ = [
     "ExportOptions",
@@ -24,5 +25,6 @@ __all__ = [
     "map_models",
     "rank",
     "stamp",
+    "weights_of",
     "write_spec",
 ]

@@ -22,6 +22,7 @@ from onnxattr.types import (
     TOKENS,
     Failure,
     GradientCheck,
+    Identity,
     InputSpec,
     Inspection,
     Origin,
@@ -252,6 +253,39 @@ class Stamped(msgspec.Struct, frozen=True, tag=True):
     external: bool
 
 
+class Weigh(msgspec.Struct, frozen=True, tag=True):
+    """Asks for what a model is and for its weights."""
+
+    place: Place
+    source: Source
+
+
+class Weighing(msgspec.Struct, frozen=True, tag=True):
+    """Says what a model is; so many layers follow, each in a message."""
+
+    identity: Identity
+    external: bool
+    layers: int
+    streams: Array
+    omitted: tuple[str, ...]
+
+
+class WeighedLayer(msgspec.Struct, frozen=True, tag=True):
+    """One layer, as `types.Layer` has it."""
+
+    name: str
+    operator: str
+    depth: int
+    depthwise: bool
+    weight: Array
+    bias: Array | None
+    writes: Array
+    reads: Array
+    places: Array
+    gains_out: Array
+    gains_in: Array
+
+
 class Refusal(msgspec.Struct, frozen=True, tag=True):
     """Says why what was asked for cannot be had."""
 
@@ -260,7 +294,7 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
-Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp
+Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Weigh
 
 
 #: Parts of what a model makes of probes that measures compare beside its maps.

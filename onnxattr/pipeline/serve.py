@@ -50,11 +50,13 @@ from onnxattr.pipeline.messages import (
     Stamp,
     Stamped,
     Units,
+    Weigh,
     pack,
     printable,
     refusal_of,
     unpack,
 )
+from onnxattr.pipeline.weighing import weigh
 from onnxattr.space.measures.table import OUTPUTS as OF_OUTPUTS
 from onnxattr.types import IMAGE, Failure, InputSpec, Model, Representation
 
@@ -92,6 +94,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Stamp):
         enter(request.place)
         channel.send(_stamp(request))
+    elif isinstance(request, Weigh):
+        enter(request.place)
+        weigh(_load(request.source, request.place), channel)
     elif isinstance(request, Examine):
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)

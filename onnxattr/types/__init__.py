@@ -53,11 +53,23 @@ from onnxattr.types.rankings import (
     Target,
 )
 from onnxattr.types.space import Join, ModelMap, Neighbour
+from onnxattr.types.weights import (
+    FINDINGS,
+    Identity,
+    Layer,
+    LayerMatch,
+    TensorMatch,
+    Weighed,
+    WeightFinding,
+    WeightMatch,
+    Weights,
+)
 
 __all__ = [
     "ARRAY",
     "ASSUMED",
     "FIGURES",
+    "FINDINGS",
     "GRAPH",
     "IMAGE",
     "KINDS",
@@ -76,9 +88,12 @@ __all__ = [
     "Failure",
     "FixedInput",
     "GradientCheck",
+    "Identity",
     "InputSpec",
     "Inspection",
     "Join",
+    "Layer",
+    "LayerMatch",
     "MapFile",
     "Maps",
     "Measured",
@@ -108,5 +123,10 @@ __all__ = [
     "TailNode",
     "Target",
     "TargetOutcome",
+    "TensorMatch",
     "Unsupported",
+    "Weighed",
+    "WeightFinding",
+    "WeightMatch",
+    "Weights",
 ]

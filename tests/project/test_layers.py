@@ -25,6 +25,7 @@ LAYERS = (
         "_version",
     ),
     ("graph", "probes", "probe_arrays", "scores", "space"),
+    ("lineage",),
     ("convert",),
     ("attribution",),
     ("store", "execution"),
@@ -37,6 +38,7 @@ LAYERS = (
 BANNED = {
     "drawing": {"torch", "onnx", "onnx2torch", "onnxruntime"},
     "graph": {"torch", "onnx2torch", "onnxruntime"},
+    "lineage": {"torch", "onnx2torch", "onnxruntime"},
     "probes": {"torch", "onnx", "onnx2torch", "onnxruntime"},
     "probe_arrays": {"torch", "onnx", "onnx2torch", "onnxruntime"},
     "scores": {"torch", "onnx", "onnx2torch", "onnxruntime", "pickle"},

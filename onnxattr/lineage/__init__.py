@@ -1,0 +1,1 @@
+"""Whether one model comes from another. Imports numpy, onnx and, inside functions, SciPy."""

@@ -1,0 +1,192 @@
+"""What a file is: hashes that do not see names and order, counts, and what it says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import onnx
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, numpy_helper
+
+from onnxattr.graph.load import weights
+from onnxattr.graph.walk import STANDARD, captured, nodes
+from onnxattr.sanitise import clean
+from onnxattr.types import Identity, Model
+
+#: Entries of the metadata that are kept, and characters of a value.
+MAX_ENTRIES, MAX_VALUE = 64, 500
+
+
+def identity_of(model: Model, size: int) -> Identity:
+    """Returns what a loaded model is.
+
+    Args:
+        model: From `graph.load.load`.
+        size: Bytes of its file and external data.
+    """
+    proto = model.proto
+    bodies = [*nodes(proto.graph), *(n for f in proto.functions for n in nodes(f))]
+    counted = Counter(
+        n.op_type if n.domain in STANDARD else f"{n.domain}.{n.op_type}" for n in bodies
+    )
+    by_type: Counter[str] = Counter()
+    for _, tensor in weights(proto):
+        by_type[TensorProto.DataType.Name(tensor.data_type).lower()] += _count(tensor)
+    return Identity(
+        file=model.sha256,
+        weights=_hash_weights(model),
+        structure=_hash_structure(proto),
+        framework=clean(model.origin.framework),
+        exporter=clean(model.origin.exporter),
+        opsets={clean(o.domain): o.version for o in proto.opset_import},
+        operators={clean(k): v for k, v in sorted(counted.items(), key=lambda e: (-e[1], e[0]))},
+        parameters=model.parameters,
+        by_type=dict(sorted(by_type.items())),
+        size=size,
+        nodes=len(bodies),
+        metadata=_metadata(proto),
+    )
+
+
+def _metadata(proto: onnx.ModelProto) -> dict[str, str]:
+    said = {
+        "producer_name": proto.producer_name,
+        "producer_version": proto.producer_version,
+        "domain": proto.domain,
+        "model_version": str(proto.model_version) if proto.model_version else "",
+        "doc_string": proto.doc_string,
+        "graph.name": proto.graph.name,
+        "graph.doc_string": proto.graph.doc_string,
+        "ir_version": str(proto.ir_version),
+        **{p.key: p.value for p in proto.metadata_props[:MAX_ENTRIES]},
+    }
+    kept = {clean(k): clean(v, MAX_VALUE) for k, v in said.items() if v}
+    return dict(list(kept.items())[:MAX_ENTRIES])
+
+
+def _count(tensor: TensorProto) -> int:
+    count = 1
+    for size in tensor.dims:
+        count *= size
+    return count
+
+
+def _hash_weights(model: Model) -> str:
+    """Returns a hash of all stored tensors of floating point or few bits, as a multiset.
+
+    Type, shape and numbers count; names and order do not. Whole numbers of 32 and 64 bits are
+    shapes and axes, which exporters write as they like.
+    """
+    digests = []
+    for name, tensor in weights(model.proto):
+        if tensor.data_type in (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL):
+            continue
+        if tensor.data_type == TensorProto.STRING:
+            continue
+        array = model.apart[name] if name in model.apart else numpy_helper.to_array(tensor)
+        digest = hashlib.sha256(f"{tensor.data_type}:{array.shape}:".encode())
+        digest.update(array.tobytes())
+        digests.append(digest.digest())
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+
+
+def _hash_structure(proto: onnx.ModelProto) -> str:
+    """Returns a hash of the graph that names and the order of its nodes do not change.
+
+    Every value is hashed from what makes it, back to the inputs, which go by their type, shape and
+    place (Merkle 1987); stored tensors go by type and shape, small whole ones by their numbers.
+    """
+    functions = sorted(
+        _digest("function", f.domain, f.name, _body(f.node, f.input, f.output, {}, f.attribute))
+        for f in proto.functions
+    )
+    graph = _graph(proto.graph, {})
+    opsets = sorted(
+        f"{o.domain if o.domain not in STANDARD else ''}:{o.version}" for o in proto.opset_import
+    )
+    return _digest("model", *opsets, *functions, graph)
+
+
+def _digest(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "backslashreplace")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _graph(graph: GraphProto, outer: Mapping[str, str]) -> str:
+    known = dict(outer)
+    stored = {t.name for t in graph.initializer}
+    for tensor in graph.initializer:
+        known[tensor.name] = _tensor(tensor)
+    number = 0
+    for value in graph.input:
+        if value.name not in stored:
+            known[value.name] = _digest("input", str(number), _type(value.type))
+            number += 1
+    return _body(graph.node, (), [v.name for v in graph.output], known, ())
+
+
+def _type(kind: onnx.TypeProto) -> str:
+    tensor = kind.tensor_type
+    sizes = [str(d.dim_value) if d.HasField("dim_value") else "?" for d in tensor.shape.dim]
+    return f"{kind.WhichOneof('value')}:{tensor.elem_type}:{','.join(sizes)}"
+
+
+def _tensor(tensor: TensorProto) -> str:
+    whole = tensor.data_type in (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
+    numbers = ""
+    if whole and _count(tensor) <= 64 and not tensor.external_data:
+        numbers = str(numpy_helper.to_array(tensor).tolist())
+    return _digest("stored", str(tensor.data_type), str(list(tensor.dims)), numbers)
+
+
+def _body(
+    body: Iterable[NodeProto],
+    inputs: Iterable[str],
+    outputs: Iterable[str],
+    outer: Mapping[str, str],
+    attributes: Iterable[str],
+) -> str:
+    known = dict(outer)
+    known.update((name, _digest("input", str(i))) for i, name in enumerate(inputs))
+    unread = Counter[str]()
+    for node in body:
+        made = _node(node, known)
+        unread[made] += 1
+        for i, name in enumerate(node.output):
+            if name:
+                known[name] = _digest("output", str(i), made)
+    ends = [known.get(name, "") for name in outputs]
+    every = sorted(f"{made}:{count}" for made, count in unread.items())
+    return _digest("body", *ends, "nodes", *every, "attributes", *sorted(attributes))
+
+
+def _node(node: NodeProto, known: Mapping[str, str]) -> str:
+    if node.op_type == "Constant" and node.domain in STANDARD:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                return _tensor(attribute.t)  # As if it were an initializer.
+    read = [known.get(name, "") if name else "none" for name in node.input]
+    said = sorted(_attribute(a, known) for a in node.attribute)
+    domain = "" if node.domain in STANDARD else node.domain
+    return _digest("node", domain, node.op_type, *read, "attributes", *said)
+
+
+def _attribute(attribute: AttributeProto, known: Mapping[str, str]) -> str:
+    if attribute.HasField("g"):
+        graphs = [attribute.g]
+    else:
+        graphs = list(attribute.graphs)
+    if graphs:
+        told = [_graph(g, {n: known[n] for n in captured(g) if n in known}) for g in graphs]
+        return _digest(attribute.name, *told)
+    if attribute.HasField("t"):
+        return _digest(attribute.name, _tensor(attribute.t))
+    copy = AttributeProto()
+    copy.CopyFrom(attribute)
+    copy.doc_string = ""
+    return _digest(attribute.name, copy.SerializeToString(deterministic=True).hex())

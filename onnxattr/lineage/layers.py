@@ -1,0 +1,98 @@
+"""From a model as it was given to its layers, in one form whatever the exporter wrote."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from onnxattr.errors import SupportError
+from onnxattr.graph import passes
+from onnxattr.graph.layout import track_layout
+from onnxattr.lineage.walk import Walk
+from onnxattr.types import Model, Weights
+
+#: Sizes that are free become this: of a layer nothing depends on them.
+_FREE = 1
+
+
+def weights_of_model(model: Model) -> Weights:
+    """Returns the layers of a loaded model: batch norm folded, casts and quantisation undone.
+
+    Convolutions and products with stored weights are layers, whatever lies between two of them:
+    batch normalisation and other arithmetic with one number a channel is folded into the layer
+    before it, or else into those behind it; transposes that an exporter puts around layouts are
+    followed; activations are not looked at. Layers in the bodies of loops and branches are left
+    out, and so is what has no columns, as biases of places.
+
+    Args:
+        model: From `graph.load.load`.
+
+    Raises:
+        SupportError: The graph cannot be rewritten.
+        LimitError: The layers would take more than they may.
+    """
+    graph = _plain(model)
+    walk = Walk(model.name)
+    for value in graph.graph.inputs:
+        walk.enter(value, _channels(model, value))
+    for node in graph.graph:
+        walk.visit(node, node.version or graph.opset_imports.get("", 0))
+    return walk.finish()
+
+
+def _channels(model: Model, value: ir.Value) -> int | None:
+    """Returns the axis of an input's channels, if it is known before an operator reads them."""
+    rank = len(value.shape) if value.shape is not None else 0
+    if rank == 2:
+        return 1
+    if rank != 4 or value.shape is None:
+        return None
+    sizes = [size if isinstance(size, int) else None for size in value.shape]
+    found = track_layout(model.proto.graph, value.name or "", sizes)
+    return found[0].index("C") if found is not None and "C" in found[0] else None
+
+
+def _plain(model: Model) -> ir.Model:
+    """Returns the graph without functions, constants and free sizes, and with its shapes."""
+    sequence: list[ir.passes.PassBase] = [
+        passes.Cut([value.name for value in model.proto.graph.output]),
+        common.RemoveInitializersFromInputsPass(),
+        passes.KeepFunctionOpsets(),
+        common.InlinePass(),
+        passes.Remember(),
+        common.RemoveUnusedNodesPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.DropIdentities(),
+        common.RemoveUnusedNodesPass(),
+        passes.KnownShapes(),
+    ]
+    doing = "reading it"
+    try:
+        graph = ir.from_proto(model.proto)
+        for name, array in model.apart.items():
+            graph.graph.initializers[name].const_value = ir.tensor(array, name=name)
+        _forget(graph)
+        for step in sequence:
+            doing = type(step).__name__
+            graph = step(graph).model
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SupportError(
+            f"the graph cannot be rewritten: {doing} failed: {reason}", model=model.name
+        ) from error
+    return graph
+
+
+def _forget(model: ir.Model) -> None:
+    """Takes away what the vendor says of shapes, which may be wrong; free sizes become one."""
+    for graph in model.graphs():
+        for node in graph:
+            for value in node.outputs:
+                value.shape = None
+    for value in model.graph.inputs:
+        if value.shape is not None:
+            sizes = [d if isinstance(d, int) and d > 0 else _FREE for d in value.shape]
+            value.shape = ir.Shape(sizes)
+
+
+__all__ = ["weights_of_model"]
