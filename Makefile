@@ -54,11 +54,12 @@ zoo: $(VENV)/.installed-exporters $(JAX)/.installed
 	$(abspath $(JAX))/bin/python $(MINIATURE)/make.py models --family vit
 	$(BIN)/python $(MINIATURE)/make.py transfer
 
-# How well rankings predict the transfer that was measured in zoo A; ZOO=b for the other one.
+# How well every measure predicts the transfer that was measured in zoo A, and what it must know
+# besides; ZOO=b for the other one.
 evaluate: $(VENV)/.installed
 	$(BIN)/python $(MINIATURE)/make.py probes
-	$(BIN)/onnxattr evaluate --truth $(MINIATURE)/affinity-$(ZOO).csv \
-	  --models $(MINIATURE)/models/*-$(ZOO).onnx --probes samples/.cache/miniature/probes
+	$(BIN)/python $(MINIATURE)/evaluate.py --zoo $(ZOO)
+	$(BIN)/python $(MINIATURE)/controls.py --zoo $(ZOO)
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel

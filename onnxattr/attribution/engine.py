@@ -89,10 +89,11 @@ class Engine:
             None
             if method.name in self._together
             else [
-                find(method.name)(Setting(network, target, seed, compared), **method.options)
+                find(method.name)(Setting(network, target, seed, some), **method.options)
                 for target in self._targets
             ]
             for method in methods
+            for some in [None if compared is None else compared[: method.entry.background]]
         ]
         self._chosen = network.spec.batch or batch_size
         self.size = self._chosen or BATCH

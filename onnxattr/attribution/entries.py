@@ -48,7 +48,7 @@ class Entry:
         options: By name.
         unfused: Fusions, of `graph.normalise.FUSIONS`, that it wants left out.
         draws: Whether it draws random numbers: maps depend on the seed.
-        background: Whether it looks at other probes than that which is explained.
+        background: How many other probes it looks at, the first of the set; 0 for none.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Entry:
     options: Mapping[str, Option] = field(default_factory=dict)
     unfused: frozenset[str] = frozenset()
     draws: bool = False
-    background: bool = False
+    background: int = 0
 
 
 def _of_layers(composite: str) -> Mapping[str, Option]:
@@ -158,6 +158,17 @@ ENTRIES: Mapping[str, Entry] = {
             }
         ),
     ),
+    "whitened": Entry(
+        kind=GRADIENT,
+        module="whitened",
+        about="z ⊙ ∂T/∂z, T = ½‖u‖² of units that are whitened over probes and places",
+        source="docs/audit.md",
+        cost="1 forward, 1 backward; 1 forward of up to 64 probes",
+        options=MappingProxyType(
+            {"ridge": Option(0.01, "added to all variances, as a part of their mean", 1e-9, 1e9)}
+        ),
+        background=64,
+    ),
     "expected-gradients": Entry(
         kind=GRADIENT,
         module="paths",
@@ -168,7 +179,7 @@ ENTRIES: Mapping[str, Entry] = {
             {"samples": Option(64, "pairs of another probe and a place on the way", 1, 4096)}
         ),
         draws=True,
-        background=True,
+        background=16,
     ),
     "smoothgrad": Entry(
         kind=GRADIENT,

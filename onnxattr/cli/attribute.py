@@ -7,33 +7,19 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, explain, show, warn
 from onnxattr.cli.guard import INCOMPLETE, guard
-from onnxattr.cli.input import input_of, with_input
-from onnxattr.cli.limits import limits_of, with_limits
-from onnxattr.cli.sources import export_of, with_sources
+from onnxattr.cli.settings import settings_of, with_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-@with_limits
-@with_sources
-@with_input
+@with_settings("measure", "paper", "check_assumptions", method=options.Methods)
 def attribute(
     models: options.Models,
     output: options.Folder,
     probes: options.Probes = None,
-    limit: options.Limit = None,
-    method: options.Methods = "saliency",
-    reduction: options.Reduction = "sum",
-    at: options.At = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    workers: options.Workers = 1,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = "float32",
-    compiled: options.Compile = False,
-    store: options.Store = None,
-    no_store: options.NoStore = False,
+    *,
+    settings: dict[str, Any],
     overwrite: options.Overwrite = False,
     save: options.Save = "npy",
     draw: options.Pictures = True,
@@ -45,10 +31,6 @@ def attribute(
     progress: options.ShowProgress = True,
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
-    *,
-    inputs: dict[str, Any],
-    sources: dict[str, Any],
-    limits: dict[str, str],
 ) -> None:
     """Write attribution maps, as numbers and as pictures.
 
@@ -65,28 +47,13 @@ def attribute(
         from onnxattr.cli import folder
 
         plan = folder.Plan(save, draw, scale, clip)
-        settings = pipeline.Options(
-            method=method,
-            reduction=reduction,
-            precision=precision,
-            compile=compiled,
-            at=at,
-            input=input_of(inputs),
-            export=export_of(sources),
-            device=device,
-            workers=workers,
-            batch_size=batch_size,
-            limit=limit,
-            seed=seed,
-            limits=limits_of(limits),
-            store=None if no_store else store or "default",
-        )
+        wanted = settings_of(settings)
         folder.check_folder(output, overwrite=overwrite)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.attribute_many(
                 models,
                 probes=probes,
-                options=settings,
+                options=wanted,
                 progress=bars,
                 stop=interruption.event,
             )

@@ -8,32 +8,16 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
-from onnxattr.cli.input import input_of, with_input
-from onnxattr.cli.limits import limits_of, with_limits
-from onnxattr.cli.sources import export_of, with_sources
+from onnxattr.cli.settings import settings_of, with_settings
 
 
-@with_limits
-@with_sources
-@with_input
+@with_settings("check_assumptions")
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A model file.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
     probes: options.Probes = None,
-    limit: options.Limit = None,
-    method: options.Method = "saliency",
-    measure: options.Measure = None,
-    reduction: options.Reduction = "sum",
-    at: options.At = None,
-    paper: options.Paper = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    workers: options.Workers = 1,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = "float32",
-    compiled: options.Compile = False,
-    store: options.Store = None,
-    no_store: options.NoStore = False,
+    *,
+    settings: dict[str, Any],
     form: options.OutputFormat = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
@@ -41,10 +25,6 @@ def compare(
     progress: options.ShowProgress = True,
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
-    *,
-    inputs: dict[str, Any],
-    sources: dict[str, Any],
-    limits: dict[str, str],
 ) -> None:
     """Compare two models: similarity, interval, and where they agree and differ most.
 
@@ -55,30 +35,13 @@ def compare(
 
         chosen = options.choose_format(form, output)
         check_output(output)
-        settings = pipeline.Options(
-            method=method,
-            measure=measure,
-            reduction=reduction,
-            precision=precision,
-            compile=compiled,
-            at=at,
-            input=input_of(inputs),
-            export=export_of(sources),
-            device=device,
-            workers=workers,
-            batch_size=batch_size,
-            limit=limit,
-            paper=paper,
-            seed=seed,
-            limits=limits_of(limits),
-            store=None if no_store else store or "default",
-        )
+        wanted = settings_of(settings)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.compare(
                 first,
                 second,
                 probes=probes,
-                options=settings,
+                options=wanted,
                 progress=bars,
                 stop=interruption.event,
             )

@@ -8,9 +8,7 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, check_output, deliver, write_text
 from onnxattr.cli.guard import INCOMPLETE, guard
-from onnxattr.cli.input import input_of, with_input
-from onnxattr.cli.limits import limits_of, with_limits
-from onnxattr.cli.sources import export_of, with_sources
+from onnxattr.cli.settings import settings_of, with_settings
 from onnxattr.errors import UsageError
 
 Truth = Annotated[
@@ -87,9 +85,7 @@ Figure = Annotated[
 ]
 
 
-@with_limits
-@with_sources
-@with_input
+@with_settings("check_assumptions")
 def evaluate(
     truth: Truth,
     models: Models = None,
@@ -100,20 +96,8 @@ def evaluate(
     lower_is_better: Lower = False,
     figure: Figure = None,
     probes: options.Probes = None,
-    limit: options.Limit = None,
-    method: options.Method = "saliency",
-    measure: options.Measure = None,
-    reduction: options.Reduction = "sum",
-    at: options.At = None,
-    paper: options.Paper = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    workers: options.Workers = 1,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = "float32",
-    compiled: options.Compile = False,
-    store: options.Store = None,
-    no_store: options.NoStore = False,
+    *,
+    settings: dict[str, Any],
     form: options.OutputFormat = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
@@ -121,10 +105,6 @@ def evaluate(
     progress: options.ShowProgress = True,
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
-    *,
-    inputs: dict[str, Any],
-    sources: dict[str, Any],
-    limits: dict[str, str],
 ) -> None:
     """Say how well similarities predict measured transfer.
 
@@ -144,31 +124,14 @@ def evaluate(
         check_output(output)
         _check_figure(figure, output)
         given = [*(more_models or []), *(models or [])]
-        settings = pipeline.Options(
-            method=method,
-            measure=measure,
-            reduction=reduction,
-            precision=precision,
-            compile=compiled,
-            at=at,
-            input=input_of(inputs),
-            export=export_of(sources),
-            device=device,
-            workers=workers,
-            batch_size=batch_size,
-            limit=limit,
-            paper=paper,
-            seed=seed,
-            limits=limits_of(limits),
-            store=None if no_store else store or "default",
-        )
+        wanted = settings_of(settings)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.evaluate(
                 truth,
                 _named(similarity) if similarity else None,
                 models=given or None,
                 probes=probes,
-                options=settings,
+                options=wanted,
                 only=_names(only),
                 relevant=relevant,
                 lower_is_better=lower_is_better,

@@ -8,9 +8,7 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, explain, say, write
 from onnxattr.cli.guard import INCOMPLETE, guard
-from onnxattr.cli.input import input_of, with_input
-from onnxattr.cli.limits import limits_of, with_limits
-from onnxattr.cli.sources import export_of, with_sources
+from onnxattr.cli.settings import settings_of, with_settings
 
 Linkage = Annotated[
     str,
@@ -39,27 +37,14 @@ Folder = Annotated[
 ]
 
 
-@with_limits
-@with_sources
-@with_input
+@with_settings("measure", "check_assumptions")
 def map_models(
     models: options.Models,
     probes: options.Probes = None,
-    limit: options.Limit = None,
+    *,
+    settings: dict[str, Any],
     linkage: Linkage = "single",
     clusters: Clusters = None,
-    method: options.Method = "saliency",
-    reduction: options.Reduction = "sum",
-    at: options.At = None,
-    paper: options.Paper = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    workers: options.Workers = 1,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = "float32",
-    compiled: options.Compile = False,
-    store: options.Store = None,
-    no_store: options.NoStore = False,
     output: Folder = None,
     overwrite: options.Overwrite = False,
     form: options.OutputFormat = None,
@@ -68,10 +53,6 @@ def map_models(
     progress: options.ShowProgress = True,
     exit_zero: options.ExitZero = False,
     debug: options.Debug = False,
-    *,
-    inputs: dict[str, Any],
-    sources: dict[str, Any],
-    limits: dict[str, str],
 ) -> None:
     """Show models as a tree: which are alike, and which groups are.
 
@@ -86,23 +67,7 @@ def map_models(
         from onnxattr.cli import folder, map_folder
 
         chosen = options.choose_format(form, None)
-        settings = pipeline.Options(
-            method=method,
-            reduction=reduction,
-            precision=precision,
-            compile=compiled,
-            at=at,
-            input=input_of(inputs),
-            export=export_of(sources),
-            device=device,
-            workers=workers,
-            batch_size=batch_size,
-            limit=limit,
-            paper=paper,
-            seed=seed,
-            limits=limits_of(limits),
-            store=None if no_store else store or "default",
-        )
+        wanted = settings_of(settings)
         if output is not None:
             folder.check_folder(output, overwrite=overwrite)
         with Bars(quiet=quiet, show=progress) as bars:
@@ -111,7 +76,7 @@ def map_models(
                 probes=probes,
                 linkage=linkage,
                 groups=clusters,
-                options=settings,
+                options=wanted,
                 progress=bars,
                 stop=interruption.event,
             )

@@ -39,6 +39,7 @@ Probes = Annotated[
 Limit = Annotated[
     int | None,
     typer.Option(
+        "--limit",
         help="Use the first N probes (default: 64 of the 200 built-in, all of yours).",
         metavar="N",
         show_default=False,
@@ -48,6 +49,7 @@ Limit = Annotated[
 Method = Annotated[
     str,
     typer.Option(
+        "--method",
         metavar="NAME[:OPT=VALUE]",
         help="How maps are made; `onnxattr methods` lists methods and options.",
         rich_help_panel=_PROBING,
@@ -66,6 +68,7 @@ Methods = Annotated[
 Measure = Annotated[
     str | None,
     typer.Option(
+        "--measure",
         metavar="NAME[,NAME…]",
         help=f"How models are compared, in the order of the first: {', '.join(_MEASURES)} "
         "(default: attribution; with --target predictability, too).",
@@ -76,6 +79,7 @@ Measure = Annotated[
 Reduction = Annotated[
     str,
     typer.Option(
+        "--reduction",
         metavar="NAME",
         help="What is made of the units: sum, squared-norm, abs, rms, projection[:K] or unit:I.",
         rich_help_panel=_PROBING,
@@ -84,6 +88,7 @@ Reduction = Annotated[
 Precision = Annotated[
     str,
     typer.Option(
+        "--precision",
         metavar="NAME",
         help="Of gradients: float32, bf16, tf32 or float64.",
         rich_help_panel=_PROBING,
@@ -100,6 +105,7 @@ Compile = Annotated[
 At = Annotated[
     str | None,
     typer.Option(
+        "--at",
         metavar="PLACE|NAME",
         help="What is attributed: feature (default), logits, output or bottleneck, with :OUTPUT "
         "behind it for a certain output; or the name of a tensor.",
@@ -126,16 +132,23 @@ CheckAssumptions = Annotated[
 Seed = Annotated[
     int,
     typer.Option(
-        help="Of the bootstrap intervals, and of all that methods draw.", rich_help_panel=_PROBING
+        "--seed",
+        help="Of the bootstrap intervals, and of all that methods draw.",
+        rich_help_panel=_PROBING,
     ),
 ]
 Device = Annotated[
     str,
-    typer.Option(help="auto, cpu, cuda[:n] or mps; several with commas.", rich_help_panel=_PROBING),
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda[:n] or mps; several with commas.",
+        rich_help_panel=_PROBING,
+    ),
 ]
 Workers = Annotated[
     int,
     typer.Option(
+        "--workers",
         help="Worker processes a device; on the CPU they share its cores.",
         metavar="N",
         rich_help_panel=_PROBING,
@@ -177,6 +190,7 @@ Force = Annotated[
 BatchSize = Annotated[
     int | None,
     typer.Option(
+        "--batch-size",
         help="Probes at a time (default: 8).",
         metavar="N",
         show_default=False,

@@ -1,1 +1,4 @@
-"""Whether one model comes from another. Imports numpy, onnx and, inside functions, SciPy."""
+"""Whether one model comes from another: by its weights, by what it does, and the verdict.
+
+Imports numpy, onnx and, inside functions, SciPy.
+"""

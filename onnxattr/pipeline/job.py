@@ -73,9 +73,6 @@ BLACK_BOX_CHUNK = 4
 #: The batch size where nobody says and the graph leaves it free.
 BATCH = 8
 
-#: Probes that methods compare others with.
-BACKGROUND = 16
-
 #: Bytes of all maps of a model, which this process holds; less where many models share its memory.
 MAX_MAPS = 2**31
 
@@ -180,6 +177,7 @@ class Examiner:
         """
         options, place = self._options, place_of(self._options, device)
         kind, inner = self._probes.kind, self._probes.values.shape[1:]
+        most = max(method.entry.background for method in options.methods)
         channel.send(
             Examine(
                 place=place,
@@ -189,7 +187,7 @@ class Examiner:
                 methods=options.methods,
                 reduction=options.reduced,
                 seed=options.seed,
-                background=pack(self._background()) if self._compares() else None,
+                background=pack(self._background(most)) if most else None,
                 precision=options.precision,
                 compile=options.compile,
                 batch_size=options.batch_size,
@@ -313,12 +311,9 @@ class Examiner:
             raise WorkerError("its worker sent numbers that make no sense", model=name)
         return answer
 
-    def _compares(self) -> bool:
-        return any(method.entry.background for method in self._options.methods)
-
-    def _background(self) -> np.ndarray[Any, Any]:
+    def _background(self, count: int) -> np.ndarray[Any, Any]:
         """Returns the probes that methods compare others with: the same for all models."""
-        return self._probes.values[:BACKGROUND]
+        return self._probes.values[:count]
 
     def _key(
         self, name: str, found: Described, digest: str, method: Method
@@ -334,7 +329,7 @@ class Examiner:
             "method_options": dict(method.options),
             "reduction": str(options.reduced),
             "seed": options.seed if entry.draws or options.reduced.kind == "projection" else None,
-            "background": hash_values(self._background()) if entry.background else None,
+            "background": hash_values(self._background(n)) if (n := entry.background) else None,
             "device": found.device.split(":")[0],
             "precision": options.precision,
             "compile": options.compile,

@@ -21,6 +21,7 @@ from onnxattr.types import (
     IMAGE,
     TOKENS,
     Failure,
+    Finding,
     GradientCheck,
     Identity,
     InputSpec,
@@ -253,6 +254,51 @@ class Stamped(msgspec.Struct, frozen=True, tag=True):
     external: bool
 
 
+<<<<<<< HEAD
+class Watch(msgspec.Struct, frozen=True, tag=True):
+    """Asks what a model makes of some probes, fed in one way or several; nothing is converted.
+
+    Attributes:
+        place: Where to work.
+        source: The model.
+        at: As for `rank`.
+        inputs: Ways to feed it; one that comes to the same as an earlier one is not run again.
+        kind: What probes are.
+        images: The probes, as `types.Probes` has them.
+        layers: Whether tensors within the model are wanted, too, and two runs compared.
+    """
+
+    place: Place
+    source: Source
+    at: str | None
+    inputs: tuple[InputOptions, ...]
+    kind: str
+    images: Array
+    layers: bool = False
+
+
+class Way(msgspec.Struct, frozen=True):
+    """What a model made of probes that it was fed in one way.
+
+    Attributes:
+        spec: The way; None where there is no such one.
+        units: By part: `representation`, `outputs`, `early:I`, `late:I`.
+        refusal: Why there are none; '' where it is the same way as an earlier one, too.
+        deterministic: Whether two runs gave the same bits; None where there was one.
+    """
+
+    spec: InputSpec | None
+    units: dict[str, Units] = {}
+    refusal: str = ""
+    deterministic: bool | None = None
+
+
+class Watched(msgspec.Struct, frozen=True, tag=True):
+    """What a model made of probes, a way each, and what its file was found to hold."""
+
+    ways: tuple[Way, ...]
+    findings: tuple[Finding, ...] = ()
+=======
 class Weigh(msgspec.Struct, frozen=True, tag=True):
     """Asks for what a model is and for its weights."""
 
@@ -284,6 +330,7 @@ class WeighedLayer(msgspec.Struct, frozen=True, tag=True):
     places: Array
     gains_out: Array
     gains_in: Array
+>>>>>>> weights
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -294,7 +341,11 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
+<<<<<<< HEAD
+Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Watch
+=======
 Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Weigh
+>>>>>>> weights
 
 
 #: Parts of what a model makes of probes that measures compare beside its maps.

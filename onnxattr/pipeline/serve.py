@@ -50,6 +50,8 @@ from onnxattr.pipeline.messages import (
     Stamp,
     Stamped,
     Units,
+    Watch,
+    Watched,
     Weigh,
     pack,
     printable,
@@ -94,6 +96,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Stamp):
         enter(request.place)
         channel.send(_stamp(request))
+    elif isinstance(request, Watch):
+        enter(request.place)
+        channel.send(_watch(request))
     elif isinstance(request, Weigh):
         enter(request.place)
         weigh(_load(request.source, request.place), channel)
@@ -405,6 +410,14 @@ def _inspect(request: Inspect) -> Inspected:
 
     limits = request.place.limits
     return Inspected(inspect_model(model, request.at, request.input, limits, trial, runs))
+
+
+def _watch(request: Watch) -> Watched:
+    from onnxattr.pipeline.watching import watch
+
+    place = request.place
+    set_up("cpu", place.threads, place.limits.gpu_memory)
+    return watch(_load(request.source, place), request, thread_count())
 
 
 def _stamp(request: Stamp) -> Stamped:

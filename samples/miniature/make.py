@@ -74,7 +74,9 @@ def main() -> None:
         paths = [path for e in entries if (path := models / f"{e.name}.onnx").exists()]
         measure(paths, recipe, transfer, output, options.workers)
     if options.step in ("probes", "all"):
-        probes(zoo.CACHE / "probes", 8 if options.quick else zoo.PROBE_COUNT, recipe.size)
+        count = 8 if options.quick else zoo.PROBE_COUNT
+        probes(zoo.CACHE / "probes", count, recipe.size)
+        noise(zoo.CACHE / "noise", count, recipe.size)
     if options.step in ("models", "table", "all") and not options.quick:
         table(zoo.SCORES, zoo.HERE / "README.md")
 
@@ -126,6 +128,17 @@ def probes(folder: Path, count: int, size: int) -> None:
         if not path.exists():
             image = render(zoo.PROBES_FROM + number, size).image
             Image.fromarray(np.round(image * 255).astype(np.uint8)).save(path)
+
+
+def noise(folder: Path, count: int, size: int) -> None:
+    """Write probes that no model has ever seen the like of: uniform noise in every value."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        values = np.random.default_rng(number).integers(0, 256, (size, size, 3), np.uint8)
+        Image.fromarray(values).save(folder / f"{number:03d}.png")
 
 
 def table(scores: Path, readme: Path) -> None:

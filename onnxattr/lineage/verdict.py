@@ -1,0 +1,207 @@
+"""What the evidence comes to: one of five verdicts, with its reasons and what it does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from onnxattr.lineage.twins import likeness
+from onnxattr.types.audit import (
+    CLOSER,
+    DERIVED,
+    IDENTICAL,
+    INDEPENDENT,
+    UNDECIDABLE,
+    Relation,
+    Twin,
+    Verdict,
+)
+from onnxattr.types.weights import DERIVED as WEIGHTS_DERIVED
+from onnxattr.types.weights import PARTIAL, SHARED_START
+from onnxattr.types.weights import IDENTICAL as SAME_WEIGHTS
+from onnxattr.types.weights import UNDECIDABLE as WEIGHTS_UNDECIDABLE
+
+#: A p-value of behaviour up to this lets a verdict be `CLOSER`.
+ALPHA = 0.05
+
+#: And a score from this on: of what independent models leave, so much must be reached.
+LEAST_SCORE = 0.25
+
+#: Two models that are less alike than this do not do the same; see `twins.likeness`.
+UNLIKE = 0.5
+
+#: What no verdict may be read without.
+NO_PROOF = "low similarity never proves independence: a distilled or retrained copy may show none"
+
+
+def decide(
+    relations: Sequence[Relation],
+    twins: Sequence[Twin] = (),
+    *,
+    alpha: float = ALPHA,
+    least: float = LEAST_SCORE,
+) -> Verdict:
+    """Returns what an audit comes to. The order of the relations changes nothing.
+
+    Identity comes first, then weights, then behaviour. Behaviour alone never makes a model
+    derived, and says nothing at all without independent models of the same task: with these, a
+    suspect is called closer only if its score is `least` or more and p `alpha` or less.
+
+    Args:
+        relations: One a reference that could be compared.
+        twins: What became of the models that were given as independent.
+        alpha: Largest p-value that makes a model closer.
+        least: Smallest score that does.
+    """
+    ordered = order(relations)
+    same = [each for each in ordered if each.identical]
+    if same:
+        return _verdict(IDENTICAL, same[0], _identical(same), [])
+    derived = [each for each in ordered if _weights(each) in (WEIGHTS_DERIVED, PARTIAL)]
+    if derived:
+        return _verdict(DERIVED, derived[0], _derived(derived[0]), _caveats(ordered, twins))
+    judged = [each for each in ordered if each.p == each.p]
+    closer = [each for each in judged if each.p <= alpha and each.score >= least]
+    if closer:
+        return _verdict(CLOSER, closer[0], _closer(closer[0]), _caveats(ordered, twins))
+    doubts = list(_doubts(ordered, judged, alpha, least))
+    kind = UNDECIDABLE if doubts else INDEPENDENT
+    about = _strongest(judged) if doubts else None
+    reasons = doubts or list(_independent(judged))
+    return _verdict(kind, about, reasons, _caveats(ordered, twins))
+
+
+def order(relations: Sequence[Relation]) -> list[Relation]:
+    """Returns relations, the closest first: the same, then by weights, then by behaviour."""
+
+    def key(each: Relation) -> tuple[float | str, ...]:
+        late = each.match.late if each.match and each.match.late is not None else -1.0
+        found = _weights(each)
+        rank = 0 if each.identical else 1 if found in (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL) else 2
+        likeness = [e.value for e in each.behaviour if e.decides and e.value == e.value]
+        mean = sum(likeness) / len(likeness) if likeness else -1.0
+        score = each.score if each.score == each.score else -1.0
+        return (rank, -late if rank == 1 else 0.0, -score, -mean, each.reference)
+
+    return sorted(relations, key=key)
+
+
+def _weights(each: Relation) -> str:
+    return each.finding.kind if each.finding else WEIGHTS_UNDECIDABLE
+
+
+def _identical(same: Sequence[Relation]) -> list[str]:
+    words = {
+        "file": "the files of {} and the suspect are the same, byte for byte",
+        "weights": "{} has the same weights, and a graph of the same structure",
+        "function": "{} computes the same on every probe, but for rounding",
+    }
+    return [words[each.identical].format(each.reference) for each in same]
+
+
+def _derived(each: Relation) -> list[str]:
+    assert each.finding
+    lines = [f"{each.reference}: {line}" for line in each.finding.evidence]
+    return lines or [f"the weights of {each.reference} are found in the suspect"]
+
+
+def _closer(each: Relation) -> list[str]:
+    best = max((e for e in each.behaviour if e.decides), key=lambda e: _number(e.headroom))
+    return [
+        f"it behaves more like {each.reference} than all but {_share(each.p)} of independent "
+        f"models of the same task do like theirs: score {each.score:.2f}, p = {each.p:.3g}",
+        f"most of all by {best.measure}: {best.value:.2f}, and {best.baseline:.2f} is the best of "
+        f"{_count(len(each.twins), 'independent model')}",
+        "its weights do not show a derivation: it may be distilled, or trained on what "
+        f"{each.reference} says",
+    ]
+
+
+def _doubts(
+    ordered: Sequence[Relation], judged: Sequence[Relation], alpha: float, least: float
+) -> Iterator[str]:
+    """Yields why nothing can be told, if nothing can."""
+    for each in judged:
+        if each.floor > alpha and each.score >= least:
+            n = round(1 / each.floor) - 1
+            yield (
+                f"it is closer to {each.reference} than independent models are (score "
+                f"{each.score:.2f}), but with {_count(n, 'comparison')} of independent models p "
+                f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for"
+            )
+    unknown = [each for each in ordered if not each.twins and not _unlike(each)]
+    blind = [each for each in unknown if _weights(each) == WEIGHTS_UNDECIDABLE]
+    for each in blind:
+        reason = each.match.reason if each.match and each.match.reason else ""
+        why = f" ({reason})" if reason else ""
+        yield (
+            f"the weights of {each.reference} cannot be compared{why}, and there is no independent "
+            "model of its task to compare the behaviour with"
+        )
+    alike = [each for each in unknown if each not in blind]
+    for each in alike:
+        yield (
+            f"it does what {each.reference} does, its weights show no derivation, and there is no "
+            "independent model of the task: a distilled copy would look the same"
+        )
+    if not ordered:
+        yield "there is nothing to compare it with"
+
+
+def _unlike(each: Relation) -> bool:
+    """Whether the two do not even do the same, so that no independent model is needed to see it."""
+    known = {e.measure: e.value for e in each.behaviour}
+    return bool(known) and likeness(known) < UNLIKE
+
+
+def _independent(judged: Sequence[Relation]) -> Iterator[str]:
+    yield "no reference's weights are found in it, beyond what independent models share"
+    for each in judged:
+        yield (
+            f"it is as like {each.reference} as independent models of the same task are: score "
+            f"{each.score:.2f}, p = {each.p:.2g}"
+        )
+    if not judged:
+        yield "it does nothing that a reference does"
+
+
+def _caveats(ordered: Sequence[Relation], twins: Sequence[Twin]) -> list[str]:
+    lines = []
+    for each in ordered:
+        if _weights(each) == SHARED_START:
+            lines.append(
+                f"its first layers are those of {each.reference} and its later ones are not: both "
+                "may have started from the same weights, which is no derivation"
+            )
+    if (unused := [twin for twin in twins if not twin.reference]) and len(unused) == len(twins):
+        lines.append("none of the models given as independent shares the task of a reference")
+    return lines
+
+
+def _strongest(judged: Sequence[Relation]) -> Relation | None:
+    return max(judged, key=lambda each: (each.score, each.reference), default=None)
+
+
+def _verdict(
+    kind: str, about: Relation | None, reasons: Sequence[str], caveats: Sequence[str]
+) -> Verdict:
+    certain = kind in (IDENTICAL,)
+    return Verdict(
+        kind=kind,
+        reference=about.reference if about else "",
+        reasons=tuple(reasons),
+        p=about.p if about else float("nan"),
+        floor=about.floor if about else 1.0,
+        caveats=tuple(caveats) if certain else (*caveats, NO_PROOF),
+    )
+
+
+def _number(value: float) -> float:
+    return value if value == value else -1.0
+
+
+def _share(p: float) -> str:
+    return f"{p:.2g}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

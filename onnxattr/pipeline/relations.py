@@ -1,0 +1,166 @@
+"""What is known of a suspect and each reference, put together from weights and behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from onnxattr.lineage import calibration
+from onnxattr.lineage.behaviour import MEASURES, Traces, compare
+from onnxattr.lineage.calibration import conformal, floor, null_scores
+from onnxattr.lineage.finding import finding_of
+from onnxattr.lineage.weights import match_weights
+from onnxattr.types import BehaviourEvidence, Relation, Weighed, WeightMatch
+
+#: Other references that stand for what any two models have in common.
+STRANGERS = 5
+
+#: Two models compute the same if all numbers agree to this, as a part of the largest.
+SAME_FUNCTION = 1e-5
+
+#: A model that was run, and how it was fed.
+Run = tuple[str, str]
+
+
+class Pairs:
+    """What behaviour says of pairs of models, each computed once.
+
+    Args:
+        own: Traces of the references, by name.
+        others: Traces of other models, as they are fed for a reference, by its name and theirs.
+    """
+
+    def __init__(self, own: Mapping[str, Traces], others: Mapping[tuple[str, str], Traces]) -> None:
+        self._own, self._others = own, others
+        self._known: dict[tuple[int, int], dict[str, float]] = {}
+
+    def __call__(self, reference: str, other: str) -> dict[str, float] | None:
+        """Returns what each measure says, or None where one of the two was not run."""
+        one = self._own.get(reference)
+        two = self._others.get((reference, other)) or self._own.get(other)
+        if one is None or two is None:
+            return None
+        key = (id(one), id(two))
+        if key not in self._known:
+            self._known[key] = compare(one, two)
+        return self._known[key]
+
+
+def relations(
+    suspect: str,
+    references: Sequence[str],
+    twins: Mapping[str, Sequence[str]],
+    pairs: Pairs,
+    weighed: Mapping[str, Weighed],
+    identical: Mapping[str, str],
+    fed: Mapping[str, str],
+    independent: Sequence[str] = (),
+) -> tuple[Relation, ...]:
+    """Returns what is known of the suspect and each reference.
+
+    Args:
+        suspect: Its name.
+        references: Their names.
+        twins: Of each reference, the independent models of its task that could be run.
+        pairs: What behaviour says.
+        weighed: Weights by name, of the models that have any.
+        identical: By what a reference is the same as the suspect.
+        fed: How the suspect was fed to be compared with a reference.
+        independent: All models that are given as independent of the references.
+    """
+    likeness, strangers = {}, {}
+    run = [r for r in references if pairs(r, r) is not None]
+    for reference in run:
+        others = [other for other in run if other != reference][:STRANGERS]
+        strangers[reference] = others if twins.get(reference) else []
+        for other in (suspect, *twins.get(reference, ()), *strangers[reference]):
+            if (found := pairs(reference, other)) is not None:
+                likeness[reference, other] = found
+    counted = {r: [t for t in twins.get(r, ()) if (r, t) in likeness] for r in run}
+    null = null_scores(likeness, counted, strangers)
+    apart = _independent_matches(references, independent, weighed)
+    made = []
+    for reference in references:
+        match = _match(suspect, reference, weighed)
+        rest = [pair for pair in apart if reference in (pair.suspect, pair.reference)] or apart
+        found = finding_of(match, rest) if match else None
+        relation = Relation(
+            reference=reference,
+            identical=identical.get(reference, ""),
+            match=match,
+            finding=found,
+            fed=fed.get(reference, ""),
+        )
+        if (reference, suspect) in likeness:
+            relation = _judged(relation, suspect, likeness, counted, strangers, null)
+        made.append(relation)
+    return tuple(made)
+
+
+def same_function(one: Traces, other: Traces) -> bool:
+    """Whether two models made the same of every probe, up to rounding, and not of all the same."""
+    if one.representation is None or other.representation is None:
+        return False
+    pairs = [(one.representation, other.representation)]
+    if (one.outputs is None) != (other.outputs is None):
+        return False
+    if one.outputs is not None and other.outputs is not None:
+        pairs.append((one.outputs, other.outputs))
+    for a, b in pairs:
+        if a.shape != b.shape or (a == a[:1]).all():
+            return False
+        if float(np.abs(a - b).max()) > SAME_FUNCTION * float(np.abs(a).max()):
+            return False
+    return True
+
+
+def _judged(
+    relation: Relation,
+    suspect: str,
+    likeness: calibration.Likeness,
+    twins: Mapping[str, Sequence[str]],
+    strangers: Mapping[str, Sequence[str]],
+    null: Sequence[float],
+) -> Relation:
+    """Returns a relation with what behaviour says; a score only where there are twins."""
+    from dataclasses import replace
+
+    reference = relation.reference
+    known = twins[reference]
+    if not known:
+        nothing = float("nan")
+        values = likeness[reference, suspect]
+        evidence = tuple(
+            BehaviourEvidence(name, values[name], nothing, nothing, measure.decides)
+            for name, measure in MEASURES.items()
+        )
+        return replace(relation, behaviour=evidence)
+    found = calibration.score(likeness, reference, suspect, known, strangers[reference])
+    return replace(
+        relation,
+        behaviour=found.evidence,
+        score=found.combined,
+        p=conformal(found.combined, null),
+        floor=floor(null),
+        twins=tuple(known),
+    )
+
+
+def _match(suspect: str, reference: str, weighed: Mapping[str, Weighed]) -> WeightMatch | None:
+    if suspect not in weighed or reference not in weighed:
+        return None
+    one, other = weighed[suspect], weighed[reference]
+    return match_weights(one.weights, other.weights, (suspect, reference))
+
+
+def _independent_matches(
+    references: Sequence[str], independent: Sequence[str], weighed: Mapping[str, Weighed]
+) -> list[WeightMatch]:
+    """Returns how weights of models agree that are known to have been trained apart."""
+    return [
+        match
+        for reference in references
+        for other in independent
+        if (match := _match(other, reference, weighed)) is not None
+    ]
