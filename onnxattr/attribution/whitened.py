@@ -77,9 +77,9 @@ def whitened(setting: Setting, *, ridge: float) -> Explain:
     u are the units at one place, μ their mean and C their covariance over places and the first
     probes of the set; T is summed over the places, and z is what the model is fed. T is the squared
     length of the whitened units: where λ is small it stays the same under every invertible linear
-    map of the channels, and under every rotation whatever λ is, so that a model whose representation
-    was turned has the maps that it had. The sum of the units, which other methods attribute, has
-    not. What is attributed is fixed by that: a reduction makes no difference.
+    map of the channels, and under every rotation whatever λ is. A model whose representation was
+    turned keeps its maps, as it does not where the sum of its units is attributed. T is fixed: a
+    reduction makes no difference.
 
     Args:
         setting: The network, and the probes that C is taken over.

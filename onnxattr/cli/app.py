@@ -17,6 +17,7 @@ from onnxattr.cli.inspect import inspect
 from onnxattr.cli.map import map_models
 from onnxattr.cli.methods import methods
 from onnxattr.cli.rank import rank
+from onnxattr.cli.report import remember
 from onnxattr.cli.stamp import stamp
 from onnxattr.cli.store import app as store
 from onnxattr.errors import UsageError
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: What stands behind the program's name; by default that of this process.
     """
+    remember(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=arguments, prog_name="onnxattr", standalone_mode=False)
     except _Complaint as complaint:

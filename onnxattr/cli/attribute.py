@@ -7,6 +7,7 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, explain, show, warn
 from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.report import check_report, reported
 from onnxattr.cli.settings import settings_of, with_settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def attribute(
     *,
     settings: dict[str, Any],
     overwrite: options.Overwrite = False,
+    report: options.Report = None,
     save: options.Save = "npy",
     draw: options.Pictures = True,
     scale: options.Scale = "map",
@@ -49,6 +51,7 @@ def attribute(
         plan = folder.Plan(save, draw, scale, clip)
         wanted = settings_of(settings)
         folder.check_folder(output, overwrite=overwrite)
+        check_report(report, folder=output)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.attribute_many(
                 models,
@@ -82,6 +85,7 @@ def attribute(
                 out.print()
                 out.print(few(result, folder.looks(result, plan), out))
 
-        show(draw_all)
+        with reported(result, report, quiet=quiet):
+            show(draw_all)
         if result.failures and not exit_zero:
             raise typer.Exit(INCOMPLETE)

@@ -49,8 +49,12 @@ def stderr() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
-def check_output(output: Path | None) -> None:
+def check_output(output: Path | None, option: str = "--output") -> None:
     """Makes sure, before any work is done, that `output` is in a place to write to.
+
+    Args:
+        output: The file.
+        option: That named it.
 
     Raises:
         UsageError: It is a directory, or its directory is missing or cannot be written.
@@ -58,12 +62,12 @@ def check_output(output: Path | None) -> None:
     if output is None or output == STDOUT or output.is_char_device() or output.is_fifo():
         return
     if output.is_dir():
-        raise _unwritable(output, "it is a directory")
+        raise _unwritable(output, "it is a directory", option)
     folder = output.resolve().parent
     if not folder.is_dir():
-        raise _unwritable(output, f"there is no directory `{folder}`")
+        raise _unwritable(output, f"there is no directory `{folder}`", option)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unwritable(output, "its directory takes no new files")
+        raise _unwritable(output, "its directory takes no new files", option)
 
 
 def write(result: Result, form: Format, output: Path | None) -> None:
@@ -143,13 +147,18 @@ def print_text(text: str) -> None:
         raise UsageError(f"stdout cannot be written: {error.strerror or error}") from None
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Path, content: str, option: str = "--output") -> None:
     """Writes a file whole or not at all.
+
+    Args:
+        path: The file.
+        content: All of it.
+        option: That named it.
 
     Raises:
         UsageError: It cannot be written, and what it held is still there.
     """
-    _replace(path, content)
+    _replace(path, content, option)
 
 
 def as_text(result: Result, form: Format, *, styled: bool = False) -> str:
@@ -357,13 +366,13 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _unwritable(path: Path, reason: str) -> UsageError:
+def _unwritable(path: Path, reason: str, option: str = "--output") -> UsageError:
     return UsageError(
-        f"`{path}` cannot be written: {reason}", hint="choose another place with --output"
+        f"`{path}` cannot be written: {reason}", hint=f"choose another place with {option}"
     )
 
 
-def _replace(path: Path, content: str) -> None:
+def _replace(path: Path, content: str, option: str = "--output") -> None:
     """Writes a file whole or not at all; a device, a pipe or a link stays what it is."""
     try:
         if path.exists() and not path.is_file():
@@ -372,4 +381,4 @@ def _replace(path: Path, content: str) -> None:
             return
         write_whole(path.resolve(), content.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from None
+        raise _unwritable(path, error.strerror or str(error), option) from None

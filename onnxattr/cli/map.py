@@ -8,6 +8,7 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, explain, say, write
 from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.report import check_report, reported
 from onnxattr.cli.settings import settings_of, with_settings
 
 Linkage = Annotated[
@@ -47,6 +48,7 @@ def map_models(
     clusters: Clusters = None,
     output: Folder = None,
     overwrite: options.Overwrite = False,
+    report: options.Report = None,
     form: options.OutputFormat = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -70,6 +72,7 @@ def map_models(
         wanted = settings_of(settings)
         if output is not None:
             folder.check_folder(output, overwrite=overwrite)
+        check_report(report, folder=output)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.map_models(
                 models,
@@ -85,6 +88,7 @@ def map_models(
             written = map_folder.fill(output, result)
             if not quiet:
                 say(f"wrote {len(written) + 1} files into {output}")
-        write(result, chosen, None)
+        with reported(result, report, quiet=quiet):
+            write(result, chosen, None)
         if result.failures and not exit_zero:
             raise typer.Exit(INCOMPLETE)

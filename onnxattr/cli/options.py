@@ -219,6 +219,16 @@ Output = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Write the result as a page, too: one file, with figures, that fetches nothing.",
+        show_default=False,
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Folder = Annotated[
     Path,
     typer.Option(

@@ -7,6 +7,7 @@ import typer
 from onnxattr.cli import options
 from onnxattr.cli.console import Bars, check_output, deliver
 from onnxattr.cli.guard import INCOMPLETE, guard
+from onnxattr.cli.report import check_report, reported
 from onnxattr.cli.settings import settings_of, with_settings
 
 
@@ -19,6 +20,7 @@ def rank(
     settings: dict[str, Any],
     form: options.OutputFormat = None,
     output: options.Output = None,
+    report: options.Report = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     progress: options.ShowProgress = True,
@@ -38,6 +40,7 @@ def rank(
 
         chosen = options.choose_format(form, output)
         check_output(output)
+        check_report(report, output)
         wanted = settings_of(settings)
         with Bars(quiet=quiet, show=progress) as bars:
             result = pipeline.rank(
@@ -48,6 +51,7 @@ def rank(
                 progress=bars,
                 stop=interruption.event,
             )
-        deliver(result, chosen, output, quiet=quiet, verbosity=verbose)
+        with reported(result, report, quiet=quiet):
+            deliver(result, chosen, output, quiet=quiet, verbosity=verbose)
         if result.failures and not exit_zero:
             raise typer.Exit(INCOMPLETE)

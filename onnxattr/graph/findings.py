@@ -21,7 +21,9 @@ _SUSPICIOUS = {
         r"__\w+__|\b(?:import|exec|eval|lambda|system|subprocess|popen)\b\s*[\s(]|[;`]|\$\(|<\s*script",
         re.IGNORECASE,
     ),
-    "is a path to elsewhere": re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)|^(?:[A-Za-z]:)?[/\\]{2}|^~[/\\]"),
+    "is a path to elsewhere": re.compile(
+        r"(?:^|[/\\])\.\.(?:[/\\]|$)|^(?:[A-Za-z]:)?[/\\]{2}|^~[/\\]"
+    ),
     "is an address": re.compile(r"\b(?:https?|ftp|file|data|javascript):", re.IGNORECASE),
 }
 
@@ -97,9 +99,7 @@ def _names(proto: onnx.ModelProto) -> Iterator[Finding]:
     for why, all_of in found.items():
         some = ", ".join(f"`{short(name)}`" for name in list(all_of)[:_LISTED])
         more = len(all_of) - _LISTED
-        yield Finding(
-            "suspicious name", f"{some}{f' and {more} more' if more > 0 else ''}: {why}"
-        )
+        yield Finding("suspicious name", f"{some}{f' and {more} more' if more > 0 else ''}: {why}")
 
 
 def _why(name: str) -> Iterator[str]:

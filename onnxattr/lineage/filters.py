@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,14 @@ class Filters:
         """Sizes of the kernel; none where it is a single place."""
         sizes = self.layer.weight.shape[2:]
         return sizes if any(s != 1 for s in sizes) else ()
+
+    @functools.cached_property
+    def stored(self) -> Float32:
+        """Filters as they are stored, of unit length: without the lengths of what writes them."""
+        weight = self.layer.weight
+        rows = weight.reshape(len(weight), weight.shape[1], -1)
+        norms = np.sqrt(np.einsum("oik,oik->o", rows, rows, dtype=np.float64))
+        return np.asarray(rows / np.where(norms > 0, norms, 1)[:, None, None], np.float32)
 
     @property
     def length(self) -> int:

@@ -19,7 +19,7 @@ _Array = np.ndarray[Any, Any]
 
 #: f(a·x) = a·f(x) for a > 0: a gain goes through.
 _HOMOGENEOUS = (
-    "Abs AveragePool Cast CastLike DequantizeLinear Dropout Expand GlobalAveragePool GlobalLpPool "
+    "Abs AveragePool Cast CastLike DequantizeLinear Dropout DynamicQuantizeLinear Expand GlobalAveragePool GlobalLpPool "
     "GlobalMaxPool Identity LeakyRelu LpPool MaxPool NhwcMaxPool PRelu Pad QLinearAveragePool "
     "QLinearGlobalAveragePool QLinearLeakyRelu QuantizeLinear Relu Resize Tile Upsample"
 ).split()
@@ -101,9 +101,23 @@ def _fix(walk: Walk, node: ir.Node) -> Labels | None:
     return None if labels is None else labels.fixed()
 
 
-def _hand_on(walk: Walk, node: ir.Node) -> None:
+def _is_scale(value: ir.Value | None) -> bool:
+    """Whether a number is the scale of dynamic quantisation, with which weights came already."""
+    for _ in range(2):
+        node = value.producer() if value is not None else None
+        if node is None or value is None:
+            return False
+        if node.op_type == "DynamicQuantizeLinear":
+            return value is node.outputs[1]
+        if node.op_type != "Mul":
+            return False
+        value = next((v for v in node.inputs if v is not None and not v.is_initializer()), None)
+    return False
+
+
+def _hand_on(walk: Walk, node: ir.Node, place: int = 0) -> None:
     """Says that what a node makes is still its layer's alone, if nothing else reads its input."""
-    value = node.inputs[0]
+    value = node.inputs[place]
     if value in walk.owner and len(value.uses()) == 1 and not value.is_graph_output():
         walk.owner[node.outputs[0]] = walk.owner[value]
 
@@ -217,6 +231,9 @@ def _binary(walk: Walk, node: ir.Node) -> Labels | None:
     shape = walk.shape(value)
     rank = len(shape) if shape is not None else max(labels.axes) + 1
     if constant is None:
+        if node.op_type == "Mul" and _is_scale(operand):
+            _hand_on(walk, node, place)
+            return labels
         return labels.fixed()
     out = walk.shape(node.outputs[0])
     if out is not None and len(out) != rank:
@@ -307,7 +324,7 @@ def _reduce(walk: Walk, node: ir.Node) -> Labels | None:
     value = node.inputs[0]
     labels = walk.labels.get(value) if value is not None else None
     shape = walk.shape(value)
-    if labels is None or shape is None:
+    if labels is None or not shape:
         return None
     axes = attribute(node, "axes")
     if axes is None and len(node.inputs) > 1:
@@ -367,7 +384,7 @@ def _slice(walk: Walk, node: ir.Node) -> Labels | None:
     value = node.inputs[0]
     labels = walk.labels.get(value) if value is not None else None
     shape = walk.shape(value)
-    if labels is None or shape is None:
+    if labels is None or not shape:
         return None
     held = [walk.store.read(v) for v in node.inputs[1:]]
     given = [None if h is None else h.reshape(-1).tolist() for h in held]
@@ -397,7 +414,7 @@ def _gather(walk: Walk, node: ir.Node) -> Labels | None:
     value = node.inputs[0]
     labels = walk.labels.get(value) if value is not None else None
     shape = walk.shape(value)
-    if labels is None or shape is None:
+    if labels is None or not shape:
         return None
     indices = walk.store.read(node.inputs[1])
     axis = int(attribute(node, "axis", 0)) % len(shape)
@@ -414,7 +431,7 @@ def _split(walk: Walk, node: ir.Node) -> Labels | None:
     value = node.inputs[0]
     labels = walk.labels.get(value) if value is not None else None
     shape = walk.shape(value)
-    if labels is None or shape is None:
+    if labels is None or not shape:
         return None
     axis, start = int(attribute(node, "axis", 0)) % len(shape), 0
     for output in node.outputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import groupby, permutations
 
 import numpy as np
 
@@ -20,6 +20,9 @@ _DONE = 0.98
 
 #: Channels of an input whose orders are all tried: colours, with or without opacity.
 _COLOURS = 4
+
+#: Layers of one depth and one shape that are paired by content.
+_TWINS = 8
 
 #: Gain in mean cosine for which the colours of an input are taken to be in another order.
 _BETTER = 1e-3
@@ -145,16 +148,32 @@ class Order:
     def _find(self) -> None:
         """Matches every stream that a layer writes, first by what is before it, then by all."""
         order: list[int] = []
-        for a, b in self.pairs:
-            for sa, sb in self._meet(a.layer.writes, b.layer.writes):
-                if sb not in self._partner and sa not in self._partner.values():
-                    self._partner[sb] = sa
-                    order.append(sb)
-        for sb in order:
-            self._match(sb, readers=False)
+        groups = groupby(range(len(self.pairs)), lambda i: _twins(*self.pairs[i]))
+        for group in [list(members) for _, members in groups]:
+            self._settle(group)
+            for a, b in (self.pairs[i] for i in group):
+                for sa, sb in self._meet(a.layer.writes, b.layer.writes):
+                    if sb not in self._partner and sa not in self._partner.values():
+                        self._partner[sb] = sa
+                        self._match(sb, readers=False)
+                        order.append(sb)
         for _ in range(SWEEPS):
             if self._mean() >= _DONE or not any([self._match(s, readers=True) for s in order]):
                 break
+
+    def _settle(self, group: Sequence[int]) -> None:
+        """Pairs layers of one depth and one shape, such as query, key and value, by content."""
+        if not 1 < len(group) <= _TWINS:
+            return
+        mine, theirs = ([self.pairs[i][side] for i in group] for side in (0, 1))
+        worth = np.zeros((len(group), len(group)))
+        for i, a in enumerate(mine):
+            for j, b in enumerate(theirs):
+                found = self._writers(a, b)
+                worth[i, j] = 0.0 if found is None else float(found.max(1).mean())
+        rows, columns = assign(worth)
+        for place, i, j in zip(group, rows, columns, strict=True):
+            self.pairs[place] = mine[i], theirs[j]
 
     def _mean(self) -> float:
         found = []
@@ -204,7 +223,7 @@ class Order:
         columns = self.columns(a, b)
         if columns is None:
             return None
-        first, second = _cut(a.rows, columns[0]), _cut(b.rows, columns[1])
+        first, second = filters(a, b, columns)
         return np.asarray(first @ second.T)
 
     def _readers(self, a: Filters, b: Filters, worth: Float32, stream: int) -> bool:
@@ -231,13 +250,28 @@ class Order:
         return tall.reshape(len(tall), -1)
 
 
+def filters(a: Filters, b: Filters, columns: tuple[Int, Int]) -> tuple[Float32, Float32]:
+    """Returns both layers' filters, [filter, number], of unit length, columns in one order.
+
+    Where it is not known what one of them reads, neither is the scale of it: then columns count as
+    they are stored, in both.
+    """
+    if (a.layer.reads < 0).all() or (b.layer.reads < 0).all():
+        return _cut(a.stored, columns[0]), _cut(b.stored, columns[1])
+    return _cut(a.rows, columns[0]), _cut(b.rows, columns[1])
+
+
 def cosines(a: Filters, b: Filters, rows: tuple[Int, Int], columns: tuple[Int, Int]) -> Float64:
     """Returns the cosine of each pair of filters; pairs of which both are dead are left out."""
-    first = _cut(a.rows[rows[0]], columns[0])
-    second = _cut(b.rows[rows[1]], columns[1])
+    first, second = filters(a, b, columns)
+    first, second = first[rows[0]], second[rows[1]]
     dead = ~first.any(1) & ~second.any(1)
     found = np.einsum("ij,ij->i", first, second, dtype=np.float64)
     return np.asarray(found[~dead] if not dead.all() else np.ones(1))
+
+
+def _twins(a: Filters, b: Filters) -> tuple[object, ...]:
+    return a.layer.depth, a.rows.shape, b.layer.depth, b.rows.shape
 
 
 def _cut(rows: Float32, columns: Int) -> Float32:

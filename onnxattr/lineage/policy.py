@@ -84,7 +84,8 @@ def parse_condition(text: str) -> Condition:
     name, sign, number = found["name"].lower(), found["sign"] or "", found["number"]
     if name not in VERDICTS_OF and name not in NUMBERS:
         raise UsageError(
-            f"there is no condition `{name}` to fail by", hint=closest(name, [*VERDICTS_OF, *NUMBERS])
+            f"there is no condition `{name}` to fail by",
+            hint=closest(name, [*VERDICTS_OF, *NUMBERS]),
         )
     if name in VERDICTS_OF:
         if sign:

@@ -16,8 +16,8 @@ from onnxattr.types.audit import (
     Verdict,
 )
 from onnxattr.types.weights import DERIVED as WEIGHTS_DERIVED
-from onnxattr.types.weights import PARTIAL, SHARED_START
 from onnxattr.types.weights import IDENTICAL as SAME_WEIGHTS
+from onnxattr.types.weights import PARTIAL, SHARED_START
 from onnxattr.types.weights import UNDECIDABLE as WEIGHTS_UNDECIDABLE
 
 #: A p-value of behaviour up to this lets a verdict be `CLOSER`.
@@ -76,7 +76,9 @@ def order(relations: Sequence[Relation]) -> list[Relation]:
     def key(each: Relation) -> tuple[float | str, ...]:
         late = each.match.late if each.match and each.match.late is not None else -1.0
         found = _weights(each)
-        rank = 0 if each.identical else 1 if found in (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL) else 2
+        rank = (
+            0 if each.identical else 1 if found in (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL) else 2
+        )
         likeness = [e.value for e in each.behaviour if e.decides and e.value == e.value]
         mean = sum(likeness) / len(likeness) if likeness else -1.0
         score = each.score if each.score == each.score else -1.0
@@ -165,13 +167,12 @@ def _independent(judged: Sequence[Relation]) -> Iterator[str]:
 
 
 def _caveats(ordered: Sequence[Relation], twins: Sequence[Twin]) -> list[str]:
-    lines = []
-    for each in ordered:
-        if _weights(each) == SHARED_START:
-            lines.append(
-                f"its first layers are those of {each.reference} and its later ones are not: both "
-                "may have started from the same weights, which is no derivation"
-            )
+    lines = [
+        f"its first layers are those of {each.reference} and its later ones are not: both may have "
+        "started from the same weights, which is no derivation"
+        for each in ordered
+        if _weights(each) == SHARED_START
+    ]
     if (unused := [twin for twin in twins if not twin.reference]) and len(unused) == len(twins):
         lines.append("none of the models given as independent shares the task of a reference")
     return lines

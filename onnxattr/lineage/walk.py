@@ -10,12 +10,13 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxattr.errors import LimitError
+from onnxattr.graph.passes.infer import infer_again
 from onnxattr.graph.passes.provenance import vendor_name
 from onnxattr.graph.walk import STANDARD
 from onnxattr.lineage import moves
 from onnxattr.lineage.channels import MOST, Classes, Int, Labels
 from onnxattr.lineage.products import PRODUCTS, Product
-from onnxattr.lineage.stored import Store
+from onnxattr.lineage.stored import Store, attribute
 from onnxattr.types import Layer, Weights
 
 _Array = np.ndarray[Any, Any]
@@ -46,6 +47,39 @@ class Draft:
     gains: Int
     shared: bool = False
     omitted: list[str] = field(default_factory=list)
+
+
+#: Operators of which onnx infers no shape, and the inputs whose shape, broadcast, they have.
+_SAME_SHAPE = {
+    "BiasGelu": (0,),
+    "FastGelu": (0,),
+    "Gelu": (0,),
+    "QLinearAdd": (0, 3),
+    "QLinearLeakyRelu": (0,),
+    "QLinearMul": (0, 3),
+    "QLinearSigmoid": (0,),
+    "QLinearSoftmax": (0,),
+    "QuickGelu": (0,),
+    "SkipLayerNormalization": (0,),
+}
+
+
+def _infer(node: ir.Node, opset: int) -> None:
+    """Tells what a node makes its shape, where the inference of the whole graph stopped."""
+    if node.domain in STANDARD:
+        infer_again(node, opset)
+        return
+    output, kind = node.outputs[0], node.op_type
+    if output.shape is not None or node.domain != "com.microsoft":
+        return
+    given = [node.inputs[i].shape for i in _SAME_SHAPE.get(kind, ()) if i < len(node.inputs)]  # type: ignore[union-attr]
+    shapes = [tuple(s.numpy()) for s in given if s is not None and s.is_static()]
+    if shapes and len(shapes) == len(given):
+        output.shape = ir.Shape(max(shapes, key=lambda s: int(np.prod(s, dtype=object))))
+    pooled = node.inputs[0].shape if node.inputs[0] is not None else None
+    if kind == "QLinearGlobalAveragePool" and pooled is not None and len(pooled) > 2:
+        kept = len(pooled) - 1 if attribute(node, "channels_last", 0) else 1
+        output.shape = ir.Shape([s if a in (0, kept) else 1 for a, s in enumerate(pooled)])
 
 
 class Walk:
@@ -83,6 +117,8 @@ class Walk:
         depth = max((self._depth.get(v, 0) for v in node.inputs if v is not None), default=0)
         for value in node.outputs:
             self._depth[value] = depth
+        if node.outputs and node.inputs:
+            _infer(node, opset)
         if node.domain not in (*STANDARD, "com.microsoft", "ai.onnx.ml"):
             return
         if node.op_type in PRODUCTS:
@@ -138,7 +174,7 @@ class Walk:
             return
         shape = self.shape(value)
         rank = len(shape) if shape is not None else product.rank
-        if rank is None:
+        if not rank:
             return
         axes = [a % rank for a in product.axis]
         sizes = product.sizes or (len(weight),)
@@ -160,7 +196,7 @@ class Walk:
         labels = self.labels.get(value)
         shape = self.shape(value)
         rank = len(shape) if shape is not None else product.rank
-        if rank is None:
+        if not rank:
             return None
         axes = tuple(a % rank for a in product.reads)
         if labels is None and value.producer() is None and not value.is_initializer():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxattr.lineage.filters import Filters, filters_of
-from onnxattr.lineage.order import Order, assign, cosines
+from onnxattr.lineage.order import Order, assign, cosines, filters
 from onnxattr.lineage.pairing import align
 from onnxattr.lineage.tensors import tensor_matches
 from onnxattr.types import LayerMatch, WeightMatch, Weights
@@ -99,7 +99,7 @@ def _layer(order: Order, a: Filters, b: Filters) -> LayerMatch | None:
     rows = order.rows(a, b)
     if not len(rows[0]):
         # Another layer of the stream decided otherwise: this one is matched by itself.
-        first, second = (f.rows[:, c].reshape(len(f.rows), -1) for f, c in zip((a, b), columns))
+        first, second = filters(a, b, columns)
         rows = assign(first @ second.T)
     return LayerMatch(
         suspect=a.layer.name,

@@ -15,6 +15,7 @@ from onnxattr.errors import RankingError, SupportError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.figures import gallery_of
 from onnxattr.pipeline.job import Examined, Examiner, failure_of, open_store, versions
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
@@ -137,7 +138,7 @@ def attribute_many(
         for part, spent in one.seconds.items():
             seconds[part] = seconds.get(part, 0.0) + spent
     notes = (*store_notes(store, examiner), *device_notes(usable, devices, options))
-    return Attributions(
+    result = Attributions(
         models=summaries,
         maps=tuple(one.maps for one in usable),
         unusable=tuple(lost),
@@ -150,6 +151,8 @@ def attribute_many(
         stored=tuple(one.summary.name for one in usable if one.stored),
         seconds={"total": time.perf_counter() - started, **seconds},
     )
+    galleries = (gallery_of(maps, given) for maps in result.by_method().values())
+    return replace(result, galleries=tuple(one for one in galleries if one is not None))
 
 
 def _by_each(

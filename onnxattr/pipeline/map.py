@@ -7,30 +7,24 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from onnxattr.arrays import Float64
 from onnxattr.errors import RankingError, UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.figures import FEWEST, drawn_of, gallery_of
 from onnxattr.pipeline.job import versions
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ProbeSource, build_space, warnings_of
 from onnxattr.registry import closest
-from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.space import many
-from onnxattr.space.embedding import embedding
-from onnxattr.space.tree import LINKAGES, clusters, newick, tree
-from onnxattr.types import IMAGE, Failure, Join, ModelMap, Neighbour, Similarity
+from onnxattr.space.tree import LINKAGES
+from onnxattr.types import IMAGE, Failure, ModelMap, Neighbour, Similarity
 
 #: Nearest models that are kept of each.
 NEAREST = 10
-
-#: Fewer models than these are a pair, and no map.
-FEWEST = 3
 
 
 def map_models(
@@ -110,9 +104,10 @@ def map_models(
         raise UsageError(f"`{groups}` groups cannot be made of `{len(kept)}` models")
     similarity = _part(space.similarity, kept)
     names = tuple(space.summaries[number].name for number in kept)
-    maps = [space.examined[number].maps.values for number in kept]
-    near = many.neighbours(similarity, maps, NEAREST, images=images)
-    drawn = _drawn(similarity.matrix, names, linkage, groups)
+    maps = [space.examined[number].maps for number in kept]
+    values = [one.values for one in maps]
+    near = many.neighbours(similarity, values, NEAREST, images=images)
+    drawn = drawn_of(similarity.matrix, names, linkage, groups)
     return ModelMap(
         models=tuple(
             dataclasses.replace(space.summaries[number], path=str(found[name]))
@@ -138,46 +133,8 @@ def map_models(
         unfinished=space.unfinished,
         stored=tuple(name for name in space.stored if name in set(names)),
         seconds={"total": time.perf_counter() - started, **space.seconds},
+        gallery=gallery_of(maps, space.probes),
     )
-
-
-def _drawn(
-    matrix: Float64, names: tuple[str, ...], linkage: str, groups: int | None
-) -> dict[str, Any]:
-    """Returns what is made of a matrix; all of it is empty where there is none."""
-    if not matrix.size:
-        return {
-            "distances": matrix,
-            "joins": (),
-            "leaves": (),
-            "linkage": linkage,
-            "clusters": (),
-            "points": np.empty((0, 2)),
-            "kept": (0.0, 0.0),
-            "newick": "",
-        }
-    from scipy.spatial.distance import pdist, squareform
-
-    # Newick has no escapes but that of its quotes: names in it are as harmless as everywhere.
-    grown = tree(matrix, tuple(clean(name, MAX_TEXT) for name in names), linkage)
-    points = embedding(matrix, names)
-    place = {leaf: number for number, leaf in enumerate(grown.leaves)}
-    joins = []
-    for number, (one, other, distance, size) in enumerate(grown.merges.tolist()):
-        # SciPy numbers the two sides of a merge; a drawing asks which one is above.
-        first, second = sorted((int(one), int(other)), key=place.__getitem__)
-        joins.append(Join(first, second, distance, int(size)))
-        place[len(names) + number] = place[first]
-    return {
-        "distances": squareform(pdist(matrix)),
-        "joins": tuple(joins),
-        "leaves": grown.leaves,
-        "linkage": linkage,
-        "clusters": () if groups is None else tuple(clusters(grown, count=groups)),
-        "points": points.points,
-        "kept": points.kept,
-        "newick": newick(grown),
-    }
 
 
 def _connected(similarity: Similarity) -> list[int]:

@@ -254,7 +254,6 @@ class Stamped(msgspec.Struct, frozen=True, tag=True):
     external: bool
 
 
-<<<<<<< HEAD
 class Watch(msgspec.Struct, frozen=True, tag=True):
     """Asks what a model makes of some probes, fed in one way or several; nothing is converted.
 
@@ -298,7 +297,8 @@ class Watched(msgspec.Struct, frozen=True, tag=True):
 
     ways: tuple[Way, ...]
     findings: tuple[Finding, ...] = ()
-=======
+
+
 class Weigh(msgspec.Struct, frozen=True, tag=True):
     """Asks for what a model is and for its weights."""
 
@@ -330,7 +330,6 @@ class WeighedLayer(msgspec.Struct, frozen=True, tag=True):
     places: Array
     gains_out: Array
     gains_in: Array
->>>>>>> weights
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -341,11 +340,7 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
-<<<<<<< HEAD
-Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Watch
-=======
-Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Weigh
->>>>>>> weights
+Request = Hello | Decode | Examine | Attribute | Observe | End | Inspect | Stamp | Watch | Weigh
 
 
 #: Parts of what a model makes of probes that measures compare beside its maps.

@@ -16,12 +16,13 @@ from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.pipeline.assumptions import check_assumptions, lines
 from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.figures import extremes, gallery_of, layout_of
 from onnxattr.pipeline.job import open_store, versions
 from onnxattr.pipeline.messages import Source, printable, source_of
 from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
 from onnxattr.pipeline.space import ModelSpace, ProbeSource, attribute_one, build_space, warnings_of
 from onnxattr.registry import closest
-from onnxattr.space import ranking
+from onnxattr.space import ranking, stability
 from onnxattr.types import Assumption, Comparison, Maps, Model, ProbeCosine, Ranking
 
 #: Measures where a target is named and none of them is.
@@ -156,6 +157,12 @@ def rank(
         seconds={"total": time.perf_counter() - started, **space.seconds},
         assumptions=checked,
         measures=space.measures,
+        stability=(
+            *stability.by_probes(space.measures[0], wanted, seed=options.seed),
+            *stability.by_measures(space.measures, wanted),
+        ),
+        layout=layout_of(space.similarity),
+        gallery=gallery_of([each.maps for each in space.examined], space.probes),
     )
 
 
@@ -238,6 +245,7 @@ def compare(
             for measure in space.measures
             for score in ranking.pair_scores(measure, seed=options.seed)
         ),
+        gallery=gallery_of([each.maps for each in space.examined], space.probes, extremes(cosines)),
     )
 
 

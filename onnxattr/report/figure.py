@@ -116,6 +116,27 @@ def corners(mark: Mark) -> list[tuple[float, float]]:
     return [(x, y - 5.5), (x + 5.5, y), (x, y + 5.5), (x - 5.5, y)]
 
 
+def inline_svg(figure: Figure, name: str) -> str:
+    """Returns a figure as SVG to stand in a page, whose style sheet has the inks.
+
+    Args:
+        figure: What to draw.
+        name: One of its own on the page, of letters and hyphens.
+    """
+    title, about = _text(figure.title), _text(figure.about)
+    return "".join(
+        [
+            f'<svg class="fig" viewBox="0 0 {figure.width} {figure.height}" '
+            f'width="{figure.width}" height="{figure.height}" role="img" '
+            f'aria-labelledby="{name}-title {name}-about">',
+            f'<title id="{name}-title">{title}</title>',
+            f'<desc id="{name}-about">{about}</desc>',
+            *(part for shape in figure.shapes for part in _drawn(shape)),
+            "</svg>",
+        ]
+    )
+
+
 def to_svg(figure: Figure) -> str:
     """Returns a figure as SVG; its bytes depend on `figure` alone."""
     title, about = _text(figure.title), _text(figure.about)

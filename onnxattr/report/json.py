@@ -25,6 +25,9 @@ SCHEMA_VERSION = 1
 #: Parts of an `InputSpec` that say nothing of arrays and token ids.
 _OF_IMAGES = ["height", "width", "channels", "color", "range", "mean", "std", "gamma", "resize"]
 
+#: What results keep for figures alone.
+_FIGURES = ("layout", "gallery")
+
 
 def to_json(result: Result) -> str:
     """Returns `result` as JSON text: full precision, stable order of keys, null for NaN.
@@ -43,6 +46,8 @@ def to_json(result: Result) -> str:
     kind = "map" if isinstance(result, ModelMap) else type(result).__name__.lower()
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "kind": kind}
     for field in dataclasses.fields(result):
+        if field.name in _FIGURES:
+            continue
         value = getattr(result, field.name)
         document[field.name] = _similarity(value) if isinstance(value, Similarity) else plain(value)
     if isinstance(result, ModelMap):

@@ -30,6 +30,9 @@ _TREE, _EDGE, _GAP, _STRIP = 220, 16, 8, 10
 #: Pixels of a cell for up to so many models; beyond, all of them share the last number.
 _CELLS, _WHOLE = ((40, 20), (100, 13)), 1200
 
+#: Pixels of a line of the tree by itself, for up to so many models.
+_PLAIN = ((40, 24), (200, 15))
+
 #: Cells up to this many a side are shapes, with their numbers under the mouse; more are a picture.
 _SHAPED = 60
 
@@ -84,13 +87,39 @@ def tree_figure(result: ModelMap) -> Figure:
     return Figure(round(width + _EDGE), round(foot + 84), title, about, tuple(shapes))
 
 
-def plane_figure(result: ModelMap) -> Figure:
-    """Returns the models as points whose distances are, as far as two dimensions show, theirs."""
+def branch_figure(result: ModelMap) -> Figure:
+    """Returns the tree by itself, with names and without a title, to stand on a page."""
+    count = len(result.leaves)
+    cell = next((size for most, size in _PLAIN if count <= most), _PLAIN[-1][1])
+    names = [_short(clean(result.models[leaf].name)) for leaf in result.leaves]
+    left = _EDGE + _TREE + _GAP
+    about = f"A tree by {result.linkage} linkage; models that are alike are joined early."
+    shapes = list(_branches(result, 0, cell))
+    strip = _STRIP + _GAP if result.clusters else 0
+    for place, (leaf, name) in enumerate(zip(result.leaves, names, strict=True)):
+        y = (place + 0.5) * cell + TEXT * 0.35
+        number = f" ({result.clusters[leaf]})" if result.clusters else ""
+        if result.clusters:
+            fill = COLORS[(result.clusters[leaf] - 1) % len(COLORS)]
+            shapes.append(Box(left, place * cell, _STRIP, cell, fill, f"cluster{number}"))
+        shapes.append(Words(left + strip, y, name + number, title=result.models[leaf].name))
+    width = left + strip + max(map(_width, names)) + 4 * _GAP
+    height = count * cell + (60 if scale(result.joins)[0] else 36)
+    return Figure(round(width), round(height), _title(result), about, tuple(shapes))
+
+
+def plane_figure(result: ModelMap, *, titled: bool = True) -> Figure:
+    """Returns the models as points whose distances are, as far as two dimensions show, theirs.
+
+    Args:
+        result: With points.
+        titled: Whether the title stands above it, which a page has already.
+    """
     points = result.points.tolist()
     extents = [[point[axis] for point in points] for axis in (0, 1)]
     span = max(max(values) - min(values) for values in extents) or 1.0
     middles = [(max(values) + min(values)) / 2 for values in extents]
-    top, inner = 48, _PLANE - 80
+    top, inner = 48 if titled else 2, _PLANE - 80
 
     def place(point: Sequence[float]) -> tuple[float, float]:
         x, y = ((value - middle) / span for value, middle in zip(point, middles, strict=True))
@@ -102,7 +131,7 @@ def plane_figure(result: ModelMap) -> Figure:
     zero = place((0.0, 0.0))
     frame = ((_EDGE, top), (right, top), (right, bottom), (_EDGE, bottom), (_EDGE, top))
     shapes: list[Shape] = [
-        Words(_EDGE, 28, title, bold=True),
+        *([Words(_EDGE, 28, title, bold=True)] if titled else []),
         Line(((_EDGE, zero[1]), (right, zero[1])), "grid", 1),
         Line(((zero[0], top), (zero[0], bottom)), "grid", 1),
         Line(frame, "dim", 1),
@@ -126,7 +155,7 @@ def plane_figure(result: ModelMap) -> Figure:
         shapes.append(Words(_EDGE, bottom + 18, note, ink="dim"))
     widest = max((_width(text) for _, _, text in _legend(result, looks)), default=0)
     about = f"Models as points by classical multidimensional scaling; {'; '.join(shares)}."
-    width = max(right + 48 + widest, _EDGE + _width(title) * 1.1)
+    width = max(right + 48 + widest, _EDGE + _width(title) * 1.1 if titled else 0)
     return Figure(round(width + _EDGE), max(bottom + 52, round(y)), title, about, tuple(shapes))
 
 

@@ -24,6 +24,7 @@ from onnxattr.types.evaluation import (
     Scores,
     TargetOutcome,
 )
+from onnxattr.types.galleries import Gallery
 from onnxattr.types.inspection import Inspection, Refused, Survey, TailNode, Unsupported
 from onnxattr.types.maps import Attributions, MapFile, Maps, Probes, StoredMaps, Summary
 from onnxattr.types.models import (
@@ -61,6 +62,7 @@ from onnxattr.types.rankings import (
     Score,
     Similarity,
     Source,
+    Stability,
     Target,
 )
 from onnxattr.types.space import Join, ModelMap, Neighbour
@@ -75,6 +77,7 @@ from onnxattr.types.weights import (
     WeightMatch,
     Weights,
 )
+from onnxattr.types.space import Join, Layout, ModelMap, Neighbour
 
 __all__ = [
     "ARRAY",
@@ -102,6 +105,7 @@ __all__ = [
     "Failure",
     "Finding",
     "FixedInput",
+    "Gallery",
     "Gate",
     "GradientCheck",
     "Identity",
@@ -110,6 +114,7 @@ __all__ = [
     "Join",
     "Layer",
     "LayerMatch",
+    "Layout",
     "MapFile",
     "Maps",
     "Measured",
@@ -134,6 +139,7 @@ __all__ = [
     "Sidecar",
     "Similarity",
     "Source",
+    "Stability",
     "StoredMaps",
     "Summary",
     "Survey",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from onnxattr.arrays import Float32, UInt8
+    from onnxattr.types.galleries import Gallery
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +221,8 @@ class Attributions:
         unfinished: Models that were not reached before an interruption.
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
+        galleries: A few of the maps, small, for figures; one a method, none of maps that cannot be
+            drawn.
     """
 
     models: tuple[Summary, ...]
@@ -233,6 +236,7 @@ class Attributions:
     unfinished: tuple[str, ...]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+    galleries: tuple[Gallery, ...] = ()
 
     def by_method(self) -> dict[str, tuple[Maps, ...]]:
         """Returns the maps of the models by each method, without a copy; some may lack some."""

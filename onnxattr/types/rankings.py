@@ -11,6 +11,8 @@ from onnxattr.types.models import Failure
 
 if TYPE_CHECKING:
     from onnxattr.arrays import Float64
+    from onnxattr.types.galleries import Gallery
+    from onnxattr.types.space import Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +167,23 @@ class Assumption:
     failure: str
 
 
+@dataclass(frozen=True)
+class Stability:
+    """How alike two orders of sources are that were made in two ways.
+
+    Attributes:
+        what: The other way: so many other probes, as `8 probes`, or the name of another measure.
+        measure: The measure of the one way; of both, where probes are others.
+        spearman: Spearman's ρ of both orders, the mean over targets and draws, -1..1.
+        same_first: How often both have the same closest source, 0..1.
+    """
+
+    what: str
+    measure: str
+    spearman: float
+    same_first: float
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """The outcome of `rank`.
@@ -183,6 +202,10 @@ class Ranking:
         seconds: Wall time of the parts.
         assumptions: What was found when assumptions were checked; empty where they were not.
         measures: Each measure of all pairs; the first one orders the sources.
+        stability: How far the order depends on the probes, and on the measure.
+        layout: The same models as a tree and as points, for figures; None of fewer than three
+            models, of more than are drawn, or where two have no similarity.
+        gallery: A few maps of them, small, for figures; None where they cannot be drawn.
     """
 
     targets: tuple[Target, ...]
@@ -197,6 +220,9 @@ class Ranking:
     seconds: Mapping[str, float]
     assumptions: tuple[Assumption, ...] = ()
     measures: tuple[Pairs, ...] = ()
+    stability: tuple[Stability, ...] = ()
+    layout: Layout | None = None
+    gallery: Gallery | None = None
 
 
 @dataclass(frozen=True)
@@ -226,6 +252,8 @@ class Comparison:
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
         measures: What each measure says, a directed one of both directions.
+        gallery: Maps of both on the probes on which they are most and least alike, small, for
+            figures; None where they cannot be drawn.
     """
 
     models: tuple[Summary, Summary]
@@ -242,3 +270,4 @@ class Comparison:
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
     measures: tuple[PairScore, ...] = ()
+    gallery: Gallery | None = None

@@ -12,6 +12,7 @@ from onnxattr.types.rankings import Similarity
 
 if TYPE_CHECKING:
     from onnxattr.arrays import Float64
+    from onnxattr.types.galleries import Gallery
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class Neighbour:
 
 
 @dataclass(frozen=True, eq=False)
+class Layout:
+    """Where models stand: in a tree and in the plane. Attributes are those of `ModelMap`."""
+
+    distances: Float64
+    joins: tuple[Join, ...]
+    leaves: tuple[int, ...]
+    linkage: str
+    points: Float64
+    kept: tuple[float, ...]
+    newick: str
+
+
+@dataclass(frozen=True, eq=False)
 class ModelMap:
     """The outcome of `map_models`: models as a matrix, a tree and points in the plane.
 
@@ -64,6 +78,8 @@ class ModelMap:
         unfinished: Models that were not reached before an interruption.
         stored: Models whose maps were all in the store.
         seconds: Wall time of the parts.
+        gallery: A few maps of some of the models, small, for figures; None where they cannot be
+            drawn.
     """
 
     models: tuple[Summary, ...]
@@ -84,3 +100,4 @@ class ModelMap:
     unfinished: tuple[str, ...]
     stored: tuple[str, ...]
     seconds: Mapping[str, float]
+    gallery: Gallery | None = None

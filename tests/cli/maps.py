@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from onnxattr.pipeline.map import _drawn
+from onnxattr.pipeline.figures import drawn_of
 from onnxattr.space import many
 from onnxattr.types import (
     InputSpec,
@@ -56,7 +56,7 @@ def model_map(matrix, summaries, *, linkage="average", groups=None, drawn=True, 
         similarity=Similarity(
             names, part, np.empty((*part.shape, 0)), True, (64, 64), (0,) * len(names)
         ),
-        **_drawn(part, names, linkage, groups),
+        **drawn_of(part, names, linkage, groups),
         nearest=tuple(
             tuple(Neighbour(names[i], float(v)) for i, v in zip(row, values, strict=True))
             for row, values in zip(near.models, near.similarity, strict=True)

@@ -1,0 +1,139 @@
+"""The audit of one model: what it is, whether it runs as it says, and what it may come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from onnxattr.errors import RankingError
+from onnxattr.lineage.behaviour import MEASURES
+from onnxattr.lineage.policy import judge, parse_condition
+from onnxattr.lineage.twins import SAME_TASK
+from onnxattr.lineage.verdict import ALPHA, LEAST_SCORE, decide, order
+from onnxattr.pipeline import job
+from onnxattr.pipeline.audit_stages import LINEAGE, RANKED, Work, run
+from onnxattr.pipeline.audited_models import cast
+from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.options import Options, Progress, Silent
+from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
+from onnxattr.pipeline.space import ProbeSource, model_warnings, partial, prepare, settings_of
+from onnxattr.types import Audit
+
+#: By which the nearest known models are told, if nobody says.
+NEAREST = "attribution,predictability,cka,svcca,rsa,dds"
+
+
+def audit(
+    suspect: str | Path,
+    *,
+    against: str | Path | Sequence[str | Path],
+    twins: str | Path | Sequence[str | Path] = (),
+    probes: ProbeSource = None,
+    options: Options | None = None,
+    search: bool = True,
+    fail_if: Sequence[str] = (),
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Audit:
+    """Returns what a model is, and whether it is one of some known models, or derived from one.
+
+    A reference or a twin that cannot be used costs only itself, and is among the failures.
+
+    Args:
+        suspect: A model file.
+        against: The known models: files, directories or glob patterns.
+        twins: Models of the same tasks that are known to be independent of the references: trained
+            by somebody else, or from another seed. Without them nothing is concluded from
+            behaviour, and p-values are as small as they are many.
+        probes: As for `rank`.
+        options: What decides the numbers; the methods are the audit's own, `measure` is by what the
+            nearest known models are told.
+        search: Whether orders of colours and ranges are tried, on suspect and twins alike.
+        fail_if: Conditions of a policy, such as `derived` and `similarity>0.9`.
+        progress: Told of what is going on.
+        stop: Ends the work when it is set; the audit is undecided then where it lacks something.
+
+    Raises:
+        UsageError: The suspect is not one file, there are no references, or an option or a
+            condition is wrong.
+        RankingError: Not one reference is left.
+        ProbeError: There are no usable probes.
+        DeviceError: The device is not there.
+        StoreError: The store cannot be read.
+
+    Example:
+        >>> import onnxattr
+        >>> folder, options = "samples/models", onnxattr.Options(limit=8)
+        >>> result = onnxattr.audit(
+        ...     f"{folder}/edge2d-torch.onnx", against=f"{folder}/edge2d-*.onnx", options=options
+        ... )
+        >>> result.verdict.kind, result.verdict.reference
+        ('identical', 'edge2d-torch')
+    """
+    conditions = [parse_condition(text) for text in fail_if]
+    progress, stop = progress or Silent(), stop or threading.Event()
+    given = options or Options()
+    options = dataclasses.replace(
+        given, method=f"{RANKED},{LINEAGE}", measure=given.measure or NEAREST
+    )
+    started = time.perf_counter()
+    roles = cast(suspect, against, twins)
+    failures = list(roles.failures)
+    for failure in failures:
+        progress.failed(failure)
+    with sources_of(roles.paths, failures, options, progress, stop) as sources:
+        if roles.suspect not in sources:
+            reason = next((f.message for f in failures if f.name == roles.suspect), "it is gone")
+            raise RankingError(
+                f"the suspect `{roles.suspect}` cannot be read: {reason}", failures=failures
+            )
+        devices, loaded = prepare(probes, options, stop)
+        device = ", ".join(devices)
+        work = Work(roles, sources, loaded, options, progress, stop, failures, device)
+        for failure in loaded.failures:
+            work.leave_out(failure)
+        found = run(work, search=search)
+    if not found.relations:
+        raise RankingError(
+            f"not one of {len(roles.references)} references can be compared with the suspect",
+            hint="`onnxattr inspect` says more of each model",
+            failures=failures,
+        )
+    ordered = tuple(order(found.relations))
+    verdict = decide(ordered, found.twins)
+    return Audit(
+        suspect=found.suspect,
+        verdict=verdict,
+        relations=ordered,
+        twins=found.twins,
+        nearest=found.nearest,
+        gates=judge(conditions, verdict, ordered, found.nearest),
+        failures=tuple(failures),
+        warnings=_warnings(work, options),
+        settings={
+            **settings_of(options, loaded, device),
+            "suspect": roles.suspect,
+            "search": search,
+            "alpha": ALPHA,
+            "least_score": LEAST_SCORE,
+            "same_task": SAME_TASK,
+            "deciding": [name for name, measure in MEASURES.items() if measure.decides],
+        },
+        versions=job.versions(),
+        seconds={"total": time.perf_counter() - started, **work.seconds},
+        unfinished=tuple(work.unfinished),
+    )
+
+
+def _warnings(work: Work, options: Options) -> tuple[str, ...]:
+    """Returns what a reader of an audit must know, a line each."""
+    lines = [partial("audit", work.unfinished, options)] if work.unfinished else []
+    lines += work.notes
+    lines += model_warnings([one.summary for one in work.examined.values()])
+    if (count := len(work.probes.values)) < FEW_PROBES:
+        noun = "1 probe is" if count == 1 else f"{count} probes are"
+        lines.append(f"{noun} too few for the behaviour of models to be told apart")
+    return (*lines, *probe_warnings(work.probes))

@@ -1,0 +1,416 @@
+"""The stages of an audit: weights read, ways to feed tried, models run, attributed, compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from onnxattr.arrays import Float32
+from onnxattr.graph.options import InputOptions
+from onnxattr.lineage import behaviour
+from onnxattr.lineage.behaviour import Traces
+from onnxattr.lineage.twins import assign, likeness
+from onnxattr.pipeline import job
+from onnxattr.pipeline.audited_models import Cast
+from onnxattr.pipeline.input_search import in_words, search_inputs
+from onnxattr.pipeline.inspect import inspect
+from onnxattr.pipeline.job import Examined, Examiner
+from onnxattr.pipeline.measures import compare_by
+from onnxattr.pipeline.messages import Source
+from onnxattr.pipeline.options import Options, Progress
+from onnxattr.pipeline.relations import Pairs, relations, same_function
+from onnxattr.pipeline.space import examine_all
+from onnxattr.pipeline.watch import Observation, Seen, watch_all
+from onnxattr.pipeline.weigh import weights_of
+from onnxattr.space import ranking
+from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
+from onnxattr.space.similarity import similarity
+from onnxattr.types import (
+    IMAGE,
+    Failure,
+    Finding,
+    Inspection,
+    Maps,
+    Probes,
+    Relation,
+    Suspect,
+    Target,
+    Twin,
+    Weighed,
+)
+
+#: By which maps are made: those that nearest models are ranked by, and those of lineage.
+RANKED, LINEAGE = "saliency", "whitened"
+
+#: A model as it is fed.
+Fed = tuple[str, InputOptions]
+
+
+@dataclass(eq=False)
+class Work:
+    """An audit under way.
+
+    Attributes:
+        roles: Its models.
+        sources: Where they are.
+        probes: What they are shown.
+        options: What decides the numbers.
+        progress: Told of what is going on.
+        stop: Ends the work when it is set.
+        failures: Models and probes that were left out.
+        device: Where gradients are computed, in words.
+        notes: What the reader must know, a line each.
+        seconds: Wall time of the stages.
+        unfinished: Models that were not reached before an interruption.
+        examined: The suspect and the references, with their maps, as they feed themselves.
+    """
+
+    roles: Cast
+    sources: Mapping[str, Source]
+    probes: Probes
+    options: Options
+    progress: Progress
+    stop: threading.Event
+    failures: list[Failure]
+    device: str
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
+    examined: dict[str, Examined] = field(default_factory=dict)
+
+    def leave_out(self, failure: Failure) -> None:
+        """Tells of a model that cannot be used, once."""
+        if failure.name and failure.name in {known.name for known in self.failures}:
+            return
+        self.failures.append(failure)
+        self.progress.failed(failure)
+
+    def weigh(self) -> dict[str, Weighed]:
+        """Returns weights and identities, of the models that have any."""
+        started = time.perf_counter()
+        paths = {
+            name: Path(os.fsdecode(source.path))
+            for name, source in self.sources.items()
+            if source.path is not None
+        }
+        found, lost = weights_of(paths, limits=self.options.limits, stop=self.stop)
+        for failure in lost:
+            self.notes.append(f"{failure.name}: its weights cannot be compared: {failure.message}")
+        self._spent("weights", started)
+        return found
+
+    def look(self) -> Inspection | None:
+        """Returns what the suspect is, run on a few probes with all checks."""
+        started = time.perf_counter()
+        source = self.sources[self.roles.suspect]
+        assert source.path is not None
+        found = inspect(
+            os.fsdecode(source.path),
+            at=self.options.at,
+            input=self.options.input,
+            limits=self.options.limits,
+            check_gradient=True,
+            stop=self.stop,
+        )
+        for failure in found.failures:
+            self.leave_out(dataclasses.replace(failure, name=self.roles.suspect))
+        self._spent("inspect", started)
+        return found.models[0] if found.models else None
+
+    def watch(self, ways: Mapping[str, Sequence[InputOptions]]) -> dict[str, Observation]:
+        """Returns what models make of the probes, and their layers, fed in each of their ways."""
+        started = time.perf_counter()
+        found = watch_all(
+            self.sources, ways, self.probes, self.options, self.stop, self.leave_out, layers=True
+        )
+        self._spent("run", started)
+        return found
+
+    def search(
+        self, names: Sequence[str], references: Mapping[str, Float32]
+    ) -> dict[tuple[str, str], InputOptions]:
+        """Returns how each model is fed to be compared with each reference."""
+        started = time.perf_counter()
+        sources = {name: self.sources[name] for name in names if name in self.sources}
+        found = search_inputs(
+            sources, references, self.probes, self.options, self.stop, self.leave_out
+        )
+        self._spent("search", started)
+        return found
+
+    def attribute(self, wanted: Sequence[Fed]) -> dict[Fed, Float32]:
+        """Returns the maps of lineage, [probe, …], of models as they are fed.
+
+        Those of the suspect and the references, fed as they feed themselves, are kept with all that
+        a ranking takes. A model without a gradient has no maps, and is compared by all else.
+        """
+        started = time.perf_counter()
+        own = self.options.input
+        store = job.open_store(self.options.store)
+        by_way: dict[InputOptions, list[str]] = {}
+        for name, way in dict.fromkeys(wanted):
+            by_way.setdefault(way, []).append(name)
+        self.progress.begin(len(wanted), len(self.probes.values), self.device)
+        made: dict[Fed, Float32] = {}
+        for way, names in by_way.items():
+            ranked = (self.roles.suspect, *self.roles.references) if way == own else ()
+            for group, method in (
+                ([n for n in names if n in ranked], f"{RANKED},{LINEAGE}"),
+                ([n for n in names if n not in ranked], LINEAGE),
+            ):
+                for name, one in self._examined(group, way, method, store).items():
+                    made[name, way] = one.maps.by_method()[-1].values
+                    if group and name in ranked:
+                        self.examined[name] = one
+        self._spent("attribute", started)
+        return made
+
+    def _examined(
+        self, names: Sequence[str], way: InputOptions, method: str, store: job.Store | None
+    ) -> dict[str, Examined]:
+        if not names:
+            return {}
+        measure = self.options.measure if RANKED in method else "attribution"
+        options = dataclasses.replace(self.options, method=method, input=way, measure=measure)
+        examiner = Examiner(self.probes, options, store, len(self.sources))
+        sources = {name: self.sources[name] for name in names}
+        lost: list[str] = []
+
+        def takes(name: str, error: Exception) -> bool:
+            why = job.failure_of(name, error).message
+            lost.append(f"{name}: gradients are not compared: {why}")
+            return True
+
+        found, missing = examine_all(
+            sources, examiner, options, self.progress, self.stop, self.leave_out, takes
+        )
+        self.notes += [line for line in lost if line not in self.notes]
+        self.unfinished += [name for name in missing if name not in self.unfinished]
+        return found
+
+    def _spent(self, stage: str, started: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the stages came to.
+
+    Attributes:
+        suspect: The suspect.
+        relations: One a reference that could be compared.
+        twins: What became of the models that were given as independent.
+        nearest: The references, ranked; None where the suspect has no maps.
+    """
+
+    suspect: Suspect
+    relations: tuple[Relation, ...]
+    twins: tuple[Twin, ...]
+    nearest: Target | None
+
+
+def run(work: Work, *, search: bool) -> Found:
+    """Returns what all stages came to.
+
+    Args:
+        work: The audit.
+        search: Whether orders of colours and ranges are tried.
+    """
+    roles, own = work.roles, work.options.input
+    weighed = work.weigh()
+    inspection = work.look()
+    seen = work.watch({name: [own] for name in (*roles.references, roles.suspect)})
+    known = {
+        name: observation.ways[0].units[REPRESENTATION]
+        for name, observation in seen.items()
+        if REPRESENTATION in observation.ways[0].units
+    }
+    references = {name: known[name] for name in roles.references if name in known}
+    others = [roles.suspect, *roles.twins]
+    chosen = {(r, name): own for r in references for name in others}
+    if search and work.probes.kind == IMAGE:
+        chosen |= work.search(others, references)
+    traces = _traces(work, seen, chosen, others)
+    own_traces = {name: traces[name, own] for name in references}
+    by_pair = {(r, n): traces[n, way] for (r, n), way in chosen.items() if (n, way) in traces}
+    twins, of_reference = _twins(work, own_traces, by_pair)
+    wanted = [(name, own) for name in (*references, roles.suspect)]
+    wanted += [(roles.suspect, chosen[r, roles.suspect]) for r in references]
+    wanted += [(t, chosen[r, t]) for r, found in of_reference.items() for t in found]
+    maps = work.attribute([fed for fed in dict.fromkeys(wanted) if fed in traces])
+    full = {fed: dataclasses.replace(one, gradients=maps.get(fed)) for fed, one in traces.items()}
+    started = time.perf_counter()
+    pairs = Pairs(
+        {name: full[name, own] for name in references},
+        {(r, n): full[n, way] for (r, n), way in chosen.items() if (n, way) in full},
+    )
+    fed = {r: in_words(chosen[r, roles.suspect], own) for r in references}
+    made = relations(
+        roles.suspect,
+        roles.references,
+        of_reference,
+        pairs,
+        weighed,
+        _identical(roles, weighed, full, chosen, own),
+        fed,
+        roles.twins,
+    )
+    if roles.same:
+        made = (*made, Relation(roles.suspect, identical="file"))
+    found = Found(
+        suspect=_suspect(work, weighed, inspection, seen),
+        relations=tuple(r for r in made if r.identical or r.match or r.behaviour),
+        twins=twins,
+        nearest=_nearest(work),
+    )
+    work.seconds["compare"] = time.perf_counter() - started
+    return found
+
+
+def _traces(
+    work: Work,
+    seen: Mapping[str, Observation],
+    chosen: Mapping[tuple[str, str], InputOptions],
+    others: Sequence[str],
+) -> dict[Fed, Traces]:
+    """Returns what is known of each model in each way in which it is compared, but gradients."""
+    own = work.options.input
+    ways: dict[str, list[InputOptions]] = {name: [] for name in others}
+    for (_, name), way in chosen.items():
+        if way not in ways[name] and not (name in seen and way == own):
+            ways[name].append(way)
+    more = work.watch({name: asked for name, asked in ways.items() if asked})
+    made = {(name, own): _of(name, one.ways[0]) for name, one in seen.items()}
+    for name, observation in more.items():
+        for way, one in zip(ways[name], observation.ways, strict=True):
+            made[name, way] = _of(name, one)
+    return {fed: one for fed, one in made.items() if one.representation is not None}
+
+
+def _of(name: str, seen: Seen) -> Traces:
+    return Traces(
+        name=name,
+        representation=seen.units.get(REPRESENTATION),
+        outputs=seen.units.get(OUTPUTS),
+        early=seen.layers("early"),
+        late=seen.layers("late"),
+    )
+
+
+def _twins(
+    work: Work, references: Mapping[str, Traces], others: Mapping[tuple[str, str], Traces]
+) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
+    """Returns what becomes of the models given as independent, and the twins of each reference."""
+    alike, misfits = {}, {}
+    for twin in work.roles.twins:
+        run = False
+        for reference, one in references.items():
+            other = others.get((reference, twin))
+            if other is not None:
+                run = True
+                value = behaviour.representations(one, other)
+                alike[reference, twin] = likeness({"rsa": float("nan") if value is None else value})
+        if not run and references:
+            misfits[twin] = "it cannot be run"
+    return assign(alike, list(references), work.roles.twins, misfits)
+
+
+def _identical(
+    roles: Cast,
+    weighed: Mapping[str, Weighed],
+    traces: Mapping[Fed, Traces],
+    chosen: Mapping[tuple[str, str], InputOptions],
+    own: InputOptions,
+) -> dict[str, str]:
+    """Returns by what a reference is the same as the suspect, by the reference's name."""
+    found = {}
+    mine = weighed[roles.suspect].identity if roles.suspect in weighed else None
+    for reference in roles.references:
+        theirs = weighed[reference].identity if reference in weighed else None
+        if mine and theirs and mine.file == theirs.file:
+            found[reference] = "file"
+        elif (
+            mine
+            and theirs
+            and mine.parameters
+            and (mine.weights, mine.structure) == (theirs.weights, theirs.structure)
+        ):
+            found[reference] = "weights"
+        else:
+            one = traces.get((reference, own))
+            ways = (own, chosen.get((reference, roles.suspect), own))
+            others = [traces[roles.suspect, way] for way in ways if (roles.suspect, way) in traces]
+            if one is not None and any(same_function(one, other) for other in others):
+                found[reference] = "function"
+    return found
+
+
+def _suspect(
+    work: Work,
+    weighed: Mapping[str, Weighed],
+    inspection: Inspection | None,
+    seen: Mapping[str, Observation],
+) -> Suspect:
+    name = work.roles.suspect
+    observation = seen.get(name)
+    findings = list(observation.findings) if observation else []
+    deterministic = observation.ways[0].deterministic if observation else None
+    for failure in work.failures:
+        if failure.name == name:
+            findings.append(Finding("refused", failure.message))
+    path = str(work.roles.paths[name])
+    identity = weighed[name].identity if name in weighed else None
+    if inspection is None:
+        return Suspect(name, path, identity, findings=tuple(findings), deterministic=deterministic)
+    for kind, group in (
+        ("unsupported operator", inspection.unsupported),
+        ("operator without gradient", inspection.gradientless),
+    ):
+        findings += [Finding(kind, f"{one.operator} ({len(one.nodes)})") for one in group]
+    findings += [
+        Finding("refused operator", f"{one.operator} ({len(one.nodes)}): {one.reason}")
+        for one in inspection.refused
+    ]
+    findings += [Finding("problem", problem) for problem in inspection.problems]
+    return Suspect(
+        name=name,
+        path=path,
+        identity=identity,
+        inputs=inspection.inputs,
+        outputs=inspection.outputs,
+        findings=tuple(findings),
+        spec=inspection.spec,
+        representation=inspection.representation,
+        parity=inspection.parity,
+        gradient=inspection.gradient,
+        deterministic=deterministic,
+    )
+
+
+def _nearest(work: Work) -> Target | None:
+    """Returns the references as sources of the suspect, by each measure of a ranking."""
+    name = work.roles.suspect
+    if name not in work.examined or len(work.examined) < 2:
+        return None
+    names = [name, *sorted(n for n in work.examined if n != name)]
+    examined = [work.examined[n] for n in names]
+    alone = [dataclasses.replace(e, maps=_first(e.maps)) for e in examined]
+    compared = similarity(
+        [e.maps.values for e in alone],
+        names,
+        centred=not work.options.paper,
+        images=work.probes.kind == IMAGE,
+    )
+    measures, said = compare_by(work.options.measures, alone, compared, [0])
+    work.notes += said
+    hashes = [e.summary.sha256 for e in alone]
+    return ranking.rank_by(measures, compared, 0, seed=work.options.seed, hashes=hashes)
+
+
+def _first(maps: Maps) -> Maps:
+    return maps.by_method()[0]

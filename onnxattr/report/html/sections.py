@@ -1,0 +1,344 @@
+"""The sections that pages have in common: who is in and who is not, what was assumed, how."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from onnxattr.report import text
+from onnxattr.report.html.blocks import (
+    Badge,
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Column,
+    Facts,
+    Grid,
+    Literal,
+    Notes,
+    Row,
+    Section,
+    Table,
+    Words,
+)
+from onnxattr.report.html.colors import scale
+from onnxattr.report.html.tiles import limit, of_maps, of_probes
+from onnxattr.report.json import plain
+from onnxattr.types import ASSUMED, IMAGE, Assumption, Failure, Gallery, Summary
+
+
+def count(number: int, noun: str) -> str:
+    """Returns a number and what it counts: `1 model`, `20 models`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Returns names in a sentence: `a, b and c`, `a, b, c and 9 others`."""
+    if len(names) <= 1:
+        return "".join(names)
+    shown = names if len(names) <= most else names[: most - 1]
+    hidden = len(names) - len(shown)
+    last = f"{hidden} others" if hidden else shown[-1]
+    return f"{', '.join(shown if hidden else shown[:-1])} and {last}"
+
+
+def short(name: str, most: int = 60) -> str:
+    """Returns a name without its middle, where it is too long for a sentence."""
+    if len(name) <= most:
+        return name
+    half = (most - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def link_of(models: Sequence[Summary]) -> dict[str, str]:
+    """Returns where on the page the card of each model is, by its name."""
+    return {model.name: f"#model-{number}" for number, model in enumerate(models)}
+
+
+def coverage(
+    models: Sequence[Summary],
+    failures: Sequence[Failure],
+    settings: Mapping[str, Any],
+    *,
+    unfinished: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    stored: Sequence[str] = (),
+) -> Section:
+    """Returns who was left out and why, and what the reader must know."""
+    lost = [failure for failure in failures if failure.name]
+    probes = [failure for failure in failures if not failure.name]
+    used = settings["probes"]["count"]
+    lines = [
+        f"{count(len(models), 'model')} and {count(used, 'probe')} are in the result; "
+        f"probes are from {short(str(settings['probes']['source']), 200)}."
+    ]
+    if stored:
+        lines.append(f"Maps of {count(len(stored), 'model')} were stored by an earlier run.")
+    blocks: list[Block] = [Words(" ".join(lines))]
+    if unfinished:
+        left = f"Not reached before the interruption: {listed(list(unfinished), 12)}."
+        blocks.append(Notes((left,), "doubt"))
+    if failures:
+        blocks.append(
+            Table(
+                name="left-out",
+                caption="Models and probes that were left out, and why",
+                columns=(Column("left out"), Column("why"), Column("what helps")),
+                rows=tuple(
+                    Row((Cell(f.name or "a probe", strong=True), Cell(f.message), Cell(f.hint)))
+                    for f in (*lost, *probes)
+                ),
+            )
+        )
+    partly = [m for m in models if m.unusable]
+    if warnings:
+        blocks.append(Notes(tuple(warnings), "doubt"))
+    if partly:
+        says = [f"{short(m.name)}: {m.unusable} of {used}" for m in partly]
+        blocks.append(Words(f"Maps that are zero or not finite, and do not count: {listed(says)}."))
+    lead = f"{count(len(lost), 'model')} left out" if lost else "No model was left out"
+    more = f", and {count(len(probes), 'probe')}" if probes else ""
+    return Section("coverage", "Coverage", f"{lead}{more}.", tuple(blocks))
+
+
+def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -> Section:
+    """Returns what nobody vouches for of each model's input, and what would change otherwise."""
+    links = link_of(models)
+    rows = [
+        Row(
+            (
+                Cell(model.name, link=links[model.name]),
+                Cell(part),
+                Cell(_part(model, part)),
+                Cell(rule.removeprefix(ASSUMED).lstrip(": ") or "nothing says it"),
+            )
+        )
+        for model in models
+        for part, rule in model.spec.sources.items()
+        if rule.startswith(ASSUMED)
+    ]
+    blocks: list[Block] = []
+    if rows:
+        blocks.append(
+            Table(
+                name="assumed",
+                caption="What was assumed of each model's input",
+                columns=tuple(map(Column, ("model", "part", "taken to be", "because"))),
+                rows=tuple(rows),
+                filtered=len(rows) > 12,
+            )
+        )
+    if checked:
+        blocks.append(
+            Table(
+                name="tried",
+                caption="What becomes of the ranking if an assumption is otherwise",
+                columns=tuple(map(Column, ("model", "part", "tried", "what changes"))),
+                rows=tuple(
+                    Row(
+                        (
+                            Cell(one.model, link=links.get(one.model, "")),
+                            Cell(one.part),
+                            Cell(one.value),
+                            Cell(one.failure or "; ".join(one.changes) or "nothing"),
+                        )
+                    )
+                    for one in checked
+                ),
+            )
+        )
+    lead = "Nothing of the models' inputs was assumed: a file, an option or the graph says it all."
+    if rows:
+        lead = (
+            "No option, sidecar, metadata or graph says these. A wrong range makes a map as unlike "
+            "as random weights do; --check-assumptions tries others."
+        )
+    return Section("assumptions", "Assumptions", lead, tuple(blocks))
+
+
+def _part(model: Summary, part: str) -> str:
+    spec = model.spec
+    known = {
+        "range": text.value_range(spec).replace("*", ""),
+        "size": text.sizes(spec),
+        "layout": spec.layout,
+        "color": text.colors(spec),
+    }
+    return known.get(part) or str(getattr(spec, part, ""))
+
+
+def cards(
+    models: Sequence[Summary],
+    nearest: Mapping[str, Sequence[str]] | None = None,
+    badges: Mapping[str, Sequence[Badge]] | None = None,
+) -> Section:
+    """Returns a card a model.
+
+    Args:
+        models: In the order of `link_of`.
+        nearest: What is said of the nearest models of each, a line each, by name.
+        badges: Of each, by name.
+    """
+    made = []
+    same: dict[str, list[str]] = {}
+    for model in models:
+        same.setdefault(model.sha256, []).append(model.name)
+    for number, model in enumerate(models):
+        spec = model.spec
+        signs = [Badge(model.origin.framework), *(badges or {}).get(model.name, ())]
+        twins = [name for name in same[model.sha256] if name != model.name]
+        if twins:
+            signs.append(Badge(f"same file as {listed([short(t, 30) for t in twins])}", "doubt"))
+        if assumed := text.assumptions(spec):
+            signs.append(Badge(f"assumed: {assumed}", "doubt"))
+        pairs: list[tuple[str, str | Cell]] = []
+        if near := (nearest or {}).get(model.name):
+            pairs.append(("nearest", "; ".join(near)))
+        pairs += [
+            ("exporter", model.origin.exporter or "unknown"),
+            ("opset", str(model.opset)),
+            ("parameters", f"{model.parameters:,}"),
+            ("input", f"{text.fed(spec)}, {_input(model)}"),
+            ("attributed", Cell(model.representation.value, code=True)),
+            ("parity", _parity(model)),
+        ]
+        if model.gradient is not None:
+            pairs.append(("gradient", text.checked(model.gradient)))
+        pairs.append(("sha256", Cell(model.sha256[:16] + "…", code=True)))
+        more: list[tuple[str, str | Cell]] = [
+            ("file", model.path or "in memory"),
+            ("sha256", Cell(model.sha256, code=True)),
+            ("attributed at", model.representation.rule),
+            *((part, rule) for part, rule in spec.sources.items()),
+            *((f"input {i}", line) for i, line in enumerate(text.fixed(spec), 2)),
+            ("batch", str(model.batch)),
+            ("unusable maps", str(model.unusable)),
+        ]
+        card = Card(
+            name=f"model-{number}",
+            title=model.name,
+            badges=tuple(signs),
+            facts=Facts(tuple(pairs)),
+            more=(("How it is fed, and who says so", Facts(tuple(more))),),
+        )
+        made.append(card)
+    lead = "What each file is, how it was fed, and how far its conversion is from ONNX Runtime."
+    return Section("models", "Models", lead, (Cards(tuple(made)),))
+
+
+def _input(model: Summary) -> str:
+    if model.spec.kind != IMAGE:
+        return "fed as it is"
+    return f"{text.colors(model.spec)}, {text.value_range(model.spec).replace('*', '')}"
+
+
+def _parity(model: Summary) -> str:
+    if model.parity is None:
+        return "black box: ONNX Runtime itself"
+    return text.checked(model.parity)
+
+
+def gallery_block(
+    gallery: Gallery, links: Mapping[str, str], name: str = "gallery-maps", **more: Any
+) -> Grid:
+    """Returns the maps of a gallery, models × probes, on one scale.
+
+    Args:
+        gallery: From the result.
+        links: Where the card of each model is.
+        name: Of the block, on the page.
+        more: Other fields of the block.
+    """
+    end = limit(gallery)
+    zero = "0 is white, red positive, blue negative" if gallery.signed else "0 is white, dark large"
+    models, probes = gallery.every
+    shown = [f"{len(gallery.models)} of {count(models, 'model')}"] * (len(gallery.models) < models)
+    shown += [f"{len(gallery.probes)} of {count(probes, 'probe')}"] * (len(gallery.probes) < probes)
+    says = (
+        f"{gallery.method} maps, {'signed' if gallery.signed else 'unsigned'}: {zero}. Each is "
+        "divided by its own root mean square (RMS), since a cosine does not see how strong a map "
+        f"is either; then one scale holds for all. Colours end at {end:.3g} RMS, the 99.5th "
+        f"percentile of what is shown, and what is beyond is clipped. "
+        f"{', '.join(shown)}{' shown.' if shown else ''}"
+    )
+    ends = (f"−{end:.3g} RMS" if gallery.signed else "0", f"{end:.3g} RMS")
+    return Grid(
+        name=name,
+        caption=says.strip(),
+        columns=gallery.probes,
+        given=of_probes(gallery),
+        rows=tuple(
+            (model, links.get(model, ""), tiles)
+            for model, tiles in zip(gallery.models, of_maps(gallery), strict=True)
+        ),
+        scale=scale(*ends, signed=gallery.signed),
+        **more,
+    )
+
+
+def gallery_section(galleries: Sequence[Gallery], links: Mapping[str, str]) -> Section:
+    """Returns the maps themselves, one gallery a method."""
+    blocks = []
+    for number, one in enumerate(galleries):
+        name = "gallery-maps" if not number else f"gallery-maps-{number + 1}"
+        blocks.append(gallery_block(one, links, name))
+    lead = "What each model looks at, as it was attributed: before its mean map is removed."
+    if not blocks:
+        lead = "Maps of three axes and more are not drawn."
+    return Section("gallery", "Maps", lead, tuple(blocks))
+
+
+def method(
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    seconds: Mapping[str, float],
+    *,
+    command: str,
+    says: Iterable[str],
+    more: Sequence[Block] = (),
+) -> Section:
+    """Returns how it was made: in words, as settings, versions, and the command line.
+
+    Args:
+        settings: Of the result.
+        versions: Likewise.
+        seconds: Likewise.
+        command: As it was typed; empty where there was none.
+        says: Sentences.
+        more: Other blocks, behind the words.
+    """
+    blocks: list[Block] = [Words(" ".join(says)), *more]
+    if command:
+        blocks.append(Literal("Command line", command))
+    total = seconds.get("total")
+    known = [(key.replace("_", " "), _value(value)) for key, value in _flat(settings)]
+    blocks.append(Facts((("seed", str(settings.get("seed", "none"))),)))
+    rows = [Row((Cell(key), Cell(value, code=True))) for key, value in known]
+    packages = [Row((Cell(key), Cell(value, code=True))) for key, value in versions.items()]
+    blocks += [
+        Table("settings", "Settings", (Column("setting"), Column("value")), tuple(rows)),
+        Table("versions", "Versions", (Column("package"), Column("version")), tuple(packages)),
+    ]
+    if total is not None:
+        blocks.append(Words(f"It took {total:.1f} s."))
+    blocks.append(
+        Words(
+            "All numbers, in full precision, stand in this file as JSON: the element with the id "
+            "`result`, in the same form as --format json."
+        )
+    )
+    return Section("method", "Method", "", tuple(blocks))
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in settings.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{name}: ")
+        else:
+            yield name, value
+
+
+def _value(value: Any) -> str:
+    known = plain(value)
+    return known if isinstance(known, str) else json.dumps(known, ensure_ascii=False)
