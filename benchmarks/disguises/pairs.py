@@ -30,18 +30,29 @@ class Suspect:
         group: The disguise, or what kind of independent model it is: a row of the table.
         truth: Whether it comes from the victim.
         path: Of its file.
+        base: Of a disguised independent model, the path of the model that was disguised.
     """
 
     victim: str
     group: str
     truth: Truth
     path: Path
+    base: Path | None = None
 
     @property
     def name(self) -> str:
         """What tells it from the victim's other suspects: its folder, if it was made here."""
-        folder = "zoo" if self.path.parent == MODELS else self.path.parent.name
-        return f"{folder}/{self.path.stem}"
+        return name_of(self.path)
+
+    @property
+    def shares_start(self) -> bool:
+        """Whether it is independent, but began with the victim's own initial weights."""
+        return self.group.startswith("its initial seed")
+
+
+def name_of(path: Path) -> str:
+    """Return what a model is called in the scores."""
+    return f"{'zoo' if path.parent == MODELS else path.parent.name}/{path.stem}"
 
 
 def suspects(victim: str) -> list[Suspect]:
@@ -57,9 +68,11 @@ def _derived(victim: str) -> Iterator[Suspect]:
 
 def _independent(victim: str) -> Iterator[Suspect]:
     for name in trained.INDEPENDENT:
-        yield _apart(victim, name, making.path_of(victim, name))
+        base = making.path_of(victim, name)
+        yield _apart(victim, name, base)
         for over in files.OF_INDEPENDENTS:
-            yield _apart(victim, f"{name}, {over}", making.path_of(victim, f"{name}, {over}"))
+            path = making.path_of(victim, f"{name}, {over}")
+            yield Suspect(victim, f"{name}, {over}", "independent", path, base)
     before = plan.preceding(victim)
     other = making.path_of(before, "its initial seed, another task")
     yield _apart(victim, "another seed", other)

@@ -80,11 +80,11 @@ ORDER = (
     "its initial seed, another order",
     "transferred, long",
     "its initial seed, another task",
-    "another seed",
     "fine-tuned, long",
     "distilled code, same kind",
     "distilled outputs, same kind",
     "distilled code, other kind",
     "distilled outputs, other kind",
+    "another seed",
 )
 """In which models are trained, all victims' first ones first."""

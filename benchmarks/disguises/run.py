@@ -24,22 +24,41 @@ sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 
 from benchmarks.disguises import making, plan  # noqa: E402
 
+FAMILIES = ("weights", "peers", "behaviour")
+
 
 def main() -> None:
     """Run the step that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("step", choices=["files", "train", "score", "table"])
     parser.add_argument("--victims", nargs="*", default=[*plan.HELD_OUT, *plan.TUNING])
-    parser.add_argument("--only", nargs="*", help="only these trained ones, by name")
+    parser.add_argument("--scores", nargs="*", default=[*FAMILIES], choices=FAMILIES)
     given = parser.parse_args()
     logging.disable(logging.WARNING)  # of the quantiser, which recommends a step of its own
     if given.step == "files":
         making.make_files(given.victims)
-    elif given.step == "train":
+    elif given.step == "table":
+        from benchmarks.disguises import table
+
+        table.write()
+    else:
         import torch
 
         torch.set_num_threads(1)
-        making.make_trained(given.victims, given.only)
+        if given.step == "train":
+            making.make_trained(given.victims)
+        else:
+            score(given.victims, given.scores)
+
+
+def score(victims: list[str], names: list[str]) -> None:
+    """Score all pairs that have no score yet, family by family."""
+    from benchmarks.disguises import behaving, ours, peers, scoring
+
+    families = {"weights": ours.weigh, "peers": peers.scores, "behaviour": behaving.behave}
+    for name in names:
+        for victim in victims:
+            scoring.score(victim, name, families[name])
 
 
 if __name__ == "__main__":
