@@ -17,7 +17,7 @@ BATCH = 64
 
 
 def answers_of(path: Path) -> Answers:
-    """Return what runs a model; one that takes channels last gets them so, and nothing more is done.
+    """Return what runs a model; one that takes channels last gets them so, and no more is done.
 
     Channels of an answer of four axes are brought to axis 1.
     """
@@ -26,9 +26,7 @@ def answers_of(path: Path) -> Answers:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3  # of warnings about what quantisers leave behind
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
     last = given.shape[-1] == 3
 

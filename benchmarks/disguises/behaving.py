@@ -62,11 +62,14 @@ def behave(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict
             yield suspect, {"reason": "it could not be run"}
             continue
         traces = found[suspect.name]
-        yield suspect, {
-            "behaviour": compare(known, traces),
-            "fed": in_words(ways[suspect.name], OWN),
-            "function": same_function(known, traces),
-        }
+        yield (
+            suspect,
+            {
+                "behaviour": compare(known, traces),
+                "fed": in_words(ways[suspect.name], OWN),
+                "function": same_function(known, traces),
+            },
+        )
 
 
 def _traces(

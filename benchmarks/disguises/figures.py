@@ -88,8 +88,10 @@ def rows(scored: Sequence[Scored], limits: Mapping[str, float]) -> list[Row]:
             truth,
             len(found),
             {} if truth == "independent" else {n: _area(found, scored, n) for n in limits},
-            {n: _share(one.values.get(n, math.nan) > limit for one in found)
-             for n, limit in limits.items()},
+            {
+                n: _share(one.values.get(n, math.nan) > limit for one in found)
+                for n, limit in limits.items()
+            },
             _verdicts(found),
         )
         for (truth, group), found in groups.items()
@@ -100,10 +102,10 @@ def _area(found: Sequence[Scored], scored: Sequence[Scored], name: str) -> float
     areas = []
     for victim in dict.fromkeys(one.suspect.victim for one in found):
         own = [one for one in scored if one.suspect.victim == victim]
-        negative = [one.values.get(name, math.nan) for one in own
-                    if one.suspect.truth == "independent"]
-        positive = [one.values.get(name, math.nan) for one in found
-                    if one.suspect.victim == victim]
+        negative = [
+            one.values.get(name, math.nan) for one in own if one.suspect.truth == "independent"
+        ]
+        positive = [one.values.get(name, math.nan) for one in found if one.suspect.victim == victim]
         areas.append(area(positive, negative))
     return float(np.mean(areas))
 

@@ -95,7 +95,7 @@ def append(model: ModelProto, nodes: list[NodeProto], shape: list[int | str]) ->
 
 
 def insert_after(model: ModelProto, node: NodeProto, make: NodeProto) -> None:
-    """Put a node behind another: it takes the other's output over, and reads it under a new name."""
+    """Put a node behind another, whose output it takes over and reads under a new name."""
     inner = f"{node.output[0]}_inner"
     make.input[0], make.output[0] = inner, node.output[0]
     place = list(model.graph.node).index(node)

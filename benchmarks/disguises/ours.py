@@ -22,16 +22,19 @@ def weigh(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict[
     reference = _weights(trained.victim_file(victim))
     for suspect in suspects:
         match = match_weights(_weights(suspect.path), reference)
-        yield suspect, {
-            "weights": match.late,
-            "early": match.early,
-            "chance": match.chance,
-            "covered": match.covered,
-            "copied": match.copied,
-            "identical": match.identical,
-            "profile": [round(layer.similarity, 4) for layer in match.profile],
-            "reason": match.reason,
-        }
+        yield (
+            suspect,
+            {
+                "weights": match.late,
+                "early": match.early,
+                "chance": match.chance,
+                "covered": match.covered,
+                "copied": match.copied,
+                "identical": match.identical,
+                "profile": [round(layer.similarity, 4) for layer in match.profile],
+                "reason": match.reason,
+            },
+        )
 
 
 def _weights(path: Path) -> Weights:

@@ -6,7 +6,6 @@ Thresholds are set on the tuning victims and reported on the held-out ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from samples.miniature.zoo import ZOO_A, Entry
 from samples.zoo import CACHE as SAMPLES_CACHE
@@ -31,7 +30,7 @@ class Budget:
 
 TUNING = ("autoencoder", "rgb2depth")
 HELD_OUT = ("edge2d", "reshade", "rgb2sfnorm", "segmentsemantic")
-"""Victims, by task, of zoo A. Each row is a ring: a victim is transferred to the next one's task."""
+"""Victims, by task, of zoo A. Each row is a ring: one is transferred to the next one's task."""
 
 HEAD = Budget(1, 3e-3, frozen=True)
 FINE_TUNED = {"short": Budget(1, 3e-4), "long": Budget(5, 1e-3)}
@@ -42,8 +41,6 @@ INDEPENDENT = Budget(6, 3e-3)
 
 SEEDS = {"twin": 700, "order": 800, "training": 900}
 """To which a victim's place in its zoo is added."""
-
-Ring: TypeAlias = Literal["tuning", "held-out"]
 
 
 def ring(victim: str) -> tuple[str, ...]:

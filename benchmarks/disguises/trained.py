@@ -95,4 +95,4 @@ INDEPENDENT: Mapping[str, Maker] = {
         plan.following(v), plan.entry(v).seed, plan.entry(v).seed
     ),
 }
-"""Trained apart from a victim. The last one is another seed's model to the next victim of the ring."""
+"""Trained apart from a victim. The last one is another seed to the next victim of the ring."""

@@ -109,10 +109,11 @@ def imitate(
     torch.manual_seed(seed)
     decoder = nn.Identity() if head is None else train_torch.build_decoder(task, RECIPE)
     student.train()
-    for part in (student, teacher, decoder):
-        part.to(memory_format=torch.channels_last)
     optimiser, schedule = _optimiser([student, decoder], budget)
     for inputs, _ in _batches(task, budget, seed):
+        # Channels last, torch 2.14 frees what it may not in the backward pass of a strided 1×1
+        # convolution, which students of the other kind have.
+        inputs = inputs.contiguous()
         with torch.no_grad():
             wanted = teacher(inputs)
             wanted = wanted if head is None else head(wanted)

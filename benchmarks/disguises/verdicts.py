@@ -79,6 +79,6 @@ def _behaviour(
 def _plain(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers of a stored row by name, NaN for what there is not."""
     names = ("weights", "early", "copied", "zest", "zest, matched", "modeldiff")
-    return {
-        name: math.nan if row.get(name) is None else float(row[name]) for name in names
-    } | {name: math.nan if v is None else v for name, v in row.get("behaviour", {}).items()}
+    return {name: math.nan if row.get(name) is None else float(row[name]) for name in names} | {
+        name: math.nan if v is None else v for name, v in row.get("behaviour", {}).items()
+    }

@@ -4,10 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
+from scipy.stats import mannwhitneyu
+
 from benchmarks.disguises import figures, pairs, plan
 from benchmarks.disguises.figures import Scored
 from benchmarks.disguises.pairs import Suspect
-from scipy.stats import mannwhitneyu
 
 
 def scored(victim, group, truth, value, verdict=""):

@@ -1,11 +1,14 @@
 """Disguises compute what they say they compute: ONNX Runtime before and after, on noise."""
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from benchmarks.disguises import changed, entrances, formats, graphs, same
 from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.disguises import changed, entrances, formats, graphs, same
 
 SIDE = 16
 WIDTHS = (3, 6, 8, 4)
@@ -25,7 +28,7 @@ def images(rng):
 def model(rng):
     """Three convolutions with ReLU, the first of stride 2."""
     nodes, tensors, value = [], [], "image"
-    for n, (before, after) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+    for n, (before, after) in enumerate(pairwise(WIDTHS)):
         weight = rng.normal(size=(after, before, 3, 3)) * 0.3
         for name, array in ((f"w{n}", weight), (f"b{n}", rng.normal(size=after))):
             tensors.append(numpy_helper.from_array(array.astype(np.float32), name))
@@ -83,8 +86,10 @@ def test_a_value_that_two_read_is_not_hidden(model):
 
 
 def test_a_turned_answer_has_the_same_lengths_and_products(model, images, rng):
-    found, wanted = (run(m, images).transpose(0, 2, 3, 1).reshape(-1, 4) for m in
-                     (same.rotate(model, rng), model))
+    found, wanted = (
+        run(m, images).transpose(0, 2, 3, 1).reshape(-1, 4)
+        for m in (same.rotate(model, rng), model)
+    )
     assert np.abs(found - wanted).max() > 0.1 * np.abs(wanted).max()
     close(found @ found.T, wanted @ wanted.T)
 

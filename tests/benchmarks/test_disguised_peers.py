@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from benchmarks.disguises import modeldiff, zest
 from sklearn.linear_model import Ridge
+
+from benchmarks.disguises import modeldiff, zest
 
 
 @pytest.fixture
@@ -69,8 +70,14 @@ def test_twins_are_near_in_pixels_and_far_in_answers(images):
 
     def moved(batch):
         with torch.no_grad():
-            return (victim(torch.from_numpy(batch.astype(np.float32))) -
-                    victim(torch.from_numpy(images))).square().sum((1, 2, 3))
+            return (
+                (
+                    victim(torch.from_numpy(batch.astype(np.float32)))
+                    - victim(torch.from_numpy(images))
+                )
+                .square()
+                .sum((1, 2, 3))
+            )
 
     assert np.abs(others - images).max() <= modeldiff.EPSILON + 1e-6
     assert others.min() >= 0
