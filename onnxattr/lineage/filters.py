@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxattr.arrays import Float32
+from onnxattr.arrays import Float32, Float64
 from onnxattr.types import Layer, Weights
 
 #: Quantiles that a layer is recognised by before its filters are matched.
@@ -25,11 +25,13 @@ class Filters:
         layer: As it was extracted.
         rows: float32 [out, in, kernel]: filters of unit length, zero where one is dead. Columns are
             multiplied by the length of the filters that write them.
+        lengths: float64 [out]: of the filters, before.
         sketch: float32: quantiles of the sizes of its numbers, which no reordering changes.
     """
 
     layer: Layer
     rows: Float32
+    lengths: Float64
     sketch: Float32
 
     @property
@@ -80,7 +82,7 @@ def filters_of(weights: Weights) -> list[Filters]:
         rows = rows / np.where(alive, norms, 1.0)[:, None, None]
         rows[~alive] = 0.0
         unit = rows.astype(np.float32)
-        found.append(Filters(layer, unit, _sketch(unit)))
+        found.append(Filters(layer, unit, np.where(alive, norms, 0.0), _sketch(unit)))
     return sorted(found, key=lambda f: (*_order(f.layer), float(f.sketch[-3])))
 
 

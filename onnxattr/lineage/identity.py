@@ -153,23 +153,36 @@ def _body(
 ) -> str:
     known = dict(outer)
     known.update((name, _digest("input", str(i))) for i, name in enumerate(inputs))
-    unread = Counter[str]()
+    made: list[tuple[NodeProto, str]] = []
     for node in body:
-        made = _node(node, known)
-        unread[made] += 1
+        constant = _constant(node)
+        if constant is not None:  # As if it were an initializer.
+            known[node.output[0]] = _tensor(constant)
+            continue
+        made.append((node, _node(node, known)))
         for i, name in enumerate(node.output):
             if name:
-                known[name] = _digest("output", str(i), made)
+                known[name] = _digest("output", str(i), made[-1][1])
+    # Two nodes that are made alike may be read by different ones: so all are told by their readers.
+    readers: dict[str, list[str]] = {}
+    every = []
+    for node, up in reversed(made):
+        read = [f"{i}:{r}" for i, o in enumerate(node.output) for r in readers.get(o, ())]
+        down = _digest(up, *sorted(read))
+        every.append(down)
+        for place, name in enumerate(node.input):
+            readers.setdefault(name, []).append(f"{place}:{down}")
     ends = [known.get(name, "") for name in outputs]
-    every = sorted(f"{made}:{count}" for made, count in unread.items())
-    return _digest("body", *ends, "nodes", *every, "attributes", *sorted(attributes))
+    return _digest("body", *ends, "nodes", *sorted(every), "attributes", *sorted(attributes))
+
+
+def _constant(node: NodeProto) -> TensorProto | None:
+    if node.op_type != "Constant" or node.domain not in STANDARD or not node.output:
+        return None
+    return next((a.t for a in node.attribute if a.HasField("t")), None)
 
 
 def _node(node: NodeProto, known: Mapping[str, str]) -> str:
-    if node.op_type == "Constant" and node.domain in STANDARD:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                return _tensor(attribute.t)  # As if it were an initializer.
     read = [known.get(name, "") if name else "none" for name in node.input]
     said = sorted(_attribute(a, known) for a in node.attribute)
     domain = "" if node.domain in STANDARD else node.domain

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxattr.lineage.filters import Filters, filters_of
+from onnxattr.lineage.marks import marks
 from onnxattr.lineage.order import Order, assign, cosines, filters
 from onnxattr.lineage.pairing import align
 from onnxattr.lineage.tensors import tensor_matches
@@ -56,11 +57,13 @@ def match_weights(
     tensors = tensor_matches(suspect, reference)
     copied = {t.suspect: t.parameters for t in tensors}
     count = max(LATE, round(LATE_SHARE * len(deciding)))
-    late = early = chance = None
+    late = early = chance = learned = None
     if len(deciding) > LATE:
         late = _mean([m.similarity for m in deciding[-count:]])
         early = _mean([m.similarity for m in deciding[: min(count, len(deciding) - count)]])
         chance = _mean([m.chance for m in deciding[-count:]])
+        known = [m.marks for m in deciding[-count:] if m.marks is not None]
+        learned = _mean(known) if known else None
     return WeightMatch(
         suspect=names[0],
         reference=names[1],
@@ -68,6 +71,7 @@ def match_weights(
         late=late,
         early=early,
         chance=chance,
+        marks=learned,
         covered=used / total if total else 0.0,
         tensors=tensors,
         copied=min(1.0, sum(copied.values()) / total) if total else 0.0,
@@ -109,6 +113,7 @@ def _layer(order: Order, a: Filters, b: Filters) -> LayerMatch | None:
         depth=b.layer.depth,
         similarity=_mean(cosines(a, b, rows, columns).tolist()),
         chance=_chance(a, b),
+        marks=marks(a, b, rows, columns),
         filters=len(rows[0]),
     )
 

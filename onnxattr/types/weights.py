@@ -88,6 +88,8 @@ class LayerMatch:
         depth: Of the reference's layer.
         similarity: Mean cosine of the filters once they are matched, -1..1; 1 is a copy.
         chance: The same against the reference's own filters with their columns shuffled.
+        marks: How alike what training alone leaves is, -1..1; see `lineage.marks`. None where that
+            cannot be told.
         filters: Filters that were compared.
     """
 
@@ -98,6 +100,7 @@ class LayerMatch:
     depth: int
     similarity: float
     chance: float
+    marks: float | None = None
     filters: int = 0
 
 
@@ -134,6 +137,7 @@ class WeightMatch:
             them all: what lineage is judged by. None where there are too few.
         early: Mean similarity of as many of the first ones, which never decide.
         chance: What `late` would be of weights that have nothing in common.
+        marks: Mean of the same layers' marks of training, -1..1, or None.
         covered: Share of the suspect's weights that are in layers of `profile`, 0..1.
         tensors: Layers with the same weights, wherever they are, the largest first.
         copied: Share of the suspect's weights that are in `tensors`, 0..1.
@@ -147,6 +151,7 @@ class WeightMatch:
     late: float | None
     early: float | None
     chance: float | None
+    marks: float | None
     covered: float
     tensors: tuple[TensorMatch, ...]
     copied: float

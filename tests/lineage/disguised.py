@@ -2,8 +2,10 @@
 
 import copy
 import io
+import logging
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -17,8 +19,15 @@ from onnxattr.types import Weights
 SIDE = 16
 
 
-def export(module: nn.Module, x: torch.Tensor, *, opset: int = 17, dynamo: bool = False) -> bytes:
-    """The file of a module as it is in evaluation."""
+def export(
+    module: nn.Module,
+    x: torch.Tensor,
+    *,
+    opset: int = 17,
+    dynamo: bool = False,
+    fold: bool = True,
+) -> bytes:
+    """The file of a module as it is in evaluation; without `fold`, its normalisation apart."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter warns of its own age.
@@ -30,13 +39,46 @@ def export(module: nn.Module, x: torch.Tensor, *, opset: int = 17, dynamo: bool 
             program.save(file)
         else:
             torch.onnx.export(
-                module.eval(), (x,), file, input_names=["x"], dynamo=False, opset_version=opset
+                module.eval(),
+                (x,),
+                file,
+                input_names=["x"],
+                dynamo=False,
+                opset_version=opset,
+                training=torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE,
+                do_constant_folding=fold,
             )
     return file.getvalue()
 
 
 def weights(module: nn.Module, x: torch.Tensor | None = None, **options: object) -> Weights:
     return weights_of_model(load(export(module, images() if x is None else x, **options)))
+
+
+class Calibration:
+    """Probes as ONNX Runtime's quantisation reads them."""
+
+    def __init__(self) -> None:
+        self._left = iter([{"x": images(seed).numpy()} for seed in range(3)])
+
+    def get_next(self) -> dict[str, object] | None:
+        return next(self._left, None)
+
+
+def quantise(plain: Path, small: Path, way: str) -> None:
+    """Writes a quantised copy as ONNX Runtime makes it."""
+    from onnxruntime.quantization import QuantFormat, quantize_dynamic, quantize_static
+
+    logging.disable(logging.WARNING)
+    try:
+        if way == "dynamic":
+            quantize_dynamic(plain, small, per_channel=True)
+        else:
+            quantize_static(
+                plain, small, Calibration(), quant_format=QuantFormat[way], per_channel=way == "QDQ"
+            )
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def images(seed: int = 0, channels: int = 3) -> torch.Tensor:
@@ -47,7 +89,10 @@ def images(seed: int = 0, channels: int = 3) -> torch.Tensor:
 def seeded(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """A network with weights drawn by a seed, and batch normalisation that has seen something."""
     torch.manual_seed(seed)
-    module = make()
+    return seeded_from(make())
+
+
+def seeded_from(module: nn.Module) -> nn.Module:
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.normal_(0, 0.2)
