@@ -24,7 +24,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 
 from benchmarks.disguises import making, plan  # noqa: E402
 
-FAMILIES = ("weights", "peers", "behaviour")
+FAMILIES = {
+    "weights": ("ours", "weigh"),
+    "peers": ("peers", "scores"),
+    "behaviour": ("behaving", "behave"),
+}
 
 
 def main() -> None:
@@ -53,12 +57,15 @@ def main() -> None:
 
 def score(victims: list[str], names: list[str]) -> None:
     """Score all pairs that have no score yet, family by family."""
-    from benchmarks.disguises import behaving, ours, peers, scoring
+    from importlib import import_module
 
-    families = {"weights": ours.weigh, "peers": peers.scores, "behaviour": behaving.behave}
+    from benchmarks.disguises import scoring
+
     for name in names:
+        module, function = FAMILIES[name]
+        family = getattr(import_module(f"benchmarks.disguises.{module}"), function)
         for victim in victims:
-            scoring.score(victim, name, families[name])
+            scoring.score(victim, name, family)
 
 
 if __name__ == "__main__":
