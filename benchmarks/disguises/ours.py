@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,14 @@ from onnxattr.types import Weights
 
 
 def weigh(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict[str, Any]]]:
-    """Yield how each suspect's weights agree with a victim's.
+    """Yield how each suspect's weights agree with a victim's: a `WeightMatch`, as plain data.
 
     The files are our own, and so are read in this process.
     """
     reference = _weights(trained.victim_file(victim))
     for suspect in suspects:
-        match = match_weights(_weights(suspect.path), reference)
-        yield (
-            suspect,
-            {
-                "weights": match.late,
-                "early": match.early,
-                "chance": match.chance,
-                "covered": match.covered,
-                "copied": match.copied,
-                "identical": match.identical,
-                "profile": [round(layer.similarity, 4) for layer in match.profile],
-                "reason": match.reason,
-            },
-        )
+        match = match_weights(_weights(suspect.path), reference, (suspect.name, victim))
+        yield suspect, {"match": dataclasses.asdict(match)}
 
 
 def _weights(path: Path) -> Weights:

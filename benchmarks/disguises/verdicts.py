@@ -78,7 +78,8 @@ def _behaviour(
 
 def _plain(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers of a stored row by name, NaN for what there is not."""
-    names = ("weights", "early", "copied", "zest", "zest, matched", "modeldiff")
-    return {name: math.nan if row.get(name) is None else float(row[name]) for name in names} | {
-        name: math.nan if v is None else v for name, v in row.get("behaviour", {}).items()
-    }
+    match = row.get("match", {})
+    found = {"weights": match.get("late"), "early": match.get("early"), "marks": match.get("marks")}
+    found |= {name: row.get(name) for name in ("zest", "zest, matched", "modeldiff")}
+    found |= row.get("behaviour", {})
+    return {name: math.nan if value is None else float(value) for name, value in found.items()}
