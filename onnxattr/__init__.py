@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from onnxattr.limits import Limits
     from onnxattr.pipeline.adapters import ExportOptions
     from onnxattr.pipeline.attribute import attribute_many
+    from onnxattr.pipeline.audit import audit
     from onnxattr.pipeline.evaluate import evaluate
     from onnxattr.pipeline.export import export
     from onnxattr.pipeline.inspect import inspect
@@ -51,12 +52,16 @@ if TYPE_CHECKING:
     from onnxattr.types import (
         Assumption,
         Attributions,
+        Audit,
+        BehaviourEvidence,
         Comparison,
         CurvePoint,
         Estimate,
         Evaluation,
         Failure,
+        Finding,
         FixedInput,
+        Gate,
         GradientCheck,
         InputSpec,
         Inspection,
@@ -74,6 +79,7 @@ if TYPE_CHECKING:
         Probes,
         Ranking,
         Refused,
+        Relation,
         Representation,
         Score,
         Scores,
@@ -81,9 +87,12 @@ if TYPE_CHECKING:
         Source,
         Summary,
         Survey,
+        Suspect,
         Target,
         TargetOutcome,
+        Twin,
         Unsupported,
+        Verdict,
     )
 
 _HOMES = {
@@ -113,6 +122,7 @@ _HOMES = {
         "Options",
         "attribute",
         "attribute_many",
+        "audit",
         "compare",
         "evaluate",
         "export",
@@ -128,12 +138,16 @@ _HOMES = {
     "types": (
         "Assumption",
         "Attributions",
+        "Audit",
+        "BehaviourEvidence",
         "Comparison",
         "CurvePoint",
         "Estimate",
         "Evaluation",
         "Failure",
+        "Finding",
         "FixedInput",
+        "Gate",
         "GradientCheck",
         "InputSpec",
         "Inspection",
@@ -151,6 +165,7 @@ _HOMES = {
         "Probes",
         "Ranking",
         "Refused",
+        "Relation",
         "Representation",
         "Score",
         "Scores",
@@ -158,9 +173,12 @@ _HOMES = {
         "Source",
         "Summary",
         "Survey",
+        "Suspect",
         "Target",
         "TargetOutcome",
+        "Twin",
         "Unsupported",
+        "Verdict",
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -168,6 +186,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Assumption",
     "Attributions",
+    "Audit",
+    "BehaviourEvidence",
     "Comparison",
     "CurvePoint",
     "DeviceError",
@@ -176,7 +196,9 @@ __all__ = [
     "ExportError",
     "ExportOptions",
     "Failure",
+    "Finding",
     "FixedInput",
+    "Gate",
     "GradientCheck",
     "InputError",
     "InputOptions",
@@ -205,6 +227,7 @@ __all__ = [
     "Ranking",
     "RankingError",
     "Refused",
+    "Relation",
     "Representation",
     "Score",
     "Scores",
@@ -215,14 +238,18 @@ __all__ = [
     "Summary",
     "SupportError",
     "Survey",
+    "Suspect",
     "Target",
     "TargetOutcome",
+    "Twin",
     "Unsupported",
     "UsageError",
+    "Verdict",
     "WorkerError",
     "__version__",
     "attribute",
     "attribute_many",
+    "audit",
     "compare",
     "evaluate",
     "export",

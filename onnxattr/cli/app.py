@@ -8,6 +8,7 @@ import typer
 
 from onnxattr._version import __version__
 from onnxattr.cli.attribute import attribute
+from onnxattr.cli.audit import audit
 from onnxattr.cli.compare import compare
 from onnxattr.cli.console import tell
 from onnxattr.cli.evaluate import evaluate
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command()(compare)
+app.command()(audit)
 app.command()(attribute)
 app.command()(methods)
 app.command("map")(map_models)

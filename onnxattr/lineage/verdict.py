@@ -64,10 +64,10 @@ def decide(
     if closer:
         return _verdict(CLOSER, closer[0], _closer(closer[0]), _caveats(ordered, twins))
     doubts = list(_doubts(ordered, judged, alpha, least))
-    kind = UNDECIDABLE if doubts else INDEPENDENT
-    about = _strongest(judged) if doubts else None
-    reasons = doubts or list(_independent(judged))
-    return _verdict(kind, about, reasons, _caveats(ordered, twins))
+    if doubts:
+        about = doubts[0][0]
+        return _verdict(UNDECIDABLE, about, [line for _, line in doubts], _caveats(ordered, twins))
+    return _verdict(INDEPENDENT, None, list(_independent(judged)), _caveats(ordered, twins))
 
 
 def order(relations: Sequence[Relation]) -> list[Relation]:
@@ -76,13 +76,11 @@ def order(relations: Sequence[Relation]) -> list[Relation]:
     def key(each: Relation) -> tuple[float | str, ...]:
         late = each.match.late if each.match and each.match.late is not None else -1.0
         found = _weights(each)
-        rank = (
-            0 if each.identical else 1 if found in (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL) else 2
-        )
+        derived = found in (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL)
         likeness = [e.value for e in each.behaviour if e.decides and e.value == e.value]
         mean = sum(likeness) / len(likeness) if likeness else -1.0
-        score = each.score if each.score == each.score else -1.0
-        return (rank, -late if rank == 1 else 0.0, -score, -mean, each.reference)
+        rank = 0 if each.identical else 1 if derived else 2
+        return (rank, -late if derived else 0.0, -mean, -_number(each.score), each.reference)
 
     return sorted(relations, key=key)
 
@@ -120,33 +118,35 @@ def _closer(each: Relation) -> list[str]:
 
 def _doubts(
     ordered: Sequence[Relation], judged: Sequence[Relation], alpha: float, least: float
-) -> Iterator[str]:
-    """Yields why nothing can be told, if nothing can."""
+) -> Iterator[tuple[Relation | None, str]]:
+    """Yields why nothing can be told, and of which reference, if nothing can."""
     for each in judged:
         if each.floor > alpha and each.score >= least:
             n = round(1 / each.floor) - 1
             yield (
+                each,
                 f"it is closer to {each.reference} than independent models are (score "
                 f"{each.score:.2f}), but with {_count(n, 'comparison')} of independent models p "
-                f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for"
+                f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for",
             )
     unknown = [each for each in ordered if not each.twins and not _unlike(each)]
-    blind = [each for each in unknown if _weights(each) == WEIGHTS_UNDECIDABLE]
-    for each in blind:
-        reason = each.match.reason if each.match and each.match.reason else ""
-        why = f" ({reason})" if reason else ""
-        yield (
-            f"the weights of {each.reference} cannot be compared{why}, and there is no independent "
-            "model of its task to compare the behaviour with"
-        )
-    alike = [each for each in unknown if each not in blind]
-    for each in alike:
-        yield (
-            f"it does what {each.reference} does, its weights show no derivation, and there is no "
-            "independent model of the task: a distilled copy would look the same"
-        )
+    for each in unknown:
+        if _weights(each) == WEIGHTS_UNDECIDABLE:
+            reason = each.match.reason if each.match and each.match.reason else ""
+            why = f" ({reason})" if reason else ""
+            yield (
+                each,
+                f"the weights of {each.reference} cannot be compared{why}, and there is no "
+                "independent model of its task to compare the behaviour with",
+            )
+        else:
+            yield (
+                each,
+                f"it does what {each.reference} does, its weights show no derivation, and there is "
+                "no independent model of the task: a distilled copy would look the same",
+            )
     if not ordered:
-        yield "there is nothing to compare it with"
+        yield None, "there is nothing to compare it with"
 
 
 def _unlike(each: Relation) -> bool:
@@ -176,10 +176,6 @@ def _caveats(ordered: Sequence[Relation], twins: Sequence[Twin]) -> list[str]:
     if (unused := [twin for twin in twins if not twin.reference]) and len(unused) == len(twins):
         lines.append("none of the models given as independent shares the task of a reference")
     return lines
-
-
-def _strongest(judged: Sequence[Relation]) -> Relation | None:
-    return max(judged, key=lambda each: (each.score, each.reference), default=None)
 
 
 def _verdict(

@@ -2,6 +2,7 @@
 
 from onnxattr.pipeline.adapters import ExportOptions
 from onnxattr.pipeline.attribute import attribute_many
+from onnxattr.pipeline.audit import audit
 from onnxattr.pipeline.evaluate import evaluate
 from onnxattr.pipeline.export import export
 from onnxattr.pipeline.inspect import inspect
@@ -18,6 +19,7 @@ __all__ = [
     "Silent",
     "attribute",
     "attribute_many",
+    "audit",
     "compare",
     "evaluate",
     "export",

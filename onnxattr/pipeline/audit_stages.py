@@ -30,6 +30,7 @@ from onnxattr.pipeline.weigh import weights_of
 from onnxattr.space import ranking
 from onnxattr.space.measures.table import OUTPUTS, REPRESENTATION
 from onnxattr.space.similarity import similarity
+from onnxattr.store import Store
 from onnxattr.types import (
     IMAGE,
     Failure,
@@ -171,7 +172,7 @@ class Work:
         return made
 
     def _examined(
-        self, names: Sequence[str], way: InputOptions, method: str, store: job.Store | None
+        self, names: Sequence[str], way: InputOptions, method: str, store: Store | None
     ) -> dict[str, Examined]:
         if not names:
             return {}

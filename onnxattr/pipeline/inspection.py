@@ -112,4 +112,4 @@ def inspect_model(
 def _parity(tried: Attributed | None) -> Parity | None:
     if tried is None or tried.parity is None or tried.tolerance is None:
         return None
-    return Parity(tried.parity, tried.tolerance, tried.maps.shape[0])
+    return Parity(tried.parity, tried.tolerance, tried.maps.shape[1])  # [method, probe, …]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,9 +19,6 @@ STRANGERS = 5
 
 #: Two models compute the same if all numbers agree to this, as a part of the largest.
 SAME_FUNCTION = 1e-5
-
-#: A model that was run, and how it was fed.
-Run = tuple[str, str]
 
 
 class Pairs:
@@ -84,12 +82,12 @@ def relations(
     for reference in references:
         match = _match(suspect, reference, weighed)
         rest = [pair for pair in apart if reference in (pair.suspect, pair.reference)] or apart
-        found = finding_of(match, rest) if match else None
+        concluded = finding_of(match, rest) if match else None
         relation = Relation(
             reference=reference,
             identical=identical.get(reference, ""),
             match=match,
-            finding=found,
+            finding=concluded,
             fed=fed.get(reference, ""),
         )
         if (reference, suspect) in likeness:
@@ -124,8 +122,6 @@ def _judged(
     null: Sequence[float],
 ) -> Relation:
     """Returns a relation with what behaviour says; a score only where there are twins."""
-    from dataclasses import replace
-
     reference = relation.reference
     known = twins[reference]
     if not known:

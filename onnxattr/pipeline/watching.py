@@ -108,7 +108,7 @@ def _run(
         if names not in sessions:
             sessions[names] = Session(model, names, threads)
         session = sessions[names]
-        rows: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in names}
+        rows: dict[str, list[tuple[Any, int]]] = {name: [] for name in names}
         same = None
         feed = feed_of(spec)
         step = spec.batch or (BATCH if "N" in spec.layout else 1)
@@ -121,15 +121,15 @@ def _run(
                 again = session.run(given)
                 same = all(_bits(a) == _bits(b) for a, b in zip(made, again, strict=True))
             for name, units in zip(names, made, strict=True):
-                rows[name].append((units, len(some)))  # type: ignore[arg-type]
+                rows[name].append((units, len(some)))
     except (SupportError, LimitError):
         if len(wanted) == 1:
             raise
         only = {REPRESENTATION: wanted[REPRESENTATION]}
         return _run(model, spec, probes, only, sessions, threads, twice=twice)
     graph = model.proto.graph
-    units = {part: _units(rows[name], spec, graph, name, part) for part, name in wanted.items()}
-    return Way(spec, units, deterministic=same)
+    found = {part: _units(rows[name], spec, graph, name, part) for part, name in wanted.items()}
+    return Way(spec, found, deterministic=same)
 
 
 def _given(feed: Any, some: np.ndarray[Any, Any], spec: InputSpec) -> Any:

@@ -10,6 +10,7 @@ from onnxattr.report.rows import Result
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     IMAGE,
+    Audit,
     Comparison,
     Evaluation,
     InputSpec,
@@ -56,6 +57,8 @@ def to_json(result: Result) -> str:
         # Last, so that two runs differ in their last lines only.
         for last in ("stored", "seconds"):
             document[last] = document.pop(last)
+    if isinstance(result, Audit):
+        document["seconds"] = document.pop("seconds")
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

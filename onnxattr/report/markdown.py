@@ -2,17 +2,28 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
+from onnxattr.report.audited import headline, identity_lines
 from onnxattr.report.evaluated import summary_rows
-from onnxattr.report.rows import Result, rows
+from onnxattr.report.rows import Result, Row, rows
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Evaluation
+from onnxattr.types import Audit, Evaluation
 
 
 def to_markdown(result: Result) -> str:
-    """Returns `result` as a table in GitHub's markdown; figures have four significant digits."""
+    """Returns `result` as a table in GitHub's markdown; figures have four significant digits.
+
+    Of an audit, the verdict and what the file is stand before it.
+    """
+    if isinstance(result, Audit):
+        return _audit(result)
     table = summary_rows(result) if isinstance(result, Evaluation) else rows(result)
+    return _table(table)
+
+
+def _table(table: Sequence[Row]) -> str:
     if not table:
         return ""
     keys = [k for k in table[0] if k != "sha256"]
@@ -22,6 +33,20 @@ def to_markdown(result: Result) -> str:
     ]
     lines += ["| " + " | ".join(cell(row[k]) for k in keys) + " |" for row in table]
     return "\n".join(lines) + "\n"
+
+
+def _audit(result: Audit) -> str:
+    verdict = result.verdict
+    lines = [f"# Audit of {cell(result.suspect.name)}", "", f"**{cell(headline(result))}**", ""]
+    lines += [f"- {cell(reason)}" for reason in verdict.reasons]
+    lines += [f"- *{cell(caveat)}*" for caveat in verdict.caveats]
+    lines += [
+        f"- {'**fails**' if gate.crossed else 'passes'}: {cell(gate.text)}: {cell(gate.reason)}"
+        for gate in result.gates
+    ]
+    lines += ["", "| the file | |", "| --- | --- |"]
+    lines += [f"| {title} | {cell(value)} |" for title, value in identity_lines(result.suspect)]
+    return "\n".join(lines) + "\n\n" + _table(rows(result))
 
 
 def _numeric(value: Any) -> bool:

@@ -7,6 +7,7 @@ from onnxattr.report.dendrogram import gaps
 from onnxattr.report.text import assumptions, sizes, value_range
 from onnxattr.types import (
     IMAGE,
+    Audit,
     Comparison,
     Evaluation,
     Inspection,
@@ -17,14 +18,15 @@ from onnxattr.types import (
     Survey,
 )
 
-Result = Ranking | Comparison | Survey | Evaluation | ModelMap
+Result = Ranking | Comparison | Survey | Evaluation | ModelMap | Audit
 Row = dict[str, Any]
 
 
 def rows(result: Result) -> list[Row]:
     """Returns one row a target and source, a probe, a model, or a figure of a measure.
 
-    Of a map, one a model in the order of the leaves; without a tree, one a model and neighbour.
+    Of a map, one a model in the order of the leaves; without a tree, one a model and neighbour. Of
+    an audit, one a reference.
 
     Keys are the same in each.
     """
@@ -36,6 +38,8 @@ def rows(result: Result) -> list[Row]:
         return list(_evaluation(result))
     if isinstance(result, ModelMap):
         return list(_map(result) if result.leaves else nearest_rows(result))
+    if isinstance(result, Audit):
+        return list(_audit(result))
     return [_inspection(i) for i in result.models]
 
 
@@ -145,6 +149,34 @@ def nearest_rows(result: ModelMap) -> Iterator[Row]:
                 "nearest": one.name,
                 "similarity": one.similarity,
             }
+
+
+def _audit(result: Audit) -> Iterator[Row]:
+    """Yields all that is known of the suspect and each reference, the closest first."""
+    for each in result.relations:
+        match, finding = each.match, each.finding
+        known = {e.measure: e for e in each.behaviour}
+        names = [e.measure for one in result.relations for e in one.behaviour]
+        row: Row = {
+            "suspect": result.suspect.name,
+            "verdict": result.verdict.kind,
+            "reference": each.reference,
+            "identical": each.identical,
+            "weights": finding.kind if finding else None,
+            "late": match.late if match else None,
+            "copied": match.copied if match else None,
+            "weights_p": finding.p_value if finding else None,
+            "score": each.score,
+            "p": each.p,
+            "floor": each.floor,
+            "independent": len(each.twins),
+            "fed": each.fed,
+        }
+        for name in dict.fromkeys(names):
+            key = name.replace(" ", "_")
+            row[key] = known[name].value if name in known else None
+            row[f"{key}_headroom"] = known[name].headroom if name in known else None
+        yield row
 
 
 def _point(start: Row, figure: str, k: int, value: float, low: float, high: float) -> Row:

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from onnxattr.report import measures, text
+from onnxattr.report.audited import audited
 from onnxattr.report.bar import Bar
 from onnxattr.report.evaluated import evaluated
 from onnxattr.report.mapped import mapped
@@ -18,6 +19,7 @@ from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import (
     IMAGE,
     Attributions,
+    Audit,
     Comparison,
     Evaluation,
     Inspection,
@@ -62,6 +64,8 @@ def render(result: Result, console: Console) -> None:
         parts = evaluated(result, console)
     elif isinstance(result, ModelMap):
         parts = mapped(result, console)
+    elif isinstance(result, Audit):
+        parts = audited(result, console)
     else:
         parts = (_inspection(model) for model in result.models)
     for position, part in enumerate(parts):

@@ -65,7 +65,7 @@ from onnxattr.types.rankings import (
     Stability,
     Target,
 )
-from onnxattr.types.space import Join, ModelMap, Neighbour
+from onnxattr.types.space import Join, Layout, ModelMap, Neighbour
 from onnxattr.types.weights import (
     FINDINGS,
     Identity,
@@ -77,7 +77,6 @@ from onnxattr.types.weights import (
     WeightMatch,
     Weights,
 )
-from onnxattr.types.space import Join, Layout, ModelMap, Neighbour
 
 __all__ = [
     "ARRAY",
