@@ -6,6 +6,7 @@ trained apart, from other seeds, and never the suspect or what the suspect is a 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,9 @@ from benchmarks.disguises import pairs
 from benchmarks.disguises.figures import Scored
 from benchmarks.disguises.pairs import SAME_TASK, Suspect
 from onnxattr.lineage import calibration
+from onnxattr.lineage.finding import finding_of
+from onnxattr.lineage.verdict import decide
+from onnxattr.types import LayerMatch, Relation, TensorMatch, WeightMatch
 
 STRANGERS = 5
 """Models of other tasks that stand for what any two have in common, as in an audit."""
@@ -22,24 +26,30 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 
 def scored(stored: Mapping[str, Rows]) -> list[Scored]:
-    """Return all suspects of some victims with all their scores.
+    """Return all suspects of some victims with all their scores, and the verdict.
 
     Args:
         stored: By victim, then by the suspect's name: what `scoring.read` returns.
     """
-    likeness, twins, strangers = {}, {}, {}
-    for victim, rows in stored.items():
-        for name, row in rows.items():
-            if "behaviour" in row:
-                likeness[victim, name] = row["behaviour"]
-        twins[victim] = _given(victim, SAME_TASK, likeness)
-        strangers[victim] = _given(victim, ("another task",), likeness)[:STRANGERS]
+    likeness = {
+        (victim, name): row["behaviour"]
+        for victim, rows in stored.items()
+        for name, row in rows.items()
+        if "behaviour" in row
+    }
+    twins = {v: _given(v, SAME_TASK, likeness) for v in stored}
+    strangers = {v: _given(v, ("another task",), likeness)[:STRANGERS] for v in stored}
     found = []
     for victim, rows in stored.items():
         for suspect in pairs.suspects(victim):
-            if suspect.name in rows:
-                behaviour = _behaviour(suspect, likeness, twins, strangers)
-                found.append(Scored(suspect, {**_plain(rows[suspect.name]), **behaviour}))
+            row = rows.get(suspect.name)
+            if row is None:
+                continue
+            relation = _weighed(suspect, rows)
+            relation = _behaved(relation, suspect, likeness, twins, strangers)
+            numbers = {**_plain(row), "behaviour": relation.score, "p": relation.p}
+            numbers["floor"] = relation.floor
+            found.append(Scored(suspect, numbers, decide([relation]).kind))
     return found
 
 
@@ -54,26 +64,66 @@ def _given(
     ]
 
 
-def _behaviour(
+def _weighed(suspect: Suspect, rows: Rows) -> Relation:
+    """Return what the weights say of a suspect, and whether it computes the same."""
+    row = rows[suspect.name]
+    same = "function" if row.get("function") else ""
+    if "match" not in row:
+        return Relation(suspect.victim, identical=same)
+    apart = [
+        _match(rows[other.name]["match"])
+        for other in pairs.suspects(suspect.victim)
+        if other.truth == "independent"
+        and not (other.base or other.shares_start)
+        and other.name not in _own(suspect)
+        and "match" in rows.get(other.name, {})
+    ]
+    match = _match(row["match"])
+    return Relation(
+        suspect.victim, identical=same, match=match, finding=finding_of(match, apart)
+    )
+
+
+def _behaved(
+    relation: Relation,
     suspect: Suspect,
     likeness: calibration.Likeness,
     twins: Mapping[str, Sequence[str]],
     strangers: Mapping[str, Sequence[str]],
-) -> dict[str, float]:
-    """Return the score of behaviour and its p-value, without the suspect among the independent."""
-    if (suspect.victim, suspect.name) not in likeness:
-        return {"behaviour": math.nan, "p": math.nan}
-    own = {suspect.name} | ({pairs.name_of(suspect.base)} if suspect.base else set())
-    left = {victim: [name for name in names if name not in own] for victim, names in twins.items()}
+) -> Relation:
+    """Return the relation with what behaviour says, the suspect not among the independent."""
+    victim = suspect.victim
+    if (victim, suspect.name) not in likeness:
+        return relation
+    left = {v: [name for name in names if name not in _own(suspect)] for v, names in twins.items()}
     null = calibration.null_scores(likeness, left, strangers)
     value = calibration.score(
-        likeness, suspect.victim, suspect.name, left[suspect.victim], strangers[suspect.victim]
+        likeness, victim, suspect.name, left[victim], strangers[victim]
     )
-    return {
-        "behaviour": value.combined,
-        "p": calibration.conformal(value.combined, null),
-        "floor": calibration.floor(null),
-    }
+    return dataclasses.replace(
+        relation,
+        behaviour=value.evidence,
+        score=value.combined,
+        p=calibration.conformal(value.combined, null),
+        floor=calibration.floor(null),
+        twins=tuple(left[victim]),
+    )
+
+
+def _own(suspect: Suspect) -> set[str]:
+    """Return the names of the suspect, and of what it is a disguise of."""
+    return {suspect.name} | ({pairs.name_of(suspect.base)} if suspect.base else set())
+
+
+def _match(stored: Mapping[str, Any]) -> WeightMatch:
+    """Return what `dataclasses.asdict` and JSON made of it, as it was."""
+    profile = tuple(
+        LayerMatch(**{**layer, "shape": tuple(layer["shape"])}) for layer in stored["profile"]
+    )
+    tensors = tuple(
+        TensorMatch(**{**one, "shape": tuple(one["shape"])}) for one in stored["tensors"]
+    )
+    return WeightMatch(**{**stored, "profile": profile, "tensors": tensors})
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, float]:
