@@ -113,7 +113,7 @@ def _layer(order: Order, a: Filters, b: Filters) -> LayerMatch | None:
         depth=b.layer.depth,
         similarity=_mean(cosines(a, b, rows, columns).tolist()),
         chance=_chance(a, b),
-        marks=marks(a, b, rows, columns),
+        marks=marks(a, b, rows),
         filters=len(rows[0]),
     )
 
