@@ -56,7 +56,8 @@ def decide(
     same = [each for each in ordered if each.identical]
     if same:
         return _verdict(IDENTICAL, same[0], _identical(same), [])
-    derived = [each for each in ordered if _weights(each) in (WEIGHTS_DERIVED, PARTIAL)]
+    found = (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL)
+    derived = [each for each in ordered if _weights(each) in found]
     if derived:
         return _verdict(DERIVED, derived[0], _derived(derived[0]), _caveats(ordered, twins))
     judged = [each for each in ordered if each.p == each.p]
