@@ -68,8 +68,7 @@ def behave(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict
         try:
             found = _watched(load_model(suspect.path), suspect.path, ways, _few(images), False)
             ranked = [
-                input_search._ranked(suspect.name, one.units.get("representation"))
-                for one in found
+                input_search._ranked(suspect.name, one.units.get("representation")) for one in found
             ]
             way = ways[input_search._best(wanted, ranked)]
             traces = _traces(suspect.name, suspect.path, way, images)
@@ -77,11 +76,14 @@ def behave(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict
             print(f"{suspect.name}: {error.message}", file=sys.stderr)
             yield suspect, {"reason": error.message}
             continue
-        yield suspect, {
-            "behaviour": compare(known, traces),
-            "fed": input_search.in_words(way, OWN),
-            "function": same_function(known, traces),
-        }
+        yield (
+            suspect,
+            {
+                "behaviour": compare(known, traces),
+                "fed": input_search.in_words(way, OWN),
+                "function": same_function(known, traces),
+            },
+        )
 
 
 def _traces(name: str, path: Path, way: InputOptions, images: np.ndarray) -> Traces:

@@ -79,9 +79,7 @@ def _weighed(suspect: Suspect, rows: Rows) -> Relation:
         and "match" in rows.get(other.name, {})
     ]
     match = _match(row["match"])
-    return Relation(
-        suspect.victim, identical=same, match=match, finding=finding_of(match, apart)
-    )
+    return Relation(suspect.victim, identical=same, match=match, finding=finding_of(match, apart))
 
 
 def _behaved(
@@ -97,9 +95,7 @@ def _behaved(
         return relation
     left = {v: [name for name in names if name not in _own(suspect)] for v, names in twins.items()}
     null = calibration.null_scores(likeness, left, strangers)
-    value = calibration.score(
-        likeness, victim, suspect.name, left[victim], strangers[victim]
-    )
+    value = calibration.score(likeness, victim, suspect.name, left[victim], strangers[victim])
     return dataclasses.replace(
         relation,
         behaviour=value.evidence,

@@ -16,7 +16,7 @@ from benchmarks.disguises.answers import Answers, Float32
 
 SIDE = 8
 """Squares a side."""
-MASKS = 160
+MASKS = 128
 WIDTH = 0.25
 RIDGE = 1.0
 """LIME's kernel width (of the cosine distance) and its ridge."""

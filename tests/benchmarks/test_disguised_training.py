@@ -102,5 +102,7 @@ def test_a_student_comes_closer_to_its_teacher_without_targets(outputs, depth, i
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
     if not outputs:
         with torch.no_grad():
-            first, last = ((n(batch) - teacher(batch)).square().mean() for n in (start, student.train()))
+            first, last = (
+                (n(batch) - teacher(batch)).square().mean() for n in (start, student.train())
+            )
         assert last < 0.8 * first
