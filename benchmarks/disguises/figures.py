@@ -35,7 +35,7 @@ class Row:
         truth: What they are.
         count: How many.
         area: By score, the chance that one of them is closer than an independent model is, the
-            mean over the victims; of independent groups it is not known.
+            mean over the victims; NaN where none has the score. There is none of independent ones.
         accused: By score, the share that is above the threshold.
         verdicts: By verdict, the share that an audit gives it.
     """
@@ -106,8 +106,9 @@ def _area(found: Sequence[Scored], scored: Sequence[Scored], name: str) -> float
             one.values.get(name, math.nan) for one in own if one.suspect.truth == "independent"
         ]
         positive = [one.values.get(name, math.nan) for one in found if one.suspect.victim == victim]
-        areas.append(area(positive, negative))
-    return float(np.mean(areas))
+        if not all(map(math.isnan, positive)):
+            areas.append(area(positive, negative))
+    return float(np.mean(areas)) if areas else math.nan
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -1,7 +1,8 @@
-"""Writes what the scores come to: a JSON file beside this one, and tables in the documentation."""
+"""Writes what the scores come to: two files beside this one, and tables in the documentation."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
@@ -14,6 +15,7 @@ from benchmarks.disguises.figures import Row, Scored
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
+PAIRS = HERE / "pairs.csv"
 DOCS = HERE.parents[1] / "docs"
 BEGIN, END = "<!-- disguises: begin -->\n", "<!-- disguises: end -->\n"
 
@@ -38,8 +40,15 @@ def write() -> None:
     held_out = [one for one in everybody if one.suspect.victim in plan.HELD_OUT]
     limits = figures.thresholds(tuning, tuple(SCORES))
     rows = figures.rows(held_out, limits)
-    RESULTS.write_text(json.dumps(_document(everybody, limits, rows), indent=1) + "\n")
-    text = markdown(rows, limits)
+    document = {
+        "tuning": plan.TUNING,
+        "held_out": plan.HELD_OUT,
+        "thresholds": limits,
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }
+    RESULTS.write_text(json.dumps(_finite(document), indent=1) + "\n")
+    _write_pairs(everybody)
+    text = markdown(rows, limits) + "\n" + summary(held_out)
     for path in sorted(DOCS.glob("*.md")):
         if BEGIN in (old := path.read_text(encoding="utf-8")):
             before, _, rest = old.partition(BEGIN)
@@ -57,7 +66,7 @@ def markdown(rows: Sequence[Row], limits: Mapping[str, float]) -> str:
     for row in rows:
         if row.truth != "independent":
             said = [_said(row)] if verdict else []
-            cells = [f"{_percent(row.accused[n])} ({_area(row.area[n])})" for n in SCORES]
+            cells = [_found(row, name) for name in SCORES]
             lines.append(_line([row.group, str(row.count), *said, *cells]))
     head[0] = "independent models"
     lines += ["", _line(head), _line(["---", "---:", *["---"] * (len(head) - 2)])]
@@ -77,37 +86,49 @@ def _said(row: Row) -> str:
     return _percent(weights) + (f" + {_percent(closer)} closer" if closer else "")
 
 
-def _document(
-    everybody: Sequence[Scored], limits: Mapping[str, float], rows: Sequence[Row]
-) -> dict[str, Any]:
-    return {
-        "tuning": plan.TUNING,
-        "held_out": plan.HELD_OUT,
-        "thresholds": limits,
-        "rows": [_finite(dataclasses.asdict(row)) for row in rows],
-        "pairs": [
-            {
-                "victim": one.suspect.victim,
-                "suspect": one.suspect.name,
-                "group": one.suspect.group,
-                "truth": one.suspect.truth,
-                "verdict": one.verdict,
-                "scores": _finite({k: _rounded(v) for k, v in one.values.items()}),
-            }
-            for one in everybody
-        ],
-    }
+def summary(held_out: Sequence[Scored]) -> str:
+    """Return, in words, how often an audit errs, and how small its p-values can be."""
+    apart = [one for one in held_out if one.suspect.truth == "independent"]
+    derived = [one for one in held_out if one.suspect.truth == "derived"]
+    found = sum(one.verdict in CAUGHT for one in derived)
+    wrong = sum(one.verdict in CAUGHT for one in apart)
+    judged = [one for one in apart if math.isfinite(one.values["p"])]
+    closer = sum(one.verdict == CLOSER for one in judged)
+    floors = [
+        f"{min(known):.3f} to {max(known):.3f} by {kind}"
+        for kind, name in (("weights", "weights floor"), ("behaviour", "floor"))
+        if (known := [v for one in held_out if (v := one.values.get(name, math.nan)) < 1])
+    ]
+    return (
+        f"By weights, the audit finds {found} of {len(derived)} disguises that carry weights, and "
+        f"accuses {wrong} of {len(apart)} independent models. By behaviour alone it calls {closer} "
+        f"of {len(judged)} independent models closer. The least p-values that its independent "
+        f"models allow: {', '.join(floors)}.\n"
+    )
+
+
+def _write_pairs(everybody: Sequence[Scored]) -> None:
+    """Write one line a pair, with all its scores."""
+    columns = list(dict.fromkeys(name for one in everybody for name in one.values))
+    with PAIRS.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["victim", "suspect", "group", "truth", "verdict", *columns])
+        for one in everybody:
+            numbers = [one.values.get(name, math.nan) for name in columns]
+            cells = ["" if math.isnan(v) else f"{v:.4g}" for v in numbers]
+            about = one.suspect
+            lines.writerow(
+                [about.victim, about.name, about.group, about.truth, one.verdict, *cells]
+            )
 
 
 def _finite(value: Any) -> Any:
     """Return a value without NaN, which JSON has not."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4) if math.isfinite(value) else value
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -118,5 +139,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _area(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
+def _found(row: Row, name: str) -> str:
+    area = row.area[name]
+    return "–" if math.isnan(area) else f"{_percent(row.accused[name])} ({area:.2f})"

@@ -49,6 +49,9 @@ def scored(stored: Mapping[str, Rows]) -> list[Scored]:
             relation = _behaved(relation, suspect, likeness, twins, strangers)
             numbers = {**_plain(row), "behaviour": relation.score, "p": relation.p}
             numbers["floor"] = relation.floor
+            if relation.finding is not None:
+                numbers["weights p"] = relation.finding.p_value or math.nan
+                numbers["weights floor"] = relation.finding.floor
             found.append(Scored(suspect, numbers, decide([relation]).kind))
     return found
 
