@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("step", choices=["files", "train", "score", "table"])
     parser.add_argument("--victims", nargs="*", default=[*plan.HELD_OUT, *plan.TUNING])
     parser.add_argument("--scores", nargs="*", default=[*FAMILIES], choices=FAMILIES)
+    parser.add_argument("--truth", choices=["derived", "distilled", "independent"], default="")
     given = parser.parse_args()
     logging.disable(logging.WARNING)  # of the quantiser, which recommends a step of its own
     if given.step == "files":
@@ -52,11 +53,11 @@ def main() -> None:
         if given.step == "train":
             making.make_trained(given.victims)
         else:
-            score(given.victims, given.scores)
+            score(given.victims, given.scores, given.truth)
 
 
-def score(victims: list[str], names: list[str]) -> None:
-    """Score all pairs that have no score yet, family by family."""
+def score(victims: list[str], names: list[str], truth: str = "") -> None:
+    """Score pairs that have no score yet, family by family; of one kind, if `truth` is given."""
     from importlib import import_module
 
     from benchmarks.disguises import scoring
@@ -65,7 +66,7 @@ def score(victims: list[str], names: list[str]) -> None:
         module, function = FAMILIES[name]
         family = getattr(import_module(f"benchmarks.disguises.{module}"), function)
         for victim in victims:
-            scoring.score(victim, name, family)
+            scoring.score(victim, name, family, truth)
 
 
 if __name__ == "__main__":

@@ -14,18 +14,21 @@ Row: TypeAlias = Mapping[str, Any]
 Family: TypeAlias = Callable[[str, list[Suspect]], Iterator[tuple[Suspect, Row]]]
 
 
-def score(victim: str, name: str, family: Family, every: int = 10) -> None:
+def score(victim: str, name: str, family: Family, truth: str = "", every: int = 5) -> None:
     """Score a victim's suspects that have no score of this family yet.
 
     Args:
         victim: By its task.
         name: The family, a part of the file's name.
         family: Yields suspects with their numbers.
+        truth: Only suspects of which this is the truth; all of them if it is empty.
         every: After how many of them the file is written anew.
     """
     path = path_of(victim, name)
     rows: dict[str, Row] = json.loads(path.read_text()) if path.exists() else {}
-    missing = [found for found in suspects(victim) if found.name not in rows]
+    missing = [
+        found for found in suspects(victim) if found.name not in rows and truth in ("", found.truth)
+    ]
     for count, (suspect, row) in enumerate(family(victim, missing) if missing else (), start=1):
         rows[suspect.name] = row
         if count % every == 0 or count == len(missing):
