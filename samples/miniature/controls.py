@@ -99,12 +99,15 @@ def main() -> None:
     parser.add_argument("--zoo", choices=("a", "b"), default="a")
     parser.add_argument("--measure", default=MEASURES)
     parser.add_argument("--method", default="saliency")
+    parser.add_argument("--reduction", default="sum")
     parser.add_argument("--probes", type=Path, default=zoo.CACHE / "probes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all places there")
     options = parser.parse_args()
     entries = [*(zoo.ZOO_A if options.zoo == "a" else (*zoo.ZOO_A, *zoo.ZOO_B)), *zoo.OTHERS]
     paths = [path for e in entries if (path := zoo.MODELS / f"{e.name}.onnx").exists()]
-    settings = onnxattr.Options(measure=options.measure, method=options.method)
+    settings = onnxattr.Options(
+        measure=options.measure, method=options.method, reduction=options.reduction
+    )
     ranking = onnxattr.rank(paths, probes=str(options.probes), options=settings)
     for failure in ranking.failures:
         print(f"{failure.name}: {failure.message}", file=sys.stderr)

@@ -4,15 +4,18 @@
     python samples/miniature/evaluate.py --zoo b
 
 All measures on the same probes, the first one what the others are compared with; then attribution
-by the paper's three methods and arithmetic, and by others. `onnxattr evaluate` says the same, one
-method at a time.
+by the paper's three methods and arithmetic, and by others. All of it is taken at the encoder;
+`predictability-representation` is `predictability` where nothing is known of the target but its
+encoder. `onnxattr evaluate` says the same, one method at a time.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -24,19 +27,23 @@ import onnxattr  # noqa: E402
 from onnxattr.report.curves import to_svg  # noqa: E402
 from onnxattr.report.json import to_json  # noqa: E402
 from onnxattr.report.table import render  # noqa: E402
-from samples.miniature import zoo  # noqa: E402
+from samples.miniature import heads, zoo  # noqa: E402
 
-MEASURES = "predictability,ensemble,attribution,cka,svcca,rsa,dds,depara"
-
-#: Other ways to make and to compare maps: name, method, and whether they stay uncentred.
-ATTRIBUTIONS = (
-    ("saliency, paper", "saliency", True),
-    ("grad-input, paper", "grad-input", True),
-    ("elrp, paper", "elrp", True),
-    ("grad-input", "grad-input", False),
-    ("elrp", "elrp", False),
-    ("smoothgrad", "smoothgrad", False),
+MEASURES = (
+    "predictability,predictability-representation,predictability-outputs,ensemble,"
+    "attribution,cka,svcca,rsa,dds,depara"
 )
+
+#: Other ways to make and to compare maps.
+ATTRIBUTIONS: dict[str, dict[str, Any]] = {
+    "saliency, paper": {"paper": True},
+    "grad-input, paper": {"method": "grad-input", "paper": True},
+    "elrp, paper": {"method": "elrp", "paper": True},
+    "grad-input": {"method": "grad-input"},
+    "elrp": {"method": "elrp"},
+    "smoothgrad": {"method": "smoothgrad"},
+    "saliency, squared norm": {"reduction": "squared-norm"},
+}
 
 #: What models are asked on: rooms as they learnt them; the package's own images, which are of a
 #: wider variety; and noise.
@@ -49,21 +56,20 @@ def rankings(
     """Returns a table of [source, target] for each measure and each kind of map.
 
     Args:
-        models: Files of the zoo.
+        models: Files of the zoo, encoders with their heads.
         probes: Folder of probe images; None for those of the package.
         limit: How many of them; None for all.
     """
     tables: dict[str, onnxattr.Scores | onnxattr.Ranking] = {}
-    ranking = onnxattr.rank(
-        models, probes=probes, options=onnxattr.Options(measure=MEASURES, limit=limit)
-    )
+    shared = onnxattr.Options(at=heads.CODE, limit=limit)
+    options = replace(shared, measure=MEASURES)
+    ranking = onnxattr.rank(models, probes=probes, options=options)
     for pairs in ranking.measures:
         tables[pairs.measure] = onnxattr.Scores(
             pairs.measure, pairs.names, pairs.names, pairs.matrix
         )
-    for name, method, paper in ATTRIBUTIONS:
-        options = onnxattr.Options(method=method, paper=paper, limit=limit)
-        tables[name] = onnxattr.rank(models, probes=probes, options=options)
+    for name, how in ATTRIBUTIONS.items():
+        tables[name] = onnxattr.rank(models, probes=probes, options=replace(shared, **how))
     return tables
 
 
@@ -80,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     truth = zoo.HERE / f"affinity-{options.zoo}.csv"
     entries = zoo.ZOO_A if options.zoo == "a" else zoo.ZOO_B
-    models = [zoo.MODELS / f"{entry.name}.onnx" for entry in entries]
+    models = [heads.whole(entry.name) for entry in entries]
     folder = PROBES[options.probes]
     tables = rankings(models, folder and str(folder), options.limit)
     result = onnxattr.evaluate(truth, tables)

@@ -65,7 +65,7 @@ def build_decoder(task: Task, recipe: Recipe) -> nn.Sequential:
 
 
 def train(entry: Entry, recipe: Recipe, weights: Path) -> dict[str, float]:
-    """Train an entry, save its encoder's weights, and return its validation scores."""
+    """Train an entry, save the weights of encoder and head, and return its validation scores."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(entry.seed)
@@ -84,6 +84,7 @@ def train(entry: Entry, recipe: Recipe, weights: Path) -> dict[str, float]:
         schedule.step()
     model.eval()
     torch.save(encoder.state_dict(), weights)
+    torch.save(model[1].state_dict(), head_path(weights))
     return _scores(task, model, spoilt(held_out(recipe), task), load(held_out(recipe), task.name))
 
 
@@ -92,6 +93,18 @@ def load_trained(entry: Entry, recipe: Recipe, weights: Path) -> nn.Module:
     model = build_encoder(entry, recipe)
     model.load_state_dict(torch.load(weights, weights_only=True))
     return model.eval()
+
+
+def load_head(entry: Entry, recipe: Recipe, weights: Path) -> nn.Module:
+    """Return what an entry made its answers with, from the code, in evaluation mode."""
+    model = build_decoder(TASKS[entry.task], recipe)
+    model.load_state_dict(torch.load(head_path(weights), weights_only=True))
+    return model.eval()
+
+
+def head_path(weights: Path) -> Path:
+    """Return where the head's weights are, beside the encoder's."""
+    return weights.with_suffix(".head.pt")
 
 
 def loss(task: Task, answers: Tensor, targets: Array) -> Tensor:

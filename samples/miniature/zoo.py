@@ -14,6 +14,7 @@ from samples.zoo import CACHE as SAMPLES_CACHE
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
+HEADS = HERE / "heads"
 SCORES = HERE / "scores.json"
 CACHE = SAMPLES_CACHE / "miniature"
 
