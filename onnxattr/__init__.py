@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from onnxattr.pipeline.rank import attribute, compare, rank
     from onnxattr.pipeline.specs import stamp, write_spec
     from onnxattr.probes import load_probes
+    from onnxattr.report.html import to_html
     from onnxattr.report.json import to_json
     from onnxattr.scores import load_scores
     from onnxattr.types import (
@@ -61,11 +62,13 @@ if TYPE_CHECKING:
         Failure,
         Finding,
         FixedInput,
+        Gallery,
         Gate,
         GradientCheck,
         InputSpec,
         Inspection,
         Join,
+        Layout,
         Maps,
         Measured,
         Model,
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
         Scores,
         Similarity,
         Source,
+        Stability,
         Summary,
         Survey,
         Suspect,
@@ -133,6 +137,7 @@ _HOMES = {
         "write_spec",
     ),
     "probes": ("load_probes",),
+    "report.html": ("to_html",),
     "report.json": ("to_json",),
     "scores": ("load_scores",),
     "types": (
@@ -147,11 +152,13 @@ _HOMES = {
         "Failure",
         "Finding",
         "FixedInput",
+        "Gallery",
         "Gate",
         "GradientCheck",
         "InputSpec",
         "Inspection",
         "Join",
+        "Layout",
         "Maps",
         "Measured",
         "Model",
@@ -171,6 +178,7 @@ _HOMES = {
         "Scores",
         "Similarity",
         "Source",
+        "Stability",
         "Summary",
         "Survey",
         "Suspect",
@@ -198,6 +206,7 @@ __all__ = [
     "Failure",
     "Finding",
     "FixedInput",
+    "Gallery",
     "Gate",
     "GradientCheck",
     "InputError",
@@ -205,6 +214,7 @@ __all__ = [
     "InputSpec",
     "Inspection",
     "Join",
+    "Layout",
     "LimitError",
     "Limits",
     "Maps",
@@ -234,6 +244,7 @@ __all__ = [
     "ScoresError",
     "Similarity",
     "Source",
+    "Stability",
     "StoreError",
     "Summary",
     "SupportError",
@@ -260,6 +271,7 @@ __all__ = [
     "map_models",
     "rank",
     "stamp",
+    "to_html",
     "to_json",
     "to_torch",
     "write_spec",

@@ -190,10 +190,7 @@ def _node(node: NodeProto, known: Mapping[str, str]) -> str:
 
 
 def _attribute(attribute: AttributeProto, known: Mapping[str, str]) -> str:
-    if attribute.HasField("g"):
-        graphs = [attribute.g]
-    else:
-        graphs = list(attribute.graphs)
+    graphs = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
     if graphs:
         told = [_graph(g, {n: known[n] for n in captured(g) if n in known}) for g in graphs]
         return _digest(attribute.name, *told)

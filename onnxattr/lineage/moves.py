@@ -19,18 +19,21 @@ _Array = np.ndarray[Any, Any]
 
 #: f(a·x) = a·f(x) for a > 0: a gain goes through.
 _HOMOGENEOUS = (
-    "Abs AveragePool Cast CastLike DequantizeLinear Dropout DynamicQuantizeLinear Expand GlobalAveragePool GlobalLpPool "
-    "GlobalMaxPool Identity LeakyRelu LpPool MaxPool NhwcMaxPool PRelu Pad QLinearAveragePool "
-    "QLinearGlobalAveragePool QLinearLeakyRelu QuantizeLinear Relu Resize Tile Upsample"
-).split()
+    "Abs", "AveragePool", "Cast", "CastLike", "DequantizeLinear", "Dropout",
+    "DynamicQuantizeLinear", "Expand", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool",
+    "Identity", "LeakyRelu", "LpPool", "MaxPool", "NhwcMaxPool", "PRelu", "Pad",
+    "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearLeakyRelu", "QuantizeLinear", "Relu",
+    "Resize", "Tile", "Upsample",
+)  # fmt: skip
 
 #: It does not, but every channel stays what it is.
 _ELEMENTWISE = (
-    "BiasGelu Celu Clip Elu Erf Exp FastGelu Gelu HardSigmoid HardSwish LRN Log LogSoftmax "
-    "LpNormalization MeanVarianceNormalization Mish Pow QLinearSigmoid QLinearSoftmax QuickGelu "
-    "Reciprocal Round Selu Shrink Sigmoid Sign Sin Cos Softmax Softplus Softsign Sqrt Swish Tanh "
-    "ThresholdedRelu"
-).split()
+    "BiasGelu", "Celu", "Elu", "Erf", "Exp", "FastGelu", "Gelu", "HardSigmoid", "HardSwish",
+    "LRN", "Log", "LogSoftmax", "LpNormalization", "MeanVarianceNormalization", "Mish", "Pow",
+    "QLinearSigmoid", "QLinearSoftmax", "QuickGelu", "Reciprocal", "Round", "Selu", "Shrink",
+    "Sigmoid", "Sign", "Sin", "Cos", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh",
+    "ThresholdedRelu",
+)  # fmt: skip
 
 #: Operators after which what a layer made is still that layer's alone.
 _SAME = {"Cast", "DequantizeLinear", "Dropout", "Identity", "QuantizeLinear"}
@@ -113,6 +116,14 @@ def _is_scale(value: ir.Value | None) -> bool:
             return False
         value = next((v for v in node.inputs if v is not None and not v.is_initializer()), None)
     return False
+
+
+def _clip(walk: Walk, node: ir.Node) -> Labels | None:
+    """A bound at zero alone is a ReLU."""
+    bounds = [walk.store.read(v) for v in node.inputs[1:3] if v is not None]
+    bounds += [np.asarray(node.attributes[n].value) for n in ("min", "max") if n in node.attributes]
+    zero = len(bounds) == 1 and bounds[0] is not None and not bounds[0].any()
+    return _keep(walk, node) if zero else _fix(walk, node)
 
 
 def _hand_on(walk: Walk, node: ir.Node, place: int = 0) -> None:
@@ -244,6 +255,8 @@ def _binary(walk: Walk, node: ir.Node) -> Labels | None:
             return labels
         return labels.fixed()
     one, zero = np.ones_like(numbers), np.zeros_like(numbers)
+    if node.op_type in ("Max", "Min") and not numbers.any():
+        return _positive(labels)
     with np.errstate(all="ignore"):
         if node.op_type == "Add":
             return _affine(walk, node, place, one, numbers)
@@ -476,6 +489,7 @@ _MOVES: Mapping[str, Callable[[Any, ir.Node], Labels | None]] = {
         _layer_norm,
     ),
     "BatchNormalization": _batch_norm,
+    "Clip": _clip,
     "Gather": _gather,
     "MatMul": _mixture,
     "Slice": _slice,

@@ -18,11 +18,21 @@ SWEEPS = 3
 #: Mean similarity from which matching again is not worth its time.
 _DONE = 0.98
 
+#: Gain in mean similarity below which it is not done once more.
+_GAIN = 0.005
+
 #: Channels of an input whose orders are all tried: colours, with or without opacity.
 _COLOURS = 4
 
 #: Layers of one depth and one shape that are paired by content.
 _TWINS = 8
+
+#: Channels of a stream, or filters of a layer, that are matched; more are taken in their order. Of
+#: 4096 the assignment takes seconds.
+WIDEST = 4096
+
+#: How much larger than a layer its columns may be once they are put in order by channel and place.
+_SPARSE = 4
 
 #: Gain in mean cosine for which the colours of an input are taken to be in another order.
 _BETTER = 1e-3
@@ -157,8 +167,14 @@ class Order:
                         self._partner[sb] = sa
                         self._match(sb, readers=False)
                         order.append(sb)
+        mean = self._mean()
         for _ in range(SWEEPS):
-            if self._mean() >= _DONE or not any([self._match(s, readers=True) for s in order]):
+            if mean >= _DONE:
+                break
+            for stream in order:
+                self._match(stream, readers=True)
+            before, mean = mean, self._mean()
+            if mean - before < _GAIN:
                 break
 
     def _settle(self, group: Sequence[int]) -> None:
@@ -183,10 +199,14 @@ class Order:
                 found.append(float(cosines(a, b, rows, columns).mean()))
         return float(np.mean(found)) if found else 0.0
 
-    def _match(self, stream: int, *, readers: bool) -> bool:
-        """Matches the channels of one of the reference's streams; returns whether that changed."""
+    def _match(self, stream: int, *, readers: bool) -> None:
+        """Matches the channels of one of the reference's streams, if anything is known of them."""
         mine = self._members(0, self._partner[stream])
         theirs = self._members(1, stream)
+        if max(len(mine), len(theirs)) > WIDEST:
+            if len(mine) == len(theirs):
+                self.channel[theirs] = mine
+            return
         worth = np.zeros((len(mine), len(theirs)), np.float32)
         known = False
         for a, b in self.pairs:
@@ -195,17 +215,15 @@ class Order:
                 if part is not None:
                     self._add(worth, part, a.layer.writes, b.layer.writes, stream)
                     known = True
-            if readers and not a.layer.depthwise:
-                if self._touches(a.layer.reads, b.layer.reads, stream):
-                    known |= self._readers(a, b, worth, stream)
+            behind = readers and not a.layer.depthwise
+            if behind and self._touches(a.layer.reads, b.layer.reads, stream):
+                known |= self._readers(a, b, worth, stream)
         if not known:
-            return False
+            return
         rows, columns = assign(worth)
         new = np.full(len(theirs), -1, np.int64)
         new[columns] = mine[rows]
-        changed = bool((self.channel[theirs] != new).any())
         self.channel[theirs] = new
-        return changed
 
     def _touches(self, first: Int, second: Int, stream: int) -> bool:
         mine, theirs = self._streams
@@ -221,7 +239,7 @@ class Order:
     def _writers(self, a: Filters, b: Filters) -> Float32 | None:
         """Returns the cosine of each of the suspect's filters with each of the reference's."""
         columns = self.columns(a, b)
-        if columns is None:
+        if columns is None or max(len(a.rows), len(b.rows)) > WIDEST:
             return None
         first, second = filters(a, b, columns)
         return np.asarray(first @ second.T)
@@ -232,6 +250,9 @@ class Order:
         if not len(rows[0]):
             return False
         most = int(max(a.layer.places.max(initial=0), b.layer.places.max(initial=0))) + 1
+        wide = max(len(self._members(0, self._partner[stream])), worth.shape[1]) * most
+        if any(wide * len(rows[0]) * f.rows.shape[2] > _SPARSE * f.rows.size for f in (a, b)):
+            return False
         first = self._tall(0, a, rows[0], self._partner[stream], most)
         second = self._tall(1, b, rows[1], stream, most)
         worth += first @ second.T
@@ -297,9 +318,10 @@ def _ranked(keys: Int, span: int) -> Int:
 def _places(streams: Int) -> tuple[Int, dict[int, Int]]:
     """Returns each channel's place in its stream, and the channels of each stream."""
     local = np.zeros(len(streams), np.int64)
-    members = {}
-    for stream in np.unique(streams[streams >= 0]).tolist():
-        channels = np.flatnonzero(streams == stream)
-        members[stream] = channels
+    order = np.argsort(streams, kind="stable")
+    order = order[streams[order] >= 0]
+    names, starts = np.unique(streams[order], return_index=True)
+    members = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=False))
+    for channels in members.values():
         local[channels] = np.arange(len(channels))
     return local, members

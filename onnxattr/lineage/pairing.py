@@ -16,7 +16,7 @@ _EQUAL, _OTHER = 1.0, 0.25
 _NARROWER = 0.5
 
 #: Layers of which alignments are tried: a square of it is kept.
-_MOST = 3000
+_MOST = 1000
 
 
 def align(suspect: Sequence[Filters], reference: Sequence[Filters]) -> list[tuple[int, int]]:
@@ -53,7 +53,7 @@ def _worth(suspect: Sequence[Filters], reference: Sequence[Filters]) -> Float64:
         return np.zeros((len(suspect), len(reference)))
     first = np.stack([f.sketch for f in suspect]).astype(np.float64)
     second = np.stack([f.sketch for f in reference]).astype(np.float64)
-    apart = np.abs(first[:, None] - second[None]).mean(2)
+    apart = np.stack([np.abs(row - second).mean(1) for row in first])
     content = 1.0 / (1.0 + 20.0 * apart)
     kinds = np.array([[_kind(a, b) for b in reference] for a in suspect])
     return np.where(kinds > 0, kinds + content, -1.0)

@@ -29,6 +29,9 @@ LEAST_SCORE = 0.25
 #: Two models that are less alike than this do not do the same; see `twins.likeness`.
 UNLIKE = 0.5
 
+#: What weights say of a model that has some of another's.
+_INHERITED = (SAME_WEIGHTS, WEIGHTS_DERIVED, PARTIAL)
+
 #: What no verdict may be read without.
 NO_PROOF = "low similarity never proves independence: a distilled or retrained copy may show none"
 
@@ -56,8 +59,7 @@ def decide(
     same = [each for each in ordered if each.identical]
     if same:
         return _verdict(IDENTICAL, same[0], _identical(same), [])
-    found = (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL)
-    derived = [each for each in ordered if _weights(each) in found]
+    derived = [each for each in ordered if _weights(each) in _INHERITED]
     if derived:
         return _verdict(DERIVED, derived[0], _derived(derived[0]), _caveats(ordered, twins))
     judged = [each for each in ordered if each.p == each.p]
@@ -77,7 +79,7 @@ def order(relations: Sequence[Relation]) -> list[Relation]:
     def key(each: Relation) -> tuple[float | str, ...]:
         late = each.match.late if each.match and each.match.late is not None else -1.0
         found = _weights(each)
-        derived = found in (WEIGHTS_DERIVED, SAME_WEIGHTS, PARTIAL)
+        derived = found in _INHERITED
         likeness = [e.value for e in each.behaviour if e.decides and e.value == e.value]
         mean = sum(likeness) / len(likeness) if likeness else -1.0
         rank = 0 if each.identical else 1 if derived else 2
@@ -198,7 +200,7 @@ def _number(value: float) -> float:
 
 
 def _share(p: float) -> str:
-    return f"{p:.2g}"
+    return f"{100 * p:.2g} %"
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ import onnx_ir as ir
 
 from onnxattr.errors import LimitError
 from onnxattr.graph.passes.infer import infer_again
-from onnxattr.graph.passes.provenance import vendor_name
-from onnxattr.graph.walk import STANDARD
+from onnxattr.graph.passes.provenance import vendor_name, vendor_node
+from onnxattr.graph.walk import STANDARD, label
 from onnxattr.lineage import moves
 from onnxattr.lineage.channels import MOST, Classes, Int, Labels
 from onnxattr.lineage.products import PRODUCTS, Product
@@ -27,16 +26,26 @@ MAX_BYTES, MAX_LAYER = 2**32, 2**29
 #: Layers of a model.
 MAX_LAYERS = 10_000
 
+#: Lines that say what was left out.
+_NOTES = 20
+
+_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+
+_STATEFUL = {"GRU", "LSTM", "RNN"}
+
 
 @dataclass(eq=False)
 class Draft:
     """A layer while it is put together.
 
     Attributes:
+        name: Of its weights, as the vendor has it.
         product: Its operator and its weights.
+        depth: Layers on the longest way to it.
         columns: Channels of what it reads, or None.
-        rows: Its own channels and gains.
-        value: What it makes, as long as arithmetic behind it may be folded into it.
+        rows: Its own channels.
+        gains: Its own gains.
+        shared: Whether its weights are used once more, so that nothing can be folded into them.
     """
 
     name: str
@@ -46,7 +55,6 @@ class Draft:
     rows: Int
     gains: Int
     shared: bool = False
-    omitted: list[str] = field(default_factory=list)
 
 
 #: Operators of which onnx infers no shape, and the inputs whose shape, broadcast, they have.
@@ -101,6 +109,7 @@ class Walk:
         self.channels, self.gains = Classes(), Classes()
         self._base: list[Int] = []
         self._bytes = 0
+        self._omitted: list[str] = []
 
     def enter(self, value: ir.Value, axis: int | None) -> None:
         """Takes an input of the graph, and the axis of its channels, if that is known."""
@@ -121,12 +130,25 @@ class Walk:
             _infer(node, opset)
         if node.domain not in (*STANDARD, "com.microsoft", "ai.onnx.ml"):
             return
-        if node.op_type in PRODUCTS:
-            product = PRODUCTS[node.op_type](node, self.store)
-            if product is not None:
-                self._layer(node, product, depth + 1)
+        if any(a.type in _GRAPHS for a in node.attributes.values()):
+            self._omit(node, "layers inside are left out")
+            return
+        try:
+            product = PRODUCTS[node.op_type](node, self.store) if node.op_type in PRODUCTS else None
+            if product is None:
+                moves.follow(self, node, opset)
                 return
-        moves.follow(self, node, opset)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # What the vendor wrote makes no sense for the operator; nothing is known behind it.
+            self._omit(node, f"it cannot be followed: {type(error).__name__}")
+            return
+        if node.op_type in _STATEFUL:
+            self._omit(node, "what its state is multiplied by is left out")
+        self._layer(node, product, depth + 1)
+
+    def _omit(self, node: ir.Node, reason: str) -> None:
+        if len(self._omitted) < _NOTES:
+            self._omitted.append(f"{label(vendor_node(node))}: {reason}")
 
     def fresh(self, count: int, *, gains: bool = True) -> tuple[Int, Int]:
         """Returns new channels of one stream, and their gains."""
@@ -236,7 +258,7 @@ class Walk:
         layers = []
         for number, draft in enumerate(self.drafts):
             layers.append(_finished(draft, number, channel, gain))
-        return Weights(tuple(layers), streams)
+        return Weights(tuple(layers), streams, tuple(self._omitted))
 
 
 def _finished(draft: Draft, number: int, channel: Int, gain: Int) -> Layer:

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxattr.lineage.filters import Filters, filters_of
 from onnxattr.lineage.marks import marks
-from onnxattr.lineage.order import Order, assign, cosines, filters
+from onnxattr.lineage.order import WIDEST, Order, assign, cosines, filters
 from onnxattr.lineage.pairing import align
 from onnxattr.lineage.tensors import tensor_matches
 from onnxattr.types import LayerMatch, WeightMatch, Weights
@@ -103,6 +103,8 @@ def _layer(order: Order, a: Filters, b: Filters) -> LayerMatch | None:
     rows = order.rows(a, b)
     if not len(rows[0]):
         # Another layer of the stream decided otherwise: this one is matched by itself.
+        if max(len(a.rows), len(b.rows)) > WIDEST:
+            return None
         first, second = filters(a, b, columns)
         rows = assign(first @ second.T)
     return LayerMatch(

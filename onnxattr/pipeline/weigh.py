@@ -10,9 +10,9 @@ import numpy as np
 from onnxattr.errors import WorkerError
 from onnxattr.execution.channel import MAX_MESSAGE, Channel
 from onnxattr.execution.local import Workers
+from onnxattr.limits import Limits
 from onnxattr.lineage.channels import MOST
 from onnxattr.lineage.walk import MAX_BYTES, MAX_LAYERS
-from onnxattr.limits import Limits
 from onnxattr.pipeline.job import SERVE, expect, failure_of, place_of
 from onnxattr.pipeline.messages import Source, Weigh, WeighedLayer, Weighing, source_of, unpack
 from onnxattr.pipeline.options import Options

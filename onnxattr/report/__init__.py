@@ -1,1 +1,1 @@
-"""Results as text: terminal tables, JSON, CSV, markdown. Reads `types` and nothing else."""
+"""Results as text, figures and pages: tables, JSON, CSV, markdown, SVG, HTML. Reads `types`."""

@@ -17,6 +17,7 @@ from onnxattr.types.models import (
     Parity,
     Representation,
 )
+from onnxattr.types.showing import Shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,7 +207,7 @@ class Summary:
 
 
 @dataclass(frozen=True, eq=False)
-class Attributions:
+class Attributions(Shown):
     """The outcome of `attribute_many`.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxattr.types.maps import Summary
 from onnxattr.types.models import Failure
+from onnxattr.types.showing import Shown
 
 if TYPE_CHECKING:
     from onnxattr.arrays import Float64
@@ -185,7 +186,7 @@ class Stability:
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class Ranking(Shown):
     """The outcome of `rank`.
 
     Attributes:
@@ -234,7 +235,7 @@ class ProbeCosine:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Shown):
     """The outcome of `compare`.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onnxattr.types.maps import Summary
 from onnxattr.types.models import Failure
 from onnxattr.types.rankings import Similarity
+from onnxattr.types.showing import Shown
 
 if TYPE_CHECKING:
     from onnxattr.arrays import Float64
@@ -54,7 +55,7 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class ModelMap:
+class ModelMap(Shown):
     """The outcome of `map_models`: models as a matrix, a tree and points in the plane.
 
     Attributes:

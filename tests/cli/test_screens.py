@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import audits
 import evaluations
 import maps
 import numpy as np
@@ -384,6 +385,9 @@ SCREENS = {
     "attribute-preview": preview_screen,
     "methods": methods_screen,
     "methods-one": method_screen,
+    "audit": audits.DERIVED,
+    "audit-closer": audits.CLOSER,
+    "audit-bare": audits.BARE,
     "rank": ranking(),
     "rank-target": ranking(target="edge2d-torch"),
     "rank-measures": several(),

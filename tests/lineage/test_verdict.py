@@ -13,7 +13,19 @@ from onnxattr.types.weights import FINDINGS
 
 
 def match(reference, late=0.1, **changes):
-    made = WeightMatch("s", reference, (), late, late, 0.05, 1.0, (), 0.0, identical=False)
+    made = WeightMatch(
+        suspect="s",
+        reference=reference,
+        profile=(),
+        late=late,
+        early=late,
+        chance=0.05,
+        marks=None,
+        covered=1.0,
+        tensors=(),
+        copied=0.0,
+        identical=False,
+    )
     return replace(made, **changes)
 
 
@@ -63,7 +75,7 @@ def test_identity_comes_before_all_else():
 @pytest.mark.parametrize("kind", FINDINGS)
 def test_weights_alone_make_a_model_derived(kind):
     found = decide([relation(kind=kind, value=0.1)])
-    assert (found.kind == DERIVED) == (kind in ("derived", "partly copied"))
+    assert (found.kind == DERIVED) == (kind in ("identical", "derived", "partly copied"))
 
 
 def test_the_strongest_of_several_derivations_is_named():

@@ -44,11 +44,15 @@ WITH_EXAMPLES = (
     "onnxattr.convert.torch",
     "onnxattr.files",
     "onnxattr.graph.load",
+    "onnxattr.lineage.policy",
     "onnxattr.pipeline.attribute",
+    "onnxattr.pipeline.audit",
     "onnxattr.pipeline.evaluate",
     "onnxattr.pipeline.inspect",
     "onnxattr.pipeline.map",
     "onnxattr.pipeline.rank",
+    "onnxattr.report.html",
+    "onnxattr.report.html.page",
     "onnxattr.report.json",
     "onnxattr.report.lettering",
     "onnxattr.report.tail",
@@ -86,6 +90,7 @@ def test_every_command_and_option_has_help_and_a_place_in_the_readme() -> None:
     commands = typer.main.get_command(app).commands
     assert set(commands) == {
         "attribute",
+        "audit",
         "compare",
         "evaluate",
         "export",

@@ -51,7 +51,7 @@ BANNED = {
 }
 
 #: Modules that draw arrays; what writes text does without them.
-DRAWS = {"report/pictures.py"}
+DRAWS = {"report/html/tiles.py", "report/pictures.py"}
 
 
 def level(part: str) -> int:

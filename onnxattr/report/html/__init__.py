@@ -4,9 +4,9 @@
 parts that pages share. A new kind of page is one module that returns a `blocks.Page`.
 """
 
-from onnxattr.types import Attributions, Comparison, ModelMap, Ranking
+from onnxattr.types import Attributions, Audit, Comparison, ModelMap, Ranking
 
-Reported = Ranking | Comparison | ModelMap | Attributions
+Reported = Ranking | Comparison | ModelMap | Attributions | Audit
 
 
 def to_html(result: Reported, command: str = "") -> str:
@@ -16,7 +16,7 @@ def to_html(result: Reported, command: str = "") -> str:
     as JSON is in the element with the id `result`.
 
     Args:
-        result: What `rank`, `compare`, `map_models` or `attribute_many` returned.
+        result: What `rank`, `compare`, `map_models`, `attribute_many` or `audit` returned.
         command: The command line that made it, to be shown.
 
     Example:
@@ -27,7 +27,7 @@ def to_html(result: Reported, command: str = "") -> str:
         >>> page.startswith("<!doctype html>"), "https://" in page
         (True, False)
     """
-    from onnxattr.report.html import attributions, comparison, mapping, ranking
+    from onnxattr.report.html import attributions, auditing, comparison, mapping, ranking
     from onnxattr.report.html.page import render
 
     if isinstance(result, Ranking):
@@ -36,6 +36,8 @@ def to_html(result: Reported, command: str = "") -> str:
         page = comparison.page(result, command)
     elif isinstance(result, ModelMap):
         page = mapping.page(result, command)
+    elif isinstance(result, Audit):
+        page = auditing.page(result, command)
     else:
         page = attributions.page(result, command)
     return render(page)

@@ -59,9 +59,9 @@ def page(result: Attributions, command: str) -> Page:
             " were made.",
             (f"{sections.count(lost, 'model')} left out.",) if lost else (),
             (
-                Figure(str(len(result.models)), "models", "#models"),
-                Figure(str(len(methods)), "methods" if len(methods) > 1 else "method", "#gallery"),
-                Figure(str(len(result.probes.names)), "probes"),
+                sections.number_of(len(result.models), "model", "#models"),
+                sections.number_of(len(methods), "method", "#gallery"),
+                sections.number_of(len(result.probes.names), "probe"),
                 Figure(str(lost), "left out", "#coverage"),
             ),
         ),

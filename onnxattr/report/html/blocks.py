@@ -55,12 +55,14 @@ class Column:
         about: What it is, shown where a mouse rests on the title.
         lowest: Whether a first click brings the lowest number up, as the rank 1, and not the
             highest.
+        wide: Whether it holds sentences.
     """
 
     title: str
     number: bool = False
     about: str = ""
     lowest: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Table:
         groups: What one group of rows is called, as `target`, where there is a list of them.
         chosen: The group that is shown first; all where it is empty.
         note: Said below it.
+        titled: Whether the caption stands above it, as where a section has several tables.
     """
 
     template: ClassVar[str] = "table"
@@ -95,6 +98,7 @@ class Table:
     groups: str = ""
     chosen: str = ""
     note: str = ""
+    titled: bool = False
 
     @property
     def choices(self) -> list[str]:
@@ -104,10 +108,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Facts:
-    """Pairs of what and which, one a line; values are cells, or words."""
+    """Pairs of what and which; what is several things is a line each."""
 
     template: ClassVar[str] = "facts"
-    pairs: tuple[tuple[str, str | Cell], ...]
+    pairs: tuple[tuple[str, "Value"], ...]
+    title: str = ""
+
+
+#: What a fact is: words, several of them, or a cell.
+Value = str | tuple[str, ...] | Cell
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ def _banner(result: Comparison) -> Banner:
     if result.duplicate:
         verdict = "The two are the same file, byte for byte."
     elif not sure:
-        verdict = "The probes do not tell whether the two attend to the same places."
+        verdict = "The probes do not tell whether the maps of the two agree."
     elif value > 0:
-        verdict = "The maps of the two agree beyond what resampled probes explain."
+        verdict = "The maps of the two agree: the interval of their mean cosine excludes 0."
     else:
         verdict = "The maps of the two are opposed."
     lines = [

@@ -119,9 +119,10 @@ def _banner(result: ModelMap) -> Banner:
         lines.append(f"The map is partial: {left} not reached before the interruption.")
     lost = sum(1 for failure in result.failures if failure.name)
     figures = (
-        Figure(str(len(result.models)), "models", "#models"),
+        sections.number_of(len(result.models), "model", "#models"),
         Figure(str(lost), "left out", "#coverage"),
-        Figure(str(result.settings["probes"]["count"]), "probes"),
+        sections.number_of(result.settings["probes"]["count"], "probe"),
+        sections.number_of(len(result.warnings), "warning", "#coverage"),
     )
     return Banner("doubt" if result.unfinished else "plain", verdict, tuple(lines), figures)
 

@@ -91,8 +91,12 @@
         return score ? interval(score) : digits(measure.matrix[source][target]);
       };
       if (measure.directed) {
-        found.push([`${measure.name}, ${names[one]} as a source for ${names[other]}`, says(one, other)]);
-        found.push([`${measure.name}, ${names[other]} as a source for ${names[one]}`, says(other, one)]);
+        for (const [source, target] of [[one, other], [other, one]]) {
+          // Where one target was asked for, the others were not computed.
+          if (measure.matrix[source][target] === null) continue;
+          const what = `${measure.name}, ${names[source]} as a source for ${names[target]}`;
+          found.push([what, says(source, target)]);
+        }
       } else {
         const row = scores.get(names[one] + "\n" + names[other]);
         found.push([measure.name, row ? says(one, other) : says(other, one)]);
@@ -106,6 +110,10 @@
     const image = row && row.cells[column + 1].querySelector("img");
     return image ? image.cloneNode(true) : make("span", "not shown");
   };
+  const probe = column => {
+    const image = document.querySelectorAll("#gallery-maps thead th")[column + 1]?.querySelector("img");
+    return image ? image.cloneNode(true) : null;
+  };
   const show = () => {
     const [one, other] = sides.map(list => Number(list.value));
     const facts = make("dl", undefined, {class: "facts"});
@@ -116,29 +124,24 @@
     }
     const parts = [make("h4", `${names[one]} and ${names[other]}`), facts];
     if (data.probes.length) {
-      const table = make("table"), head = make("tr");
-      for (const title of ["", ...data.probes]) head.append(make("th", title, {scope: "col", title}));
-      table.append(make("thead"));
+      const table = make("table"), head = make("tr"), body = make("tbody");
+      const cosines = data.cosines[Math.max(one, other)]?.[Math.min(one, other)];
+      const titles = ["probe", names[one], names[other], ...(cosines ? ["cosine"] : [])];
+      for (const title of titles) head.append(make("th", title, {scope: "col", title}));
+      table.append(make("thead"), body);
       table.tHead.append(head);
-      const body = make("tbody");
-      for (const model of one === other ? [one] : [one, other]) {
-        const row = make("tr");
-        row.append(make("th", names[model], {scope: "row", title: names[model]}));
-        data.probes.forEach((_, column) => {
+      data.probes.forEach((name, column) => {
+        const row = make("tr"), first = make("th", undefined, {scope: "row", title: name});
+        first.append(probe(column) || name);
+        row.append(first);
+        for (const model of [one, other]) {
           const cell = make("td");
           cell.append(picture(model, column));
           row.append(cell);
-        });
+        }
+        if (cosines) row.append(make("td", digits(cosines[column])));
         body.append(row);
-      }
-      const cosines = data.cosines[Math.max(one, other)]?.[Math.min(one, other)];
-      if (cosines) {
-        const row = make("tr");
-        row.append(make("th", "cosine", {scope: "row"}));
-        for (const value of cosines) row.append(make("td", digits(value)));
-        body.append(row);
-      }
-      table.append(body);
+      });
       const scroll = make("div", undefined, {class: "scroll", tabindex: "0"});
       scroll.append(table);
       parts.push(scroll);

@@ -137,9 +137,10 @@ def _banner(result: Ranking) -> Banner:
         tone = "doubt"
     halves = [one for one in result.stability if one.what.endswith(" probes")]
     figures = [
-        Figure(str(len(result.models)), "models ranked", "#models"),
+        sections.number_of(len(result.models), "model", "#models"),
         Figure(str(left), "left out", "#coverage"),
-        Figure(str(result.settings["probes"]["count"]), "probes"),
+        sections.number_of(result.settings["probes"]["count"], "probe"),
+        sections.number_of(len(result.warnings), "warning", "#coverage"),
     ]
     if halves:
         what = f"ρ of two orders by {halves[-1].what} each"

@@ -12,13 +12,16 @@ from onnxattr.report.html.blocks import (
     Cards,
     Cell,
     Column,
+    Columns,
     Facts,
+    Figure,
     Grid,
     Literal,
     Notes,
     Row,
     Section,
     Table,
+    Value,
     Words,
 )
 from onnxattr.report.html.colors import scale
@@ -30,6 +33,11 @@ from onnxattr.types import ASSUMED, IMAGE, Assumption, Failure, Gallery, Summary
 def count(number: int, noun: str) -> str:
     """Returns a number and what it counts: `1 model`, `20 models`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def number_of(number: int, noun: str, link: str = "") -> Figure:
+    """Returns a number for the top of a page, with what it counts."""
+    return Figure(f"{number:,}", count(number, noun).partition(" ")[2], link)
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -69,8 +77,8 @@ def coverage(
     probes = [failure for failure in failures if not failure.name]
     used = settings["probes"]["count"]
     lines = [
-        f"{count(len(models), 'model')} and {count(used, 'probe')} are in the result; "
-        f"probes are from {short(str(settings['probes']['source']), 200)}."
+        f"{count(len(models), 'model')} and {count(used, 'probe')} "
+        f"({short(str(settings['probes']['source']), 200)}) are in the result."
     ]
     if stored:
         lines.append(f"Maps of {count(len(stored), 'model')} were stored by an earlier run.")
@@ -83,7 +91,11 @@ def coverage(
             Table(
                 name="left-out",
                 caption="Models and probes that were left out, and why",
-                columns=(Column("left out"), Column("why"), Column("what helps")),
+                columns=(
+                    Column("left out"),
+                    Column("why", wide=True),
+                    Column("what helps", wide=True),
+                ),
                 rows=tuple(
                     Row((Cell(f.name or "a probe", strong=True), Cell(f.message), Cell(f.hint)))
                     for f in (*lost, *probes)
@@ -104,18 +116,15 @@ def coverage(
 def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -> Section:
     """Returns what nobody vouches for of each model's input, and what would change otherwise."""
     links = link_of(models)
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for model in models:
+        for part, rule in model.spec.sources.items():
+            if rule.startswith(ASSUMED):
+                because = rule.removeprefix(ASSUMED).lstrip(": ") or "nothing says it"
+                alike.setdefault((part, _part(model, part), because), []).append(model.name)
     rows = [
-        Row(
-            (
-                Cell(model.name, link=links[model.name]),
-                Cell(part),
-                Cell(_part(model, part)),
-                Cell(rule.removeprefix(ASSUMED).lstrip(": ") or "nothing says it"),
-            )
-        )
-        for model in models
-        for part, rule in model.spec.sources.items()
-        if rule.startswith(ASSUMED)
+        Row((Cell(part, strong=True), Cell(value), Cell(_whom(names, models)), Cell(because)))
+        for (part, value, because), names in alike.items()
     ]
     blocks: list[Block] = []
     if rows:
@@ -123,7 +132,12 @@ def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -
             Table(
                 name="assumed",
                 caption="What was assumed of each model's input",
-                columns=tuple(map(Column, ("model", "part", "taken to be", "because"))),
+                columns=(
+                    Column("part"),
+                    Column("taken to be"),
+                    Column("of", wide=True),
+                    Column("because", wide=True),
+                ),
                 rows=tuple(rows),
                 filtered=len(rows) > 12,
             )
@@ -133,7 +147,13 @@ def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -
             Table(
                 name="tried",
                 caption="What becomes of the ranking if an assumption is otherwise",
-                columns=tuple(map(Column, ("model", "part", "tried", "what changes"))),
+                columns=(
+                    Column("model"),
+                    Column("part"),
+                    Column("tried"),
+                    Column("what changes", wide=True),
+                ),
+                titled=True,
                 rows=tuple(
                     Row(
                         (
@@ -156,6 +176,12 @@ def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -
     return Section("assumptions", "Assumptions", lead, tuple(blocks))
 
 
+def _whom(names: Sequence[str], models: Sequence[Summary]) -> str:
+    if len(names) == len(models) > 1:
+        return f"all {len(models)} models"
+    return listed([short(name, 40) for name in names], 8)
+
+
 def _part(model: Summary, part: str) -> str:
     spec = model.spec
     known = {
@@ -164,7 +190,8 @@ def _part(model: Summary, part: str) -> str:
         "layout": spec.layout,
         "color": text.colors(spec),
     }
-    return known.get(part) or str(getattr(spec, part, ""))
+    value = known.get(part) or getattr(spec, part, "")
+    return ", ".join(f"{one:g}" for one in value) if isinstance(value, tuple) else str(value)
 
 
 def cards(
@@ -191,9 +218,9 @@ def cards(
             signs.append(Badge(f"same file as {listed([short(t, 30) for t in twins])}", "doubt"))
         if assumed := text.assumptions(spec):
             signs.append(Badge(f"assumed: {assumed}", "doubt"))
-        pairs: list[tuple[str, str | Cell]] = []
+        pairs: list[tuple[str, Value]] = []
         if near := (nearest or {}).get(model.name):
-            pairs.append(("nearest", "; ".join(near)))
+            pairs.append(("nearest", tuple(near)))
         pairs += [
             ("exporter", model.origin.exporter or "unknown"),
             ("opset", str(model.opset)),
@@ -205,7 +232,7 @@ def cards(
         if model.gradient is not None:
             pairs.append(("gradient", text.checked(model.gradient)))
         pairs.append(("sha256", Cell(model.sha256[:16] + "…", code=True)))
-        more: list[tuple[str, str | Cell]] = [
+        more: list[tuple[str, Value]] = [
             ("file", model.path or "in memory"),
             ("sha256", Cell(model.sha256, code=True)),
             ("attributed at", model.representation.rule),
@@ -311,20 +338,18 @@ def method(
     if command:
         blocks.append(Literal("Command line", command))
     total = seconds.get("total")
-    known = [(key.replace("_", " "), _value(value)) for key, value in _flat(settings)]
-    blocks.append(Facts((("seed", str(settings.get("seed", "none"))),)))
-    rows = [Row((Cell(key), Cell(value, code=True))) for key, value in known]
-    packages = [Row((Cell(key), Cell(value, code=True))) for key, value in versions.items()]
-    blocks += [
-        Table("settings", "Settings", (Column("setting"), Column("value")), tuple(rows)),
-        Table("versions", "Versions", (Column("package"), Column("version")), tuple(packages)),
+    known = [
+        (key.replace("_", " "), Cell(_value(value), code=True))
+        for key, value in _flat(settings)
+        if value not in (None, {}, [], ())
     ]
-    if total is not None:
-        blocks.append(Words(f"It took {total:.1f} s."))
+    packages = [(name, Cell(version, code=True)) for name, version in versions.items()]
+    blocks.append(Columns((Facts(tuple(known), "Settings"), Facts(tuple(packages), "Versions"))))
+    took = f"It took {total:.1f} s. " if total is not None else ""
     blocks.append(
         Words(
-            "All numbers, in full precision, stand in this file as JSON: the element with the id "
-            "`result`, in the same form as --format json."
+            f"{took}All numbers stand in this file in full precision, as JSON: in the element "
+            "with the id “result”, in the form of --format json."
         )
     )
     return Section("method", "Method", "", tuple(blocks))
@@ -341,4 +366,6 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, 
 
 def _value(value: Any) -> str:
     known = plain(value)
+    if isinstance(known, list):
+        return ", ".join(one if isinstance(one, str) else _value(one) for one in known)
     return known if isinstance(known, str) else json.dumps(known, ensure_ascii=False)

@@ -54,9 +54,11 @@ def heat_section(
         says = f"{count(len(names), 'model')} are too many for a table of numbers"
         blocks.append(Words(f"{says}: they are in this file as JSON."))
     else:
-        blocks += [_heat(names, one, leaves, n) for n, one in enumerate(measures) if _full(one)]
-        if first is not None:
-            blocks.append(Pair(tuple(names), first))
+        heats: list[Block] = [
+            _heat(names, one, leaves, number) for number, one in enumerate(measures) if _full(one)
+        ]
+        pair: list[Block] = [Pair(tuple(names), first)] if first is not None else []
+        blocks.append(Columns((*heats[:1], *pair, *heats[1:])))
     lead = (
         "How alike every two models are, in the order of the tree, so that groups are blocks. "
         "Choose a cell to see the two side by side."
@@ -191,6 +193,7 @@ def _stability_table(
             for what, one in rows
         ),
         note=note,
+        titled=True,
     )
 
 
