@@ -13,12 +13,13 @@ from benchmarks.disguises.pairs import Suspect
 
 @dataclass(frozen=True)
 class Scored:
-    """A suspect with its numbers; what is missing is NaN, and never accuses.
+    """A suspect with its numbers.
 
     Attributes:
         suspect: Who.
-        values: By the name of the score; higher is closer to the victim.
-        verdict: What an audit says, or ''.
+        values: By the name of the score; higher is closer to the victim. NaN where the score says
+            nothing, which accuses nobody; a score that was not made is not there, and not counted.
+        verdict: What an audit says; '' where there was none.
     """
 
     suspect: Suspect
@@ -34,6 +35,7 @@ class Row:
         group: The disguise, or the kind of independent model.
         truth: What they are.
         count: How many.
+        made: By score, how many of them have it, be it NaN.
         area: By score, the chance that one of them is closer than an independent model is, the
             mean over the victims; NaN where none has the score. There is none of independent ones.
         accused: By score, the share that is above the threshold.
@@ -43,6 +45,7 @@ class Row:
     group: str
     truth: str
     count: int
+    made: Mapping[str, int] = field(default_factory=dict)
     area: Mapping[str, float] = field(default_factory=dict)
     accused: Mapping[str, float] = field(default_factory=dict)
     verdicts: Mapping[str, float] = field(default_factory=dict)
@@ -61,14 +64,12 @@ def area(positive: Sequence[float], negative: Sequence[float]) -> float:
 
 
 def thresholds(tuning: Iterable[Scored], scores: Sequence[str]) -> dict[str, float]:
-    """Return, for each score, the highest that an independent model of a tuning victim has."""
-    highest = dict.fromkeys(scores, -math.inf)
+    """Return, for each score, the highest of any independent model of a tuning victim, or NaN."""
+    highest = dict.fromkeys(scores, math.nan)
     for one in tuning:
         if one.suspect.truth == "independent":
             for name in scores:
-                value = one.values.get(name, math.nan)
-                if value > highest[name]:
-                    highest[name] = value
+                highest[name] = float(np.fmax(highest[name], one.values.get(name, math.nan)))
     return highest
 
 
@@ -87,9 +88,14 @@ def rows(scored: Sequence[Scored], limits: Mapping[str, float]) -> list[Row]:
             group,
             truth,
             len(found),
+            {n: sum(n in one.values for one in found) for n in limits},
             {} if truth == "independent" else {n: _area(found, scored, n) for n in limits},
             {
-                n: _share(one.values.get(n, math.nan) > limit for one in found)
+                n: _share(
+                    one.values[n] > limit
+                    for one in found
+                    if n in one.values and not math.isnan(limit)
+                )
                 for n, limit in limits.items()
             },
             _verdicts(found),
@@ -101,18 +107,20 @@ def rows(scored: Sequence[Scored], limits: Mapping[str, float]) -> list[Row]:
 def _area(found: Sequence[Scored], scored: Sequence[Scored], name: str) -> float:
     areas = []
     for victim in dict.fromkeys(one.suspect.victim for one in found):
-        own = [one for one in scored if one.suspect.victim == victim]
-        negative = [
-            one.values.get(name, math.nan) for one in own if one.suspect.truth == "independent"
-        ]
-        positive = [one.values.get(name, math.nan) for one in found if one.suspect.victim == victim]
+        positive = _values(found, victim, name)
+        apart = [one for one in scored if one.suspect.truth == "independent"]
         if not all(map(math.isnan, positive)):
-            areas.append(area(positive, negative))
+            areas.append(area(positive, _values(apart, victim, name)))
     return float(np.mean(areas)) if areas else math.nan
 
 
+def _values(some: Sequence[Scored], victim: str, name: str) -> list[float]:
+    return [one.values[name] for one in some if one.suspect.victim == victim and name in one.values]
+
+
 def _share(flags: Iterable[bool]) -> float:
-    return float(np.mean(list(flags)))
+    known = list(flags)
+    return float(np.mean(known)) if known else math.nan
 
 
 def _verdicts(found: Sequence[Scored]) -> dict[str, float]:

@@ -3,7 +3,7 @@
     python benchmarks/disguises/run.py files      # disguises that need no training
     python benchmarks/disguises/run.py train      # those that do, and independent models
     python benchmarks/disguises/run.py score      # all pairs, by every score
-    python benchmarks/disguises/run.py table      # docs/audit.md and results.json
+    python benchmarks/disguises/run.py table      # docs/audit.md, results.json and pairs.csv
 
 What is there already is left alone, so that a run which was stopped goes on where it was.
 """

@@ -73,14 +73,20 @@ def markdown(rows: Sequence[Row], limits: Mapping[str, float]) -> str:
     for row in rows:
         if row.truth == "independent":
             said = [_said(row)] if verdict else []
-            cells = [_percent(row.accused[n]) for n in SCORES]
+            cells = [_share(row, name) for name in SCORES]
             lines.append(_line([row.group, str(row.count), *said, *cells]))
-    shown = ", ".join(f"{label} {limits[name]:.3f}" for name, label in SCORES.items())
+    shown = ", ".join(
+        f"{label} {limits[name]:.3f}"
+        for name, label in SCORES.items()
+        if math.isfinite(limits[name])
+    )
     return "\n".join([*lines, "", f"Thresholds, from the tuning victims: {shown}.", ""])
 
 
 def _said(row: Row) -> str:
     """Return the shares of verdicts that accuse: by weights, and by behaviour alone."""
+    if not row.verdicts:
+        return "–"
     weights = sum(row.verdicts.get(name, 0.0) for name in CAUGHT)
     closer = row.verdicts.get(CLOSER, 0.0)
     return _percent(weights) + (f" + {_percent(closer)} closer" if closer else "")
@@ -88,16 +94,17 @@ def _said(row: Row) -> str:
 
 def summary(held_out: Sequence[Scored]) -> str:
     """Return, in words, how often an audit errs, and how small its p-values can be."""
-    apart = [one for one in held_out if one.suspect.truth == "independent"]
-    derived = [one for one in held_out if one.suspect.truth == "derived"]
+    known = [one for one in held_out if one.verdict]
+    apart = [one for one in known if one.suspect.truth == "independent"]
+    derived = [one for one in known if one.suspect.truth == "derived"]
     found = sum(one.verdict in CAUGHT for one in derived)
     wrong = sum(one.verdict in CAUGHT for one in apart)
-    judged = [one for one in apart if math.isfinite(one.values["p"])]
+    judged = [one for one in apart if "p" in one.values]
     closer = sum(one.verdict == CLOSER for one in judged)
     floors = [
-        f"{min(known):.3f} to {max(known):.3f} by {kind}"
+        f"{min(least):.3f} to {max(least):.3f} by {kind}"
         for kind, name in (("weights", "weights floor"), ("behaviour", "floor"))
-        if (known := [v for one in held_out if (v := one.values.get(name, math.nan)) < 1])
+        if (least := [v for one in held_out if (v := one.values.get(name, math.nan)) < 1])
     ]
     return (
         f"By weights, the audit finds {found} of {len(derived)} disguises that carry weights, and "
@@ -141,4 +148,12 @@ def _percent(share: float) -> str:
 
 def _found(row: Row, name: str) -> str:
     area = row.area[name]
-    return "–" if math.isnan(area) else f"{_percent(row.accused[name])} ({area:.2f})"
+    return "–" if math.isnan(area) else f"{_share(row, name)} ({area:.2f})"
+
+
+def _share(row: Row, name: str) -> str:
+    """Return the share that is above the threshold; of how many, if not of all."""
+    if math.isnan(share := row.accused[name]):
+        return "–"
+    part = "" if row.made[name] == row.count else f" of {row.made[name]}"
+    return f"{_percent(share)}{part}"

@@ -35,7 +35,7 @@ def scored(stored: Mapping[str, Rows]) -> list[Scored]:
         (victim, name): row["behaviour"]
         for victim, rows in stored.items()
         for name, row in rows.items()
-        if "behaviour" in row
+        if "behaviour" in row and _complete(victim, rows)
     }
     twins = {v: _given(v, SAME_TASK, likeness) for v in stored}
     strangers = {v: _given(v, ("another task",), likeness)[:STRANGERS] for v in stored}
@@ -47,13 +47,24 @@ def scored(stored: Mapping[str, Rows]) -> list[Scored]:
                 continue
             relation = _weighed(suspect, rows)
             relation = _behaved(relation, suspect, likeness, twins, strangers)
-            numbers = {**_plain(row), "behaviour": relation.score, "p": relation.p}
-            numbers["floor"] = relation.floor
+            numbers = _plain(row)
             if relation.finding is not None:
                 numbers["weights p"] = relation.finding.p_value or math.nan
                 numbers["weights floor"] = relation.finding.floor
-            found.append(Scored(suspect, numbers, decide([relation]).kind))
+            if (victim, suspect.name) in likeness:
+                numbers |= {"behaviour": relation.score, "p": relation.p, "floor": relation.floor}
+            verdict = decide([relation]).kind if relation.finding is not None else ""
+            found.append(Scored(suspect, numbers, verdict))
     return found
+
+
+def _complete(victim: str, rows: Rows) -> bool:
+    """Return whether all independent models of a victim were run: no baseline is known before."""
+    return all(
+        "behaviour" in rows.get(one.name, {}) or "reason" in rows.get(one.name, {})
+        for one in pairs.suspects(victim)
+        if one.truth == "independent"
+    )
 
 
 def _given(
@@ -126,9 +137,10 @@ def _match(stored: Mapping[str, Any]) -> WeightMatch:
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a stored row by name, NaN for what there is not."""
-    match = row.get("match", {})
-    found = {"weights": match.get("late"), "early": match.get("early"), "marks": match.get("marks")}
-    found |= {name: row.get(name) for name in ("zest", "zest, matched", "modeldiff")}
+    """Return the numbers of a stored row by name: NaN where a score has none, and none of others."""
+    found: dict[str, Any] = {}
+    if match := row.get("match"):
+        found = {"weights": match["late"], "early": match["early"], "marks": match["marks"]}
+    found |= {name: row[name] for name in ("zest", "zest, matched", "modeldiff") if name in row}
     found |= row.get("behaviour", {})
     return {name: math.nan if value is None else float(value) for name, value in found.items()}

@@ -34,6 +34,7 @@ def test_thresholds_are_the_highest_of_independent_models_of_tuning_victims():
         scored("b", "other", "independent", math.nan),
     ]
     assert figures.thresholds(tuning, ["s"]) == {"s": 0.6}
+    assert math.isnan(figures.thresholds(tuning, ["t"])["t"])
 
 
 def test_rows_hold_shares_of_their_group():
@@ -64,3 +65,10 @@ def test_no_suspect_is_two_things(monkeypatch):
         assert len(set(names)) == len(names)
         assert {one.truth for one in found} == {"derived", "distilled", "independent"}
         assert not any(one.path.stem == f"{victim}-a" for one in found)
+
+
+def test_a_score_that_was_not_made_is_not_counted():
+    made, unmade = scored("c", "copy", "derived", 0.9), scored("d", "copy", "derived", 0.9)
+    unmade.values.clear()
+    (row,) = figures.rows([made, unmade], {"s": 0.6})
+    assert (row.count, row.made, row.accused) == (2, {"s": 1}, {"s": 1.0})
