@@ -46,8 +46,11 @@ def make_files(victims: Sequence[str]) -> None:
 
 def make_trained(victims: Sequence[str]) -> None:
     """Train what is missing, name by name, so that every victim has the first ones first."""
+    import torch
+
     from benchmarks.disguises import training
 
+    torch.set_num_threads(1)
     makers = {**trained.DERIVED, **trained.INDEPENDENT}
     for name in plan.ORDER:
         for victim in victims:

@@ -46,14 +46,10 @@ def main() -> None:
         from benchmarks.disguises import table
 
         table.write()
+    elif given.step == "train":
+        making.make_trained(given.victims)
     else:
-        import torch
-
-        torch.set_num_threads(1)
-        if given.step == "train":
-            making.make_trained(given.victims)
-        else:
-            score(given.victims, given.scores, given.truth)
+        score(given.victims, given.scores, given.truth)
 
 
 def score(victims: list[str], names: list[str], truth: str = "") -> None:

@@ -137,7 +137,7 @@ def _match(stored: Mapping[str, Any]) -> WeightMatch:
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a stored row by name: NaN where a score has none, and none of others."""
+    """Return the numbers of a stored row by name; NaN where a score says nothing."""
     found: dict[str, Any] = {}
     if match := row.get("match"):
         found = {"weights": match["late"], "early": match["early"], "marks": match["marks"]}
