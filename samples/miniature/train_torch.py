@@ -79,7 +79,7 @@ def train(entry: Entry, recipe: Recipe, weights: Path) -> dict[str, float]:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, step_count(recipe))
     for inputs, targets in batches(recipe, task, entry.seed):
         optimiser.zero_grad()
-        _loss(task, model(_to_nchw(inputs)), targets).backward()
+        loss(task, model(_to_nchw(inputs)), targets).backward()
         optimiser.step()
         schedule.step()
     model.eval()
@@ -107,7 +107,8 @@ def head_path(weights: Path) -> Path:
     return weights.with_suffix(".head.pt")
 
 
-def _loss(task: Task, answers: Tensor, targets: Array) -> Tensor:
+def loss(task: Task, answers: Tensor, targets: Array) -> Tensor:
+    """Return the mean loss of a batch of answers: squared error, or cross-entropy."""
     if task.classifies:
         return functional.cross_entropy(answers, torch.from_numpy(targets))
     wanted = _to_nchw(targets) if task.kind == "dense" else torch.from_numpy(targets)
@@ -117,7 +118,7 @@ def _loss(task: Task, answers: Tensor, targets: Array) -> Tensor:
 @torch.no_grad()
 def _scores(task: Task, model: nn.Module, images: Array, targets: Array) -> dict[str, float]:
     answers = torch.cat([model(_to_nchw(part)) for part in np.array_split(images, 8)])
-    scores = {"loss": float(_loss(task, answers, targets))}
+    scores = {"loss": float(loss(task, answers, targets))}
     if task.classifies:
         scores["accuracy"] = float((answers.argmax(1).numpy() == targets).mean())
     return scores

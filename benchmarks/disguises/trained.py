@@ -1,0 +1,98 @@
+"""All disguises and independents that are trained, by name, each from a victim's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch import nn
+
+from benchmarks.disguises import plan, training
+from samples.miniature.zoo import MODELS
+
+Maker: TypeAlias = Callable[[str], nn.Module]
+
+
+def victim_file(victim: str) -> Path:
+    """Return a victim's ONNX file."""
+    return MODELS / f"{plan.entry(victim).name}.onnx"
+
+
+def _seed(victim: str, number: int) -> int:
+    return 10 * (plan.SEEDS["training"] + plan.place(victim)) + number
+
+
+def _further(victim: str, task: str, budget: plan.Budget, number: int) -> nn.Module:
+    encoder = training.restored(victim_file(victim))
+    training.learn(encoder, training.task_named(task), budget, _seed(victim, number))
+    return encoder
+
+
+def _head(victim: str) -> nn.Module:
+    """Return a decoder for the victim's own task, learnt on its frozen code, and keep it."""
+    path = plan.CACHE / "heads" / f"{victim}.pt"
+    task = training.task_named(victim)
+    if path.exists():
+        decoder = training.train_torch.build_decoder(task, training.RECIPE)
+        decoder.load_state_dict(torch.load(path, weights_only=True))
+        return decoder.eval()
+    encoder = training.restored(victim_file(victim))
+    head = training.learn(encoder, task, plan.HEAD, _seed(victim, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    torch.save(head.state_dict(), draft)
+    draft.replace(path)
+    return head
+
+
+def _other_head(victim: str) -> nn.Module:
+    encoder = training.restored(victim_file(victim))
+    task = training.task_named(plan.following(victim))
+    head = training.learn(encoder, task, plan.HEAD, _seed(victim, 1))
+    return nn.Sequential(encoder, head)
+
+
+def _student(victim: str, family: str, outputs: bool, number: int) -> nn.Module:
+    student = training.fresh("a" if family == "a" else "residual", _seed(victim, number))
+    teacher = training.restored(victim_file(victim))
+    head = _head(victim) if outputs else None
+    task = training.task_named(victim)
+    training.imitate(student, teacher, head, task, plan.DISTILLED, _seed(victim, number))
+    return student
+
+
+def _independent(task: str, initial: int, order: int) -> nn.Module:
+    encoder = training.fresh("a", initial)
+    training.learn(encoder, training.task_named(task), plan.INDEPENDENT, order)
+    return encoder
+
+
+DERIVED: Mapping[str, Maker] = {
+    "fine-tuned, short": lambda v: _further(v, v, plan.FINE_TUNED["short"], 2),
+    "transferred, short": lambda v: _further(v, plan.following(v), plan.TRANSFERRED["short"], 3),
+    "head swapped": _other_head,
+    "transferred, long": lambda v: _further(v, plan.following(v), plan.TRANSFERRED["long"], 4),
+    "fine-tuned, long": lambda v: _further(v, v, plan.FINE_TUNED["long"], 5),
+    "distilled code, same kind": lambda v: _student(v, "a", False, 6),
+    "distilled outputs, same kind": lambda v: _student(v, "a", True, 7),
+    "distilled code, other kind": lambda v: _student(v, "residual", False, 8),
+    "distilled outputs, other kind": lambda v: _student(v, "residual", True, 9),
+}
+"""Made from a victim; the last four hold none of its weights."""
+
+DISTILLED = tuple(name for name in DERIVED if name.startswith("distilled"))
+
+INDEPENDENT: Mapping[str, Maker] = {
+    "its initial seed, another order": lambda v: _independent(
+        v, plan.entry(v).seed, plan.SEEDS["order"] + plan.place(v)
+    ),
+    "another seed": lambda v: _independent(
+        v, plan.SEEDS["twin"] + plan.place(v), plan.SEEDS["twin"] + plan.place(v)
+    ),
+    "its initial seed, another task": lambda v: _independent(
+        plan.following(v), plan.entry(v).seed, plan.entry(v).seed
+    ),
+}
+"""Trained apart from a victim. The last one is another seed to the next victim of the ring."""
