@@ -56,23 +56,34 @@ def null_scores(
 ) -> tuple[float, ...]:
     """Returns the scores of all independent models, each as if it were the suspect, ascending.
 
-    Each twin of each reference is judged against the reference's other twins. It has one twin less
-    to be measured by than the suspect, so that its score is rather too high than too low, and the
-    p-value that is made of these errs to the side of the suspect. One without any other model to be
-    measured by has no score.
+    A suspect is held against every reference, and its highest score is what speaks against it. So
+    each independent model is held against every reference, too, and its highest score is what
+    counts: however many references there are, they make no suspect more suspicious than it is. Of a
+    reference whose twin it is, it is measured by the other twins, by one less than the suspect; so
+    its score is rather too high than too low, and the p-value that is made of these errs to the
+    side of the suspect. One without any other model to be measured by has no score.
 
     Args:
-        likeness: Of all pairs of a reference and its twins, and its strangers.
+        likeness: Of all pairs of a reference and its twins and its strangers, and of those of a
+            reference and another reference's twins that may be alike.
         twins: By the name of the reference.
         strangers: Likewise.
     """
     found = []
-    for reference, known in twins.items():
-        for twin in known:
-            rest = [other for other in known if other != twin]
-            value = score(likeness, reference, twin, rest, strangers.get(reference, ())).combined
-            if not np.isnan(value):
-                found.append(value)
+    for twin in dict.fromkeys(name for known in twins.values() for name in known):
+        scores = [
+            score(
+                likeness,
+                reference,
+                twin,
+                [other for other in known if other != twin],
+                strangers.get(reference, ()),
+            ).combined
+            for reference, known in twins.items()
+            if known and (reference, twin) in likeness
+        ]
+        if reached := [value for value in scores if not np.isnan(value)]:
+            found.append(max(reached))
     return tuple(sorted(found))
 
 

@@ -13,6 +13,9 @@ from onnxattr.types.audit import Twin
 #: .74 or less.
 SAME_TASK = 0.8
 
+#: Two models that are less alike than this do not do the same; see `likeness`.
+UNLIKE = 0.5
+
 #: Of its best, that a model must reach for a second reference to count as of its task, too.
 _ALSO = 0.9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from onnxattr.lineage.twins import likeness
+from onnxattr.lineage.twins import UNLIKE, likeness
 from onnxattr.types.audit import (
     CLOSER,
     DERIVED,
@@ -25,9 +25,6 @@ ALPHA = 0.05
 
 #: And a score from this on: of what independent models leave, so much must be reached.
 LEAST_SCORE = 0.25
-
-#: Two models that are less alike than this do not do the same; see `twins.likeness`.
-UNLIKE = 0.5
 
 #: What weights say of a model that has some of another's.
 _INHERITED = (SAME_WEIGHTS, WEIGHTS_DERIVED, PARTIAL)
@@ -132,7 +129,7 @@ def _doubts(
                 f"{each.score:.2f}), but with {_count(n, 'comparison')} of independent models p "
                 f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for",
             )
-    unknown = [each for each in ordered if not each.twins and not _unlike(each)]
+    unknown = [each for each in ordered if each.p != each.p and not _unlike(each)]
     for each in unknown:
         if _weights(each) == WEIGHTS_UNDECIDABLE:
             reason = each.match.reason if each.match and each.match.reason else ""

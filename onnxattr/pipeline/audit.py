@@ -111,6 +111,7 @@ def audit(
         relations=ordered,
         twins=found.twins,
         nearest=found.nearest,
+        sensitivity=found.sensitivity,
         gates=judge(conditions, verdict, ordered, found.nearest),
         failures=tuple(failures),
         warnings=_warnings(work, options),

@@ -77,6 +77,21 @@ def test_each_twin_is_judged_against_the_others():
     assert null_scores(likeness, {"r": ["t1"]}, {}) == ()
 
 
+def test_a_twin_counts_once_by_its_highest_score_against_any_reference():
+    likeness = {
+        ("r", "t1"): values(0.5),
+        ("r", "t2"): values(0.4),
+        ("q", "t1"): values(0.7),
+        ("q", "u"): values(0.6),
+        ("q", "x"): values(0.2),
+        ("r", "x"): values(0.2),
+    }
+    found = null_scores(likeness, {"r": ["t1", "t2"], "q": ["u"]}, {"r": ["x"], "q": ["x"]})
+    of_t1 = max(headroom(0.5, 0.4), headroom(0.7, 0.6))
+    of_t2, of_u = headroom(0.4, 0.5), headroom(0.6, 0.2)
+    assert found == pytest.approx(sorted([of_t1, of_t2, of_u]))
+
+
 def test_the_order_of_twins_and_references_changes_nothing():
     rng = np.random.default_rng(0)
     twins = {r: [f"{r}{i}" for i in range(3)] for r in "ab"}
