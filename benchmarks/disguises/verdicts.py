@@ -1,8 +1,8 @@
 """What an audit says of each suspect, from scores that are kept: nothing is run here.
 
 The references are all of zoo A, as an auditor may have them, without the suspect. Independent
-models are given as they would be: zoo B and the models of other kinds, and never the suspect or
-what it is a disguise of.
+models are given as they would be, with their tasks: zoo B, models of other kinds and other seeds,
+and never the suspect or what it is a disguise of.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.disguises import pairs
+from benchmarks.disguises import pairs, plan
 from benchmarks.disguises.figures import Scored
 from benchmarks.disguises.pairs import Suspect, name_of, reference_of
 from onnxattr.lineage.finding import finding_of
@@ -21,10 +21,12 @@ from onnxattr.lineage.twins import assign
 from onnxattr.lineage.verdict import decide
 from onnxattr.pipeline.relations import relations
 from onnxattr.types import LayerMatch, Relation, TensorMatch, WeightMatch
-from samples.miniature.zoo import OTHERS, ZOO_A, ZOO_B
+from samples.miniature.zoo import CONTROL, OTHERS, ZOO_A, ZOO_B
 
 REFERENCES = tuple(f"zoo/{entry.name}" for entry in ZOO_A)
-TWINS = tuple(f"zoo/{entry.name}" for entry in (*ZOO_B, *OTHERS))
+
+SEEDS = ("another seed", "a third seed", "a fourth seed")
+"""Independent models that were made for the victims, beside zoo B and the other kinds."""
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -65,14 +67,16 @@ def scored(stored: Mapping[str, Rows], behaviour: Rows) -> list[Scored]:
         behaviour: What `scoring.behaviour` returns.
     """
     found = []
+    given = independent()
     for victim, rows in stored.items():
+        matches = {name: _match(row["match"]) for name, row in rows.items() if "match" in row}
         for suspect in pairs.suspects(victim):
             row = rows.get(suspect.name)
             if row is None:
                 continue
             numbers = _plain(row)
-            weighed = _weighed(suspect, rows, behaviour)
-            behaved = _behaved(suspect, behaviour)
+            weighed = _weighed(suspect, matches, behaviour)
+            behaved = _behaved(suspect, behaviour, given)
             if weighed.finding is not None:
                 numbers["weights p"] = weighed.finding.p_value or math.nan
                 numbers["weights floor"] = weighed.finding.floor
@@ -101,36 +105,46 @@ def scored(stored: Mapping[str, Rows], behaviour: Rows) -> list[Scored]:
     return found
 
 
-def _behaved(suspect: Suspect, rows: Rows) -> dict[str, Relation]:
+def independent() -> dict[str, str]:
+    """Return models that are given as independent, with the reference whose task they share."""
+    found = {f"zoo/{e.name}": f"zoo/{e.task}-a" for e in (*ZOO_B, *OTHERS) if e != CONTROL}
+    for victim in (*plan.TUNING, *plan.HELD_OUT):
+        for suspect in pairs.suspects(victim):
+            if suspect.group in SEEDS:
+                found[suspect.name] = reference_of(victim)
+    return found
+
+
+def _behaved(suspect: Suspect, rows: Rows, given: Mapping[str, str]) -> dict[str, Relation]:
     """Return the relation to each reference from behaviour alone, as in an audit."""
     own = _own(suspect)
     references = [name for name in REFERENCES if name not in own]
-    twins = [name for name in TWINS if name not in own and name in rows]
+    tasks = {name: task for name, task in independent().items() if name not in own and name in rows}
     if suspect.name not in rows or any(name not in rows for name in references):
         return {}
     kept = Kept(rows, references)
-    alike = {(r, t): kept.alike(r, t) for r in references for t in twins}
-    _, of = assign(alike, references, twins)
+    alike = {(r, t): kept.alike(r, t) for r in references for t in tasks}
+    said = {name: (task,) for name, task in tasks.items() if task in references}
+    _, of = assign(alike, references, list(said), declared=said)
     made = relations(suspect.name, references, of, kept, {}, {}, {})
     return {each.reference: each for each in made if each.behaviour}
 
 
-def _weighed(suspect: Suspect, rows: Rows, behaviour: Rows) -> Relation:
+def _weighed(suspect: Suspect, matches: Mapping[str, WeightMatch], behaviour: Rows) -> Relation:
     """Return what the weights say of a suspect, and whether it computes the same."""
     reference = reference_of(suspect.victim)
     function = reference in behaviour.get(suspect.name, {}).get("function", ())
     relation = Relation(reference, identical="function" if function else "")
-    if "match" not in (row := rows[suspect.name]):
+    if (match := matches.get(suspect.name)) is None:
         return relation
     apart = [
-        _match(rows[other.name]["match"])
+        matches[other.name]
         for other in pairs.suspects(suspect.victim)
         if other.truth == "independent"
         and not (other.base or other.shares_start)
         and other.name not in _own(suspect)
-        and "match" in rows.get(other.name, {})
+        and other.name in matches
     ]
-    match = _match(row["match"])
     return dataclasses.replace(relation, match=match, finding=finding_of(match, apart))
 
 

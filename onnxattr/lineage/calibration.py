@@ -10,6 +10,10 @@ import numpy as np
 from onnxattr.lineage.behaviour import MEASURES, combined, headroom
 from onnxattr.types.audit import BehaviourEvidence
 
+#: Independent models of a reference's task from which on a model is judged against it: a single one
+#: may be an odd one, and would itself have none to be measured by.
+LEAST_TWINS = 2
+
 #: What `behaviour.compare` says of a reference and another model, by the names of the two.
 Likeness = Mapping[tuple[str, str], Mapping[str, float]]
 
@@ -61,7 +65,7 @@ def null_scores(
     counts: however many references there are, they make no suspect more suspicious than it is. Of a
     reference whose twin it is, it is measured by the other twins, by one less than the suspect; so
     its score is rather too high than too low, and the p-value that is made of these errs to the
-    side of the suspect. One without any other model to be measured by has no score.
+    side of the suspect. References with fewer than two twins judge nobody.
 
     Args:
         likeness: Of all pairs of a reference and its twins and its strangers, and of those of a
@@ -80,7 +84,7 @@ def null_scores(
                 strangers.get(reference, ()),
             ).combined
             for reference, known in twins.items()
-            if known and (reference, twin) in likeness
+            if len(known) >= LEAST_TWINS and (reference, twin) in likeness
         ]
         if reached := [value for value in scores if not np.isnan(value)]:
             found.append(max(reached))

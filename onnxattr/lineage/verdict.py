@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from onnxattr.lineage.calibration import LEAST_TWINS
 from onnxattr.lineage.twins import UNLIKE, likeness
 from onnxattr.types.audit import (
     CLOSER,
@@ -129,6 +130,10 @@ def _doubts(
                 f"{each.score:.2f}), but with {_count(n, 'comparison')} of independent models p "
                 f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for",
             )
+    for each in ordered:
+        if each.match and each.match.late is not None and _weights(each) == WEIGHTS_UNDECIDABLE:
+            evidence = "; ".join(each.finding.evidence) if each.finding else ""
+            yield each, f"the weights of {each.reference} leave it open: {evidence}"
     unknown = [each for each in ordered if each.p != each.p and not _unlike(each)]
     for each in unknown:
         if _weights(each) == WEIGHTS_UNDECIDABLE:
@@ -136,17 +141,24 @@ def _doubts(
             why = f" ({reason})" if reason else ""
             yield (
                 each,
-                f"the weights of {each.reference} cannot be compared{why}, and there is no "
-                "independent model of its task to compare the behaviour with",
+                f"the weights of {each.reference} cannot be compared{why}, and there {_few(each)} "
+                "of its task to compare the behaviour with",
             )
         else:
             yield (
                 each,
-                f"it does what {each.reference} does, its weights show no derivation, and there is "
-                "no independent model of the task: a distilled copy would look the same",
+                f"it does what {each.reference} does, its weights show no derivation, and there "
+                f"{_few(each)} of the task: a distilled copy would look the same",
             )
     if not ordered:
         yield None, "there is nothing to compare it with"
+
+
+def _few(each: Relation) -> str:
+    if not each.twins:
+        return "is no independent model"
+    have = "is 1 independent model" if len(each.twins) == 1 else "are no usable independent models"
+    return f"{have}, and not the {LEAST_TWINS} that it takes,"
 
 
 def _unlike(each: Relation) -> bool:

@@ -14,6 +14,7 @@ from onnxattr.arrays import Float32
 from onnxattr.graph.options import InputOptions
 from onnxattr.lineage import behaviour
 from onnxattr.lineage.behaviour import Traces
+from onnxattr.lineage.calibration import LEAST_TWINS
 from onnxattr.lineage.twins import UNLIKE, assign
 from onnxattr.pipeline import job
 from onnxattr.pipeline.audited_models import Cast
@@ -250,7 +251,8 @@ def run(work: Work, *, search: bool) -> Found:
         (t, chosen[r, t])
         for r, known_twins in of_reference.items()
         for t in roles.twins
-        if t in known_twins or (known_twins and alike.get((r, t), 0.0) >= UNLIKE)
+        if (r, t) in alike
+        if t in known_twins or (len(known_twins) >= LEAST_TWINS and alike[r, t] >= UNLIKE)
     ]
     maps = work.attribute([fed for fed in dict.fromkeys(wanted) if fed in traces])
     full = {fed: dataclasses.replace(one, gradients=maps.get(fed)) for fed, one in traces.items()}
@@ -336,7 +338,7 @@ def _twins(
     misfits = {
         twin: "it cannot be run" for twin in work.roles.twins if references and twin not in run
     }
-    return assign(alike, list(references), work.roles.twins, misfits)
+    return assign(alike, list(references), work.roles.twins, misfits, work.roles.declared)
 
 
 def _identical(

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxattr.lineage import calibration
 from onnxattr.lineage.behaviour import MEASURES, Traces, compare, representations
-from onnxattr.lineage.calibration import conformal, floor, null_scores
+from onnxattr.lineage.calibration import LEAST_TWINS, conformal, floor, null_scores
 from onnxattr.lineage.finding import finding_of
 from onnxattr.lineage.twins import UNLIKE
 from onnxattr.lineage.twins import likeness as likeness_of
@@ -88,7 +88,8 @@ def relations(
     given = dict.fromkeys(name for known in counted.values() for name in known)
     likeness = {}
     for reference, known in counted.items():
-        close = [t for t in given if t in known or (known and pairs.alike(reference, t) >= UNLIKE)]
+        judges = len(known) >= LEAST_TWINS
+        close = [t for t in given if t in known or (judges and pairs.alike(reference, t) >= UNLIKE)]
         for other in (suspect, *close, *strangers[reference]):
             if (found := pairs(reference, other)) is not None:
                 likeness[reference, other] = found
@@ -140,7 +141,7 @@ def _judged(
     """Returns a relation with what behaviour says; a score only where there are twins."""
     reference = relation.reference
     known = twins[reference]
-    if not known or not likeness_of(likeness[reference, suspect]) >= UNLIKE:
+    if len(known) < LEAST_TWINS or not likeness_of(likeness[reference, suspect]) >= UNLIKE:
         nothing = float("nan")
         values = likeness[reference, suspect]
         evidence = tuple(
