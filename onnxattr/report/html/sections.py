@@ -27,7 +27,17 @@ from onnxattr.report.html.blocks import (
 from onnxattr.report.html.colors import scale
 from onnxattr.report.html.tiles import limit, of_maps, of_probes
 from onnxattr.report.json import plain
-from onnxattr.types import ASSUMED, IMAGE, Assumption, Failure, Gallery, Summary
+from onnxattr.types import (
+    ASSUMED,
+    IMAGE,
+    Assumption,
+    Attributions,
+    Comparison,
+    Gallery,
+    ModelMap,
+    Ranking,
+    Summary,
+)
 
 
 def count(number: int, noun: str) -> str:
@@ -71,16 +81,11 @@ def link_of(models: Sequence[Summary]) -> dict[str, str]:
     return {model.name: f"#model-{number}" for number, model in enumerate(models)}
 
 
-def coverage(
-    models: Sequence[Summary],
-    failures: Sequence[Failure],
-    settings: Mapping[str, Any],
-    *,
-    unfinished: Sequence[str] = (),
-    warnings: Sequence[str] = (),
-    stored: Sequence[str] = (),
-) -> Section:
+def coverage(result: Ranking | Comparison | ModelMap | Attributions) -> Section:
     """Returns who was left out and why, and what the reader must know."""
+    models, failures, settings = result.models, result.failures, result.settings
+    # A comparison that was interrupted has no result.
+    unfinished = () if isinstance(result, Comparison) else result.unfinished
     lost = [failure for failure in failures if failure.name]
     probes = [failure for failure in failures if not failure.name]
     used = settings["probes"]["count"]
@@ -88,8 +93,8 @@ def coverage(
         f"{count(len(models), 'model')} and {count(used, 'probe')} "
         f"({short(str(settings['probes']['source']), 200)}) are in the result."
     ]
-    if stored:
-        lines.append(f"Maps of {count(len(stored), 'model')} were stored by an earlier run.")
+    if result.stored:
+        lines.append(f"Maps of {count(len(result.stored), 'model')} were stored by an earlier run.")
     blocks: list[Block] = [Words(" ".join(lines))]
     if unfinished:
         left = f"Not reached before the interruption: {listed(list(unfinished), 12)}."
@@ -111,8 +116,8 @@ def coverage(
             )
         )
     partly = [m for m in models if m.unusable]
-    if warnings:
-        blocks.append(Notes(tuple(warnings), "doubt"))
+    if result.warnings:
+        blocks.append(Notes(tuple(result.warnings), "doubt"))
     if partly:
         says = [f"{short(m.name)}: {m.unusable} of {used}" for m in partly]
         blocks.append(Words(f"Maps that are zero or not finite, and do not count: {listed(says)}."))
