@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxattr.types.models import Failure, GradientCheck, InputSpec, Parity, Representation
 from onnxattr.types.rankings import Target
+from onnxattr.types.showing import Shown
 from onnxattr.types.weights import Identity, WeightFinding, WeightMatch
+
+if TYPE_CHECKING:
+    from onnxattr.types.galleries import Gallery
+    from onnxattr.types.maps import Summary
 
 #: What a verdict may be, the strongest first.
 VERDICTS = IDENTICAL, DERIVED, CLOSER, INDEPENDENT, UNDECIDABLE = (
@@ -170,7 +175,7 @@ class Gate:
 
 
 @dataclass(frozen=True, eq=False)
-class Audit:
+class Audit(Shown):
     """The outcome of `audit`.
 
     Attributes:
@@ -186,6 +191,11 @@ class Audit:
         versions: Of onnxattr and of what it computed with.
         seconds: Wall time of the parts.
         unfinished: Models that were not reached before an interruption.
+        models: What is to be said of the suspect and the references that have maps, the suspect
+            first, then the closest.
+        stored: Those of them whose maps were all in the store.
+        gallery: A few of their maps, small, for figures; None where they cannot be drawn, or the
+            suspect has none.
     """
 
     suspect: Suspect
@@ -200,3 +210,6 @@ class Audit:
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     unfinished: tuple[str, ...] = field(default=())
+    models: tuple[Summary, ...] = ()
+    stored: tuple[str, ...] = ()
+    gallery: Gallery | None = None
