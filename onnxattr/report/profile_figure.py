@@ -18,7 +18,7 @@ MOST = len(COLORS)
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BELOW, _LINE = 660, 230, 44, 16, 30, 56, 20
 
 #: Letters that a name is cut to, in its middle.
-_LETTERS = 36
+_LETTERS = 60
 
 #: From a depth to pixels, and from a similarity.
 _Place = Callable[[float], float]
@@ -57,7 +57,6 @@ def profile_figure(relations: Sequence[Relation]) -> Figure:
     # The closest last, so that it is on top.
     for number, each in reversed(list(enumerate(relations))):
         shapes += _series(each, number, x, y)
-    rows = math.ceil((len(relations) + 1) / 2)
     top = _TOP + _HEIGHT + _BELOW
     shapes += _legend(relations, top)
     ends = [
@@ -67,7 +66,7 @@ def profile_figure(relations: Sequence[Relation]) -> Figure:
     ]
     return Figure(
         width=_LEFT + _WIDTH + _RIGHT,
-        height=top + rows * _LINE,
+        height=top + (len(relations) + 1) * _LINE,
         title="Aligned similarity of weights over depth",
         about=f"A line a reference, from the first layer to the last: {'; '.join(ends)}.",
         shapes=tuple(shapes),
@@ -125,16 +124,15 @@ def _series(each: Relation, number: int, x: _Place, y: _Place) -> Iterator[Shape
 
 def _legend(relations: Sequence[Relation], top: float) -> Iterator[Shape]:
     for place in range(len(relations) + 1):
-        left = _LEFT + place % 2 * _WIDTH / 2
-        middle = top + place // 2 * _LINE
-        line = ((left, middle), (left + 28, middle))
+        middle = top + place * _LINE
+        line = ((_LEFT, middle), (_LEFT + 28, middle))
         if place < len(relations):
             name = clean(relations[place].reference)
             yield Line(line, width=2, color=COLORS[place])
-            yield Mark(left + 14, middle, SHAPES[place % len(SHAPES)], COLORS[place])
+            yield Mark(_LEFT + 14, middle, SHAPES[place % len(SHAPES)], COLORS[place])
             words = short(name, _LETTERS)
-            yield Words(left + 36, middle + TEXT * 0.35, words, title=name * (words != name))
+            yield Words(_LEFT + 36, middle + TEXT * 0.35, words, title=name * (words != name))
         else:
             yield Line(line, "dim")
-            said = f"by chance, of {short(clean(relations[0].reference), _LETTERS - 14)}"
-            yield Words(left + 36, middle + TEXT * 0.35, said, ink="dim")
+            said = f"by chance, of {short(clean(relations[0].reference), _LETTERS)}"
+            yield Words(_LEFT + 36, middle + TEXT * 0.35, said, ink="dim")

@@ -201,9 +201,9 @@ def weights_section(result: Audit) -> Section | None:
         titled=True,
     )
     says = (
-        "Filters are matched one to one, whatever their order and scale; 1 is a copy. A line to "
-        "the end at 1 is a derivation; one that begins high and falls to what chance gives, a "
-        "shared start."
+        "Filters are matched one to one, whatever their order and scale; 1 is a copy. A derived "
+        "model agrees to the last layer; of a shared start, more is left in the first ones. What "
+        "is concluded rests on the last layers together with the marks of training."
     )
     drawing = Drawing(Markup(inline_svg(profile_figure(drawn), "profile-figure")), says)
     lead = "How alike corresponding layers are over depth, from the input to the output."
