@@ -128,7 +128,7 @@ class Twin:
     Attributes:
         name: The model.
         reference: The reference whose task it shares; '' where it is not used.
-        likeness: How well the two predict each other, 0..1: see `lineage.twins.likeness`.
+        likeness: How alike the two are, by RSA, -1..1: see `lineage.twins.likeness`.
         reason: Why it is not used, or ''.
     """
 

@@ -306,8 +306,9 @@ def test_the_list_above_evidence_chooses_the_reference(show, audit, table):
         "profile-table": [f"{layer.similarity:.2f}" for layer in each.match.profile],
         "behaviour-table": [f"{one.value:.2f}" for one in each.behaviour],
     }[table]
-    place = {"profile-table": 5, "behaviour-table": 2}[table]
+    place = {"profile-table": 6, "behaviour-table": 3}[table]
     assert texts(page, f"#{table} tbody tr:visible td:nth-child({place})") == values
+    assert set(texts(page, f"#{table} tbody tr:visible td:first-child")) == {each.reference}
 
 
 @pytest.mark.parametrize("hand", ["mouse", "keyboard"])
@@ -370,12 +371,13 @@ def test_without_a_script_an_audit_can_be_read(show, audit):
 
 
 def test_on_paper_an_audit_is_whole(show, audit):
-    page = show(audit)
+    page = show(audit, width=720)  # A4 but for its margins.
     page.emulate_media(media="print")
 
     assert page.locator("nav:visible, .tools:visible").count() == 0
     assert page.locator("article.card:visible").count() == len(audit.relations)
     assert page.locator("#weights svg.fig:visible").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
     hidden = page.evaluate(
         "[...document.querySelectorAll('.facts dd')]"
         ".filter(e => e.scrollHeight > e.clientHeight + 1).length"

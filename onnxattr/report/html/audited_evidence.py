@@ -157,7 +157,7 @@ def _file(model: Summary) -> Facts:
     return Facts((*pairs, ("file", model.path), ("sha256", Cell(model.sha256, code=True))))
 
 
-def weights_section(result: Audit) -> Section | None:
+def weights_section(result: Audit, links: Mapping[str, str]) -> Section | None:
     """Returns the similarity of weights layer by layer; None where there is none."""
     drawn = profiled(result.relations)
     if not drawn:
@@ -166,6 +166,7 @@ def weights_section(result: Audit) -> Section | None:
     rows = tuple(
         Row(
             (
+                Cell(each.reference, link=links.get(each.reference, "")),
                 Cell(str(layer.depth), order=layer.depth),
                 Cell(layer.suspect, code=True),
                 Cell(layer.reference, code=True),
@@ -184,6 +185,7 @@ def weights_section(result: Audit) -> Section | None:
         "profile-table",
         "Layers of the suspect and of a reference that correspond",
         (
+            Column("reference"),
             Column("depth", number=True, about="of the reference’s layer", lowest=True),
             Column("suspect’s layer"),
             Column("reference’s layer"),
@@ -210,7 +212,7 @@ def weights_section(result: Audit) -> Section | None:
     return Section("weights", "Weights", lead, (drawing, table))
 
 
-def behaviour_section(result: Audit) -> Section | None:
+def behaviour_section(result: Audit, links: Mapping[str, str]) -> Section | None:
     """Returns every measure of behaviour beside each reference; None where there is none."""
     known = [each for each in result.relations[:SHOWN] if each.behaviour]
     if not known:
@@ -221,6 +223,7 @@ def behaviour_section(result: Audit) -> Section | None:
         "behaviour-table",
         "Measures of behaviour beside a reference",
         (
+            Column("reference"),
             Column("measure"),
             Column("value", number=True, about="1 is the same"),
             Column("best independent", number=True, about="of independent models of the task"),
@@ -228,7 +231,13 @@ def behaviour_section(result: Audit) -> Section | None:
             Column("", about="the value, and how far it is from the best independent model"),
         ),
         tuple(
-            Row(_measured(evidence, ends), group=each.reference)
+            Row(
+                (
+                    Cell(each.reference, link=links.get(each.reference, "")),
+                    *_measured(evidence, ends),
+                ),
+                group=each.reference,
+            )
             for each in known
             for evidence in each.behaviour
         ),

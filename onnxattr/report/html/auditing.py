@@ -53,8 +53,8 @@ def page(result: Audit, command: str) -> Page:
         if result.models
         else None,
         evidence.evidence_section(result),
-        evidence.weights_section(result),
-        evidence.behaviour_section(result),
+        evidence.weights_section(result, links),
+        evidence.behaviour_section(result, links),
         evidence.maps_section(result, links),
         _nearest(result, links),
         _independent(result, links),
@@ -132,9 +132,11 @@ def _references(result: Audit, links: dict[str, str]) -> Section:
         )
         for each in result.relations
     )
+    floors = [each.floor for each in result.relations if not math.isnan(each.p)]
     note = (
         "Score: of what the best independent model of the task leaves, 1 is all. p: how often "
-        "independent models have as high a score; it cannot be less than 1 / (1 + their number)."
+        "independent models, of all references together, have as high a score; with so few of "
+        f"them it is {min(floors, default=1.0):.2g} at least."
     )
     table = Table(
         "references-table",
@@ -244,7 +246,7 @@ def _independent(result: Audit, links: dict[str, str]) -> Section | None:
     columns = (
         Column("model"),
         Column("counts for", wide=True),
-        Column("alike", number=True, about="how well the two predict each other, 0 to 1"),
+        Column("alike", number=True, about="RSA of the representations; 1 is the same"),
     )
     table = Table(
         "twins-table",
@@ -270,7 +272,8 @@ def _says(result: Audit) -> tuple[str, ...]:
         fed,
         "Headroom is (value − b) / (1 − b), b the best that independent models of the task reach; "
         "the score is the mean of the two largest headrooms of the measures that decide.",
-        "p is conformal: (1 + independent models with as high a score) / (1 + independent models).",
+        "p is conformal: (1 + scores of independent models that are as high) / (1 + all of their "
+        "scores), those of all references together.",
         "Low similarity never proves independence.",
     )
 
