@@ -29,6 +29,9 @@ LEAST_SCORE = 0.25
 #: Two models that are less alike than this do not do the same; see `twins.likeness`.
 UNLIKE = 0.5
 
+#: References that one line names.
+_NAMED = 10
+
 #: What weights say of a model that has some of another's.
 _INHERITED = (SAME_WEIGHTS, WEIGHTS_DERIVED, PARTIAL)
 
@@ -40,6 +43,8 @@ def decide(
     relations: Sequence[Relation],
     twins: Sequence[Twin] = (),
     *,
+    missing: Sequence[str] = (),
+    interrupted: bool = False,
     alpha: float = ALPHA,
     least: float = LEAST_SCORE,
 ) -> Verdict:
@@ -52,6 +57,9 @@ def decide(
     Args:
         relations: One a reference that could be compared.
         twins: What became of the models that were given as independent.
+        missing: References that could not be compared at all.
+        interrupted: Whether the work ended early: what was found stands, and nothing follows from
+            what was not.
         alpha: Largest p-value that makes a model closer.
         least: Smallest score that does.
     """
@@ -60,17 +68,20 @@ def decide(
     if same:
         return _verdict(IDENTICAL, same[0], _identical(same), [])
     derived = [each for each in ordered if _weights(each) in _INHERITED]
+    caveats = _caveats(ordered, twins, missing)
     if derived:
-        return _verdict(DERIVED, derived[0], _derived(derived[0]), _caveats(ordered, twins))
+        return _verdict(DERIVED, derived[0], _derived(derived[0]), caveats)
+    if interrupted:  # A score that lacks some of its null would be too high.
+        return _verdict(UNDECIDABLE, None, ["the audit ended before all was compared"], caveats)
     judged = [each for each in ordered if each.p == each.p]
     closer = [each for each in judged if each.p <= alpha and each.score >= least]
     if closer:
-        return _verdict(CLOSER, closer[0], _closer(closer[0]), _caveats(ordered, twins))
+        return _verdict(CLOSER, closer[0], _closer(closer[0]), caveats)
     doubts = list(_doubts(ordered, judged, alpha, least))
     if doubts:
         about = doubts[0][0]
-        return _verdict(UNDECIDABLE, about, [line for _, line in doubts], _caveats(ordered, twins))
-    return _verdict(INDEPENDENT, None, list(_independent(judged)), _caveats(ordered, twins))
+        return _verdict(UNDECIDABLE, about, [line for _, line in doubts], caveats)
+    return _verdict(INDEPENDENT, None, list(_independent(judged)), caveats)
 
 
 def order(relations: Sequence[Relation]) -> list[Relation]:
@@ -132,24 +143,46 @@ def _doubts(
                 f"{each.score:.2f}), but with {_count(n, 'comparison')} of independent models p "
                 f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for",
             )
-    unknown = [each for each in ordered if not each.twins and not _unlike(each)]
-    for each in unknown:
-        if _weights(each) == WEIGHTS_UNDECIDABLE:
-            reason = each.match.reason if each.match and each.match.reason else ""
-            why = f" ({reason})" if reason else ""
-            yield (
-                each,
-                f"the weights of {each.reference} cannot be compared{why}, and there is no "
-                "independent model of its task to compare the behaviour with",
-            )
-        else:
-            yield (
-                each,
-                f"it does what {each.reference} does, its weights show no derivation, and there is "
-                "no independent model of the task: a distilled copy would look the same",
-            )
+    for each in ordered:
+        if _open(each):
+            reason = each.finding.evidence[-1] if each.finding and each.finding.evidence else ""
+            yield each, f"{_of_weights(each)}: {reason}" if reason else _of_weights(each)
+    for each in ordered:
+        if each.p == each.p or _unlike(each) or _open(each):
+            continue
+        yield each, f"{_of_weights(each)}, and {_of_behaviour(each)}"
     if not ordered:
         yield None, "there is nothing to compare it with"
+
+
+def _open(each: Relation) -> bool:
+    """Whether weights have more in common than by chance, and it cannot be told by what."""
+    late = each.match.late if each.match else None
+    return _weights(each) == WEIGHTS_UNDECIDABLE and late is not None
+
+
+def _of_weights(each: Relation) -> str:
+    """Returns why the weights of a reference say nothing, in words."""
+    if _weights(each) != WEIGHTS_UNDECIDABLE:
+        return f"its weights show no derivation from {each.reference}"
+    if each.match is None:
+        return f"the weights of {each.reference} and the suspect cannot be compared"
+    if each.match.reason:
+        return f"the weights of {each.reference} cannot be compared ({each.match.reason})"
+    return f"its weights leave open whether it is derived from {each.reference}"
+
+
+def _of_behaviour(each: Relation) -> str:
+    """Returns why its behaviour does not tell either."""
+    known = {e.measure: e.value for e in each.behaviour}
+    if not known or likeness(known) != likeness(known):
+        return "its behaviour cannot be compared"
+    if each.twins:
+        return "no measure has anything to say of its behaviour beside that of independent models"
+    return (
+        "it does what the reference does, with no independent model of the task to hold that "
+        "against: a distilled copy would look the same"
+    )
 
 
 def _unlike(each: Relation) -> bool:
@@ -169,7 +202,9 @@ def _independent(judged: Sequence[Relation]) -> Iterator[str]:
         yield "it does nothing that a reference does"
 
 
-def _caveats(ordered: Sequence[Relation], twins: Sequence[Twin]) -> list[str]:
+def _caveats(
+    ordered: Sequence[Relation], twins: Sequence[Twin], missing: Sequence[str]
+) -> list[str]:
     lines = [
         f"its first layers are those of {each.reference} and its later ones are not: both may have "
         "started from the same weights, which is no derivation"
@@ -177,7 +212,11 @@ def _caveats(ordered: Sequence[Relation], twins: Sequence[Twin]) -> list[str]:
         if _weights(each) == SHARED_START
     ]
     if (unused := [twin for twin in twins if not twin.reference]) and len(unused) == len(twins):
-        lines.append("none of the models given as independent shares the task of a reference")
+        lines.append("none of the models given as independent is used: it is said of each why")
+    if missing:
+        some = ", ".join(sorted(missing)[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        lines.append(f"it was not compared with {some}{more}")
     return lines
 
 

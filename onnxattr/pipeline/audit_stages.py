@@ -16,7 +16,7 @@ from onnxattr.lineage import behaviour
 from onnxattr.lineage.behaviour import Traces
 from onnxattr.lineage.twins import assign, likeness
 from onnxattr.pipeline import job
-from onnxattr.pipeline.audited_models import Cast
+from onnxattr.pipeline.audited_models import Cast, same_by, same_twins
 from onnxattr.pipeline.input_search import in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
@@ -69,6 +69,8 @@ class Work:
         seconds: Wall time of the stages.
         unfinished: Models that were not reached before an interruption.
         examined: The suspect and the references, with their maps, as they feed themselves.
+        weighed: Weights and identities, of the models that have any.
+        refusals: Why models make nothing of the probes, by name.
     """
 
     roles: Cast
@@ -83,6 +85,8 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
     examined: dict[str, Examined] = field(default_factory=dict)
+    weighed: dict[str, Weighed] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, failure: Failure) -> None:
         """Tells of a model that cannot be used, once."""
@@ -91,19 +95,23 @@ class Work:
         self.failures.append(failure)
         self.progress.failed(failure)
 
+    def take_weights(self, found: Mapping[str, Weighed], lost: Sequence[Failure]) -> None:
+        """Takes weights and identities of some models, and why others have none."""
+        self.weighed |= found
+        for failure in lost:
+            self.notes.append(f"{failure.name}: its weights cannot be compared: {failure.message}")
+
     def weigh(self) -> dict[str, Weighed]:
         """Returns weights and identities, of the models that have any."""
         started = time.perf_counter()
         paths = {
             name: Path(os.fsdecode(source.path))
             for name, source in self.sources.items()
-            if source.path is not None
+            if source.path is not None and name != self.roles.suspect
         }
-        found, lost = weights_of(paths, limits=self.options.limits, stop=self.stop)
-        for failure in lost:
-            self.notes.append(f"{failure.name}: its weights cannot be compared: {failure.message}")
+        self.take_weights(*weights_of(paths, limits=self.options.limits, stop=self.stop))
         self._spent("weights", started)
-        return found
+        return self.weighed
 
     def look(self) -> Inspection | None:
         """Returns what the suspect is, run on a few probes with all checks."""
@@ -129,6 +137,13 @@ class Work:
         found = watch_all(
             self.sources, ways, self.probes, self.options, self.stop, self.leave_out, layers=True
         )
+        for name in ways:
+            if name not in found:
+                continue
+            if not any(REPRESENTATION in way.units for way in found[name].ways):
+                way = found[name].ways[0]
+                why = way.refusal or way.lacking.get(REPRESENTATION, "")
+                self.refusals[name] = why or "it makes nothing that can be compared"
         self._spent("run", started)
         return found
 
@@ -223,8 +238,10 @@ def run(work: Work, *, search: bool) -> Found:
         search: Whether orders of colours and ranges are tried.
     """
     roles, own = work.roles, work.options.input
-    weighed = work.weigh()
     inspection = work.look()
+    weighed = work.weigh()
+    same = same_twins(roles, weighed)
+    independent = [name for name in roles.twins if name not in same]
     seen = work.watch({name: [own] for name in (*roles.references, roles.suspect)})
     known = {
         name: observation.ways[0].units[REPRESENTATION]
@@ -232,14 +249,14 @@ def run(work: Work, *, search: bool) -> Found:
         if REPRESENTATION in observation.ways[0].units
     }
     references = {name: known[name] for name in roles.references if name in known}
-    others = [roles.suspect, *roles.twins]
+    others = [roles.suspect, *independent]
     chosen = {(r, name): own for r in references for name in others}
     if search and work.probes.kind == IMAGE:
         chosen |= work.search(others, references)
     traces = _traces(work, seen, chosen, others)
     own_traces = {name: traces[name, own] for name in references}
     by_pair = {(r, n): traces[n, way] for (r, n), way in chosen.items() if (n, way) in traces}
-    twins, of_reference = _twins(work, own_traces, by_pair)
+    twins, of_reference = _twins(work, own_traces, by_pair, same)
     wanted = [(name, own) for name in (*references, roles.suspect)]
     wanted += [(roles.suspect, chosen[r, roles.suspect]) for r in references]
     wanted += [(t, chosen[r, t]) for r, found in of_reference.items() for t in found]
@@ -259,8 +276,9 @@ def run(work: Work, *, search: bool) -> Found:
         weighed,
         _identical(roles, weighed, full, chosen, own),
         fed,
-        roles.twins,
+        independent,
     )
+    _tell(work, made, independent)
     if roles.same:
         made = (*made, Relation(roles.suspect, identical="file"))
     found = Found(
@@ -304,11 +322,16 @@ def _of(name: str, seen: Seen) -> Traces:
 
 
 def _twins(
-    work: Work, references: Mapping[str, Traces], others: Mapping[tuple[str, str], Traces]
+    work: Work,
+    references: Mapping[str, Traces],
+    others: Mapping[tuple[str, str], Traces],
+    same: Mapping[str, str],
 ) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
     """Returns what becomes of the models given as independent, and the twins of each reference."""
-    alike, misfits = {}, {}
+    alike, misfits = {}, dict(same)
     for twin in work.roles.twins:
+        if twin in same:
+            continue
         run = False
         for reference, one in references.items():
             other = others.get((reference, twin))
@@ -317,7 +340,9 @@ def _twins(
                 value = behaviour.representations(one, other)
                 alike[reference, twin] = likeness({"rsa": float("nan") if value is None else value})
         if not run and references:
-            misfits[twin] = "it cannot be run"
+            lost = {failure.name: failure.message for failure in work.failures}
+            why = work.refusals.get(twin) or lost.get(twin)
+            misfits[twin] = f"it cannot be run: {why}" if why else "it cannot be run"
     return assign(alike, list(references), work.roles.twins, misfits)
 
 
@@ -330,18 +355,9 @@ def _identical(
 ) -> dict[str, str]:
     """Returns by what a reference is the same as the suspect, by the reference's name."""
     found = {}
-    mine = weighed[roles.suspect].identity if roles.suspect in weighed else None
     for reference in roles.references:
-        theirs = weighed[reference].identity if reference in weighed else None
-        if mine and theirs and mine.file == theirs.file:
-            found[reference] = "file"
-        elif (
-            mine
-            and theirs
-            and mine.parameters
-            and (mine.weights, mine.structure) == (theirs.weights, theirs.structure)
-        ):
-            found[reference] = "weights"
+        if by := same_by(weighed, roles.suspect, reference):
+            found[reference] = by
         else:
             one = traces.get((reference, own))
             ways = (own, chosen.get((reference, roles.suspect), own))
@@ -349,6 +365,24 @@ def _identical(
             if one is not None and any(same_function(one, other) for other in others):
                 found[reference] = "function"
     return found
+
+
+def _tell(work: Work, made: Sequence[Relation], independent: Sequence[str]) -> None:
+    """Tells of models that make nothing of the probes, and of those that were not reached."""
+    compared = {each.reference for each in made if each.match or each.identical}
+    for name in sorted(work.refusals):
+        if name in compared or name == work.roles.suspect:
+            work.notes.append(f"{name}: its behaviour is not compared: {work.refusals[name]}")
+        elif name not in independent:
+            work.leave_out(Failure(name, work.refusals[name], ""))
+    if work.stop.is_set():
+        behaved = {each.reference for each in made if each.behaviour}
+        lost = {failure.name for failure in work.failures}
+        work.unfinished += [
+            name
+            for name in work.roles.references
+            if name not in behaved | lost and name not in (*work.unfinished, *work.refusals)
+        ]
 
 
 def _suspect(
@@ -364,6 +398,8 @@ def _suspect(
     for failure in work.failures:
         if failure.name == name:
             findings.append(Finding("refused", failure.message))
+    if name in work.refusals:
+        findings.append(Finding("not run", work.refusals[name]))
     path = str(work.roles.paths[name])
     identity = weighed[name].identity if name in weighed else None
     if inspection is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from onnxattr.errors import UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
-from onnxattr.types import Failure
+from onnxattr.types import Failure, Weighed
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def cast(
     """
     if Path(suspect).is_dir() and not is_source(str(suspect)):
         raise UsageError(f"`{suspect}` is a directory", hint="an audit takes one model file")
+    if not (os.path.exists(suspect) or glob.has_magic(str(suspect)) or is_source(str(suspect))):
+        raise UsageError(f"`{suspect}` does not exist", hint="an audit takes one model file")
     (own, _), (known, lost), (apart, also_lost) = (
         find_models(each, is_source) for each in ([suspect], against, twins)
     )
@@ -76,3 +79,38 @@ def cast(
     return Cast(
         names[here], tuple(references), tuple(sorted(independent)), same, every, tuple(failures)
     )
+
+
+def same_by(weighed: Mapping[str, Weighed], one: str, other: str) -> str:
+    """Returns by what two files are the same: `file`, `weights`; '' where they are not.
+
+    Args:
+        weighed: Identities by name; models that are not there are the same as none.
+        one: Name of a model.
+        other: Of another.
+    """
+    if one not in weighed or other not in weighed:
+        return ""
+    first, second = weighed[one].identity, weighed[other].identity
+    if first.file == second.file:
+        return "file"
+    alike = (first.weights, first.structure) == (second.weights, second.structure)
+    return "weights" if first.parameters and alike else ""
+
+
+def same_twins(roles: Cast, weighed: Mapping[str, Weighed]) -> dict[str, str]:
+    """Returns why models that are given as independent are not, by their names.
+
+    A copy of a reference among them, or of the suspect, would hide what they are given to show.
+    One that merely seems derived is not told here: the null must not be cleaned by the very rule
+    that it is to calibrate.
+    """
+    found = {}
+    for twin in roles.twins:
+        for other in (roles.suspect, *roles.references):
+            if by := same_by(weighed, twin, other):
+                role = "the suspect" if other == roles.suspect else f"the reference {other}"
+                what = "the same file as" if by == "file" else "of the same weights as"
+                found[twin] = f"it is {what} {role}, and so not independent"
+                break
+    return found
