@@ -29,6 +29,12 @@ LEAST_SCORE = 0.25
 #: Two models that are less alike than this do not do the same; see `twins.likeness`.
 UNLIKE = 0.5
 
+#: By what two models are the same, the strongest first.
+_SAME = ("file", "weights", "function")
+
+#: Digits of numbers by which relations are put in order.
+_DIGITS = 6
+
 #: References that one line names.
 _NAMED = 10
 
@@ -93,8 +99,10 @@ def order(relations: Sequence[Relation]) -> list[Relation]:
         derived = found in _INHERITED
         likeness = [e.value for e in each.behaviour if e.decides and e.value == e.value]
         mean = sum(likeness) / len(likeness) if likeness else -1.0
-        rank = 0 if each.identical else 1 if derived else 2
-        return (rank, -late if derived else 0.0, -mean, -_number(each.score), each.reference)
+        rank = _SAME.index(each.identical) if each.identical else len(_SAME) + (not derived)
+        numbers = (late if derived else 0.0, mean, _number(each.score))
+        # What differs by rounding alone goes by name.
+        return (rank, *(-round(value, _DIGITS) for value in numbers), each.reference)
 
     return sorted(relations, key=key)
 

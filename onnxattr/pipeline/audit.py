@@ -126,7 +126,7 @@ def audit(
         twins=found.twins,
         nearest=found.nearest,
         gates=judge(conditions, verdict, ordered, found.nearest),
-        failures=tuple(failures),
+        failures=tuple(sorted(failures, key=lambda failure: failure.name)),
         warnings=_warnings(work, options),
         settings={
             **settings_of(options, loaded, device),

@@ -16,7 +16,8 @@ from onnxattr.lineage import behaviour
 from onnxattr.lineage.behaviour import Traces
 from onnxattr.lineage.twins import assign, likeness
 from onnxattr.pipeline import job
-from onnxattr.pipeline.audited_models import Cast, same_by, same_twins
+from onnxattr.pipeline.audited_models import Cast, same_by
+from onnxattr.pipeline.false_twins import false_twins
 from onnxattr.pipeline.input_search import in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
@@ -24,7 +25,7 @@ from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options, Progress
 from onnxattr.pipeline.outcome import Examined
-from onnxattr.pipeline.relations import Pairs, relations, same_function
+from onnxattr.pipeline.relations import Matches, Pairs, relations, same_function
 from onnxattr.pipeline.space import examine_all
 from onnxattr.pipeline.watch import Observation, Seen, watch_all
 from onnxattr.pipeline.weigh import weights_of
@@ -240,7 +241,9 @@ def run(work: Work, *, search: bool) -> Found:
     roles, own = work.roles, work.options.input
     inspection = work.look()
     weighed = work.weigh()
-    same = same_twins(roles, weighed)
+    matches = Matches(weighed)
+    same, doubts = false_twins(roles, weighed, matches)
+    work.notes += doubts
     independent = [name for name in roles.twins if name not in same]
     seen = work.watch({name: [own] for name in (*roles.references, roles.suspect)})
     known = {
@@ -273,7 +276,7 @@ def run(work: Work, *, search: bool) -> Found:
         roles.references,
         of_reference,
         pairs,
-        weighed,
+        matches,
         _identical(roles, weighed, full, chosen, own),
         fed,
         independent,
@@ -337,6 +340,11 @@ def _twins(
             other = others.get((reference, twin))
             if other is not None:
                 run = True
+                if same_function(one, other):
+                    misfits[twin] = (
+                        f"it computes the same as the reference {reference} on every probe, and so "
+                        "it is not independent"
+                    )
                 value = behaviour.representations(one, other)
                 alike[reference, twin] = likeness({"rsa": float("nan") if value is None else value})
         if not run and references:

@@ -96,21 +96,3 @@ def same_by(weighed: Mapping[str, Weighed], one: str, other: str) -> str:
         return "file"
     alike = (first.weights, first.structure) == (second.weights, second.structure)
     return "weights" if first.parameters and alike else ""
-
-
-def same_twins(roles: Cast, weighed: Mapping[str, Weighed]) -> dict[str, str]:
-    """Returns why models that are given as independent are not, by their names.
-
-    A copy of a reference among them, or of the suspect, would hide what they are given to show.
-    One that merely seems derived is not told here: the null must not be cleaned by the very rule
-    that it is to calibrate.
-    """
-    found = {}
-    for twin in roles.twins:
-        for other in (roles.suspect, *roles.references):
-            if by := same_by(weighed, twin, other):
-                role = "the suspect" if other == roles.suspect else f"the reference {other}"
-                what = "the same file as" if by == "file" else "of the same weights as"
-                found[twin] = f"it is {what} {role}, and so not independent"
-                break
-    return found
