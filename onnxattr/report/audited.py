@@ -13,7 +13,7 @@ from rich.text import Text
 
 from onnxattr.report import text
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Audit, Relation, Suspect
+from onnxattr.types import Audit, Relation, Suspect, Twin
 from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL, INDEPENDENT
 
 #: Of the verdict, which says the same in words.
@@ -42,6 +42,8 @@ def audited(result: Audit, console: Console) -> Iterator[RenderableType]:
         yield _section("Independent models", _twins(result))
     if result.nearest is not None and result.nearest.sources:
         yield _section("Nearest known models", _nearest(result, console))
+    if result.failures:
+        yield _section("Left out", _left_out(result))
     if result.gates:
         yield _section("Policy", _gates(result))
     yield Text(_footer(result), "dim")
@@ -154,6 +156,8 @@ def _references(result: Audit, console: Console) -> RenderableType:
             cells += [str(len(each.twins))] if "independent" in columns else []
             cells += [clean(each.fed) or "by itself"] if "fed" in columns else []
             table.add_row(*map(Text, cells))
+        if (more := len(result.relations) - _MOST) > 0:
+            table.add_row(Text(f"and {more} more"))
         return table
 
     judged = any(each.twins for each in result.relations)
@@ -196,7 +200,10 @@ def _shown(result: Audit) -> Relation | None:
 
 
 def _behaviour_title(each: Relation) -> str:
-    against = f", against {len(each.twins)} independent" if each.twins else ""
+    noun = (
+        "1 independent model" if len(each.twins) == 1 else f"{len(each.twins)} independent models"
+    )
+    against = f", against {noun}" if each.twins else ""
     return f"Behaviour beside {clean(each.reference)}{against}"
 
 
@@ -219,6 +226,11 @@ def _behaviour(each: Relation) -> Table:
     return table
 
 
+def used(twin: Twin) -> str:
+    """Returns what became of a model that was given as independent, in words."""
+    return clean(twin.reference) or f"not used: {clean(twin.reason, MAX_TEXT)}"
+
+
 def _twins(result: Audit) -> Table:
     table = Table(
         Column("model", overflow="fold"),
@@ -230,10 +242,7 @@ def _twins(result: Audit) -> Table:
         header_style="dim",
     )
     for twin in result.twins:
-        what = (
-            clean(twin.reference) if twin.reference else f"not used: {clean(twin.reason, MAX_TEXT)}"
-        )
-        table.add_row(Text(clean(twin.name)), Text(what), Text(_number(twin.likeness)))
+        table.add_row(Text(clean(twin.name)), Text(used(twin)), Text(_number(twin.likeness)))
     return table
 
 
@@ -254,6 +263,17 @@ def _nearest(result: Audit, console: Console) -> Table:
 
     choices = [build(count, gap) for count in range(len(names), 0, -1) for gap in _GAPS]
     return next((t for t in choices if _width(t, console) <= console.width - 2), choices[-1])
+
+
+def _left_out(result: Audit) -> Table:
+    table = Table.grid(
+        Column("", overflow="fold"), Column("", overflow="fold"), padding=(0, 2, 0, 0)
+    )
+    for failure in result.failures[:_MOST]:
+        table.add_row(Text(clean(failure.name)), Text(clean(failure.message, MAX_TEXT)))
+    if (more := len(result.failures) - _MOST) > 0:
+        table.add_row(Text(f"and {more} more"), Text(""))
+    return table
 
 
 def _gates(result: Audit) -> Table:

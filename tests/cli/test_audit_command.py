@@ -142,13 +142,12 @@ def hostile(tmp_path_factory):
         proto.graph.output[0].name = proto.graph.node[-1].output[0] = NASTY
         name = f"{number}{NASTY}".replace("/", "\u2215")
         paths.append(save(proto, folder / f"{name}.onnx"))
-    result = pipeline.audit(
+    return pipeline.audit(
         paths[0],
         against=[paths[1], paths[0], folder / f"gone{NASTY.replace('/', '')}.onnx"],
         options=pipeline.Options(limit=4, device="cpu", store=None),
         fail_if=["undecidable"],
     )
-    return result
 
 
 @pytest.mark.parametrize("form", list(Format))
