@@ -199,14 +199,16 @@ class Work:
         lost: list[str] = []
 
         def takes(name: str, error: Exception) -> bool:
-            why = job.failure_of(name, error).message
-            lost.append(f"{name}: gradients are not compared: {why}")
+            about = f"{name}: gradients are not compared: "
+            # Of a model that is fed in several ways it is said once.
+            if not any(note.startswith(about) for note in self.notes):
+                lost.append(about + job.failure_of(name, error).message)
             return True
 
         found, missing = examine_all(
             sources, examiner, options, self.progress, self.stop, self.leave_out, takes
         )
-        self.notes += [line for line in lost if line not in self.notes]
+        self.notes += sorted(lost)
         self.unfinished += [name for name in missing if name not in self.unfinished]
         return found
 
@@ -421,7 +423,8 @@ def _suspect(
         Finding("refused operator", f"{one.operator} ({len(one.nodes)}): {one.reason}")
         for one in inspection.refused
     ]
-    findings += [Finding("problem", problem) for problem in inspection.problems]
+    told = work.refusals.get(name)
+    findings += [Finding("problem", why) for why in inspection.problems if why != told]
     return Suspect(
         name=name,
         path=path,

@@ -1,4 +1,4 @@
-"""An audit that is told to stop: it ends with what there is, and accuses nobody by what is missing."""
+"""An audit that is told to stop: it ends with what there is, and accuses nobody by the rest."""
 
 import threading
 
