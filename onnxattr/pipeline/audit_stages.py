@@ -71,6 +71,7 @@ class Work:
         unfinished: Models that were not reached before an interruption.
         examined: The suspect and the references, with their maps, as they feed themselves.
         weighed: Weights and identities, of the models that have any.
+        unweighed: Why others have none.
         refusals: Why models make nothing of the probes, by name.
     """
 
@@ -87,6 +88,7 @@ class Work:
     unfinished: list[str] = field(default_factory=list)
     examined: dict[str, Examined] = field(default_factory=dict)
     weighed: dict[str, Weighed] = field(default_factory=dict)
+    unweighed: list[Failure] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, failure: Failure) -> None:
@@ -99,8 +101,7 @@ class Work:
     def take_weights(self, found: Mapping[str, Weighed], lost: Sequence[Failure]) -> None:
         """Takes weights and identities of some models, and why others have none."""
         self.weighed |= found
-        for failure in lost:
-            self.notes.append(f"{failure.name}: its weights cannot be compared: {failure.message}")
+        self.unweighed += lost
 
     def weigh(self) -> dict[str, Weighed]:
         """Returns weights and identities, of the models that have any."""
@@ -385,9 +386,14 @@ def _tell(work: Work, made: Sequence[Relation], independent: Sequence[str]) -> N
             work.notes.append(f"{name}: its behaviour is not compared: {work.refusals[name]}")
         elif name not in independent:
             work.leave_out(Failure(name, work.refusals[name], ""))
+    lost = {failure.name for failure in work.failures}
+    for failure in work.unweighed:
+        # Of one that is left out, or was not reached, that is said.
+        if failure.name not in lost and not work.stop.is_set():
+            about = "its weights cannot be compared"
+            work.notes.append(f"{failure.name}: {about}: {failure.message}")
     if work.stop.is_set():
         behaved = {each.reference for each in made if each.behaviour}
-        lost = {failure.name for failure in work.failures}
         work.unfinished += [
             name
             for name in work.roles.references

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from onnxattr.report import text
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Audit, Relation, Suspect, Twin
+from onnxattr.types import Audit, Identity, Relation, Suspect, Twin
 from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL, INDEPENDENT
 
 #: Of the verdict, which says the same in words.
@@ -103,7 +103,7 @@ def identity_lines(suspect: Suspect) -> list[tuple[str, str]]:
             ("sha256", identity.file),
             ("weights", f"{identity.weights}  (whatever names and order)"),
             ("structure", f"{identity.structure}  (whatever names)"),
-            ("origin", f"{identity.framework} ({identity.exporter})"),
+            ("origin", _origin(identity)),
             ("opsets", _counts({k or "ai.onnx": v for k, v in identity.opsets.items()}, " ")),
             ("operators", _operators(identity.operators)),
             ("parameters", f"{identity.parameters:,} ({_counts(identity.by_type, ' ')})"),
@@ -130,6 +130,12 @@ def identity_lines(suspect: Suspect) -> list[tuple[str, str]]:
     return lines
 
 
+def _origin(identity: Identity) -> str:
+    if identity.framework == identity.exporter:
+        return identity.framework
+    return f"{identity.framework} ({identity.exporter})"
+
+
 def _operators(operators: Mapping[str, int]) -> str:
     some = dict(list(operators.items())[:_OPERATORS])
     more = len(operators) - len(some)
@@ -154,7 +160,8 @@ def _references(result: Audit, console: Console) -> RenderableType:
             cells = [clean(each.reference), weights_in_words(each), *_weights(each)]
             cells += [_number(each.score), _p(each)] if "score" in columns else []
             cells += [str(len(each.twins))] if "independent" in columns else []
-            cells += [clean(each.fed) or "by itself"] if "fed" in columns else []
+            own = "by itself" if each.behaviour else "-"
+            cells += [clean(each.fed) or own] if "fed" in columns else []
             table.add_row(*map(Text, cells))
         if (more := len(result.relations) - _MOST) > 0:
             table.add_row(Text(f"and {more} more"))

@@ -199,6 +199,8 @@ def test_an_audit_from_files_to_a_gate(run, tmp_path):
     outcome = run(*arguments, "-a", broken, "-f", "json")
     assert outcome.code == 1
     assert [failure["name"] for failure in outcome.json["failures"]] == ["broken"]
+    assert outcome.errors == ["broken: the file is empty"]
+    assert not [line for line in outcome.warnings if "broken" in line]
     assert outcome.json["verdict"]["kind"] == "identical"
 
 
