@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, numpy_helper
 
@@ -13,6 +15,12 @@ from onnxattr.graph.load import weights
 from onnxattr.graph.walk import STANDARD, captured, nodes
 from onnxattr.sanitise import clean
 from onnxattr.types import Identity, Model
+
+#: Types of which a few numbers are shapes and axes, and how many those are at most.
+_WHOLE, _AXES = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL), 64
+
+#: How a stored tensor is told from others.
+_Told = Callable[[TensorProto], str]
 
 #: Entries of the metadata that are kept, and characters of a value.
 MAX_ENTRIES, MAX_VALUE = 64, 500
@@ -46,6 +54,7 @@ def identity_of(model: Model, size: int) -> Identity:
         size=size,
         nodes=len(bodies),
         metadata=_metadata(proto),
+        content=_hash_structure(proto, lambda tensor: _with_numbers(tensor, model.apart)),
     )
 
 
@@ -75,12 +84,12 @@ def _count(tensor: TensorProto) -> int:
 def _hash_weights(model: Model) -> str:
     """Returns a hash of all stored tensors of floating point or few bits, as a multiset.
 
-    Type, shape and numbers count; names and order do not. Whole numbers of 32 and 64 bits are
+    Type, shape and numbers count; names and order do not. Some whole numbers of 32 and 64 bits are
     shapes and axes, which exporters write as they like.
     """
     digests = []
     for name, tensor in weights(model.proto):
-        if tensor.data_type in (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL):
+        if tensor.data_type in _WHOLE and _count(tensor) <= _AXES:
             continue
         if tensor.data_type == TensorProto.STRING:
             continue
@@ -91,17 +100,21 @@ def _hash_weights(model: Model) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
-def _hash_structure(proto: onnx.ModelProto) -> str:
+def _hash_structure(proto: onnx.ModelProto, told: _Told | None = None) -> str:
     """Returns a hash of the graph that names and the order of its nodes do not change.
 
     Every value is hashed from what makes it, back to the inputs, which go by their type, shape and
-    place (Merkle 1987); stored tensors go by type and shape, small whole ones by their numbers.
+    place (Merkle 1987); stored tensors go by type and shape, small whole ones by their numbers, or
+    by what `told` says of them.
     """
+    told = told or _tensor
     functions = sorted(
-        _digest("function", f.domain, f.name, _body(f.node, f.input, f.output, {}, f.attribute))
+        _digest(
+            "function", f.domain, f.name, _body(f.node, f.input, f.output, {}, f.attribute, told)
+        )
         for f in proto.functions
     )
-    graph = _graph(proto.graph, {})
+    graph = _graph(proto.graph, {}, told)
     opsets = sorted(
         f"{o.domain if o.domain not in STANDARD else ''}:{o.version}" for o in proto.opset_import
     )
@@ -117,17 +130,17 @@ def _digest(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def _graph(graph: GraphProto, outer: Mapping[str, str]) -> str:
+def _graph(graph: GraphProto, outer: Mapping[str, str], told: _Told) -> str:
     known = dict(outer)
     stored = {t.name for t in graph.initializer}
     for tensor in graph.initializer:
-        known[tensor.name] = _tensor(tensor)
+        known[tensor.name] = told(tensor)
     number = 0
     for value in graph.input:
         if value.name not in stored:
             known[value.name] = _digest("input", str(number), _type(value.type))
             number += 1
-    return _body(graph.node, (), [v.name for v in graph.output], known, ())
+    return _body(graph.node, (), [v.name for v in graph.output], known, (), told)
 
 
 def _type(kind: onnx.TypeProto) -> str:
@@ -137,11 +150,20 @@ def _type(kind: onnx.TypeProto) -> str:
 
 
 def _tensor(tensor: TensorProto) -> str:
-    whole = tensor.data_type in (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
     numbers = ""
-    if whole and _count(tensor) <= 64 and not tensor.external_data:
+    if tensor.data_type in _WHOLE and _count(tensor) <= _AXES and not tensor.external_data:
         numbers = str(numpy_helper.to_array(tensor).tolist())
     return _digest("stored", str(tensor.data_type), str(list(tensor.dims)), numbers)
+
+
+def _with_numbers(tensor: TensorProto, apart: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    if tensor.data_type == TensorProto.STRING:
+        data = b"".join(len(text).to_bytes(8, "big") + text for text in tensor.string_data)
+    else:
+        array = apart[tensor.name] if tensor.name in apart else numpy_helper.to_array(tensor)
+        data = np.ascontiguousarray(array).tobytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return _digest("stored", str(tensor.data_type), str(list(tensor.dims)), digest)
 
 
 def _body(
@@ -150,6 +172,7 @@ def _body(
     outputs: Iterable[str],
     outer: Mapping[str, str],
     attributes: Iterable[str],
+    told: _Told,
 ) -> str:
     known = dict(outer)
     known.update((name, _digest("input", str(i))) for i, name in enumerate(inputs))
@@ -157,9 +180,9 @@ def _body(
     for node in body:
         constant = _constant(node)
         if constant is not None:  # As if it were an initializer.
-            known[node.output[0]] = _tensor(constant)
+            known[node.output[0]] = told(constant)
             continue
-        made.append((node, _node(node, known)))
+        made.append((node, _node(node, known, told)))
         for i, name in enumerate(node.output):
             if name:
                 known[name] = _digest("output", str(i), made[-1][1])
@@ -182,20 +205,20 @@ def _constant(node: NodeProto) -> TensorProto | None:
     return next((a.t for a in node.attribute if a.HasField("t")), None)
 
 
-def _node(node: NodeProto, known: Mapping[str, str]) -> str:
+def _node(node: NodeProto, known: Mapping[str, str], told: _Told) -> str:
     read = [known.get(name, "") if name else "none" for name in node.input]
-    said = sorted(_attribute(a, known) for a in node.attribute)
+    said = sorted(_attribute(a, known, told) for a in node.attribute)
     domain = "" if node.domain in STANDARD else node.domain
     return _digest("node", domain, node.op_type, *read, "attributes", *said)
 
 
-def _attribute(attribute: AttributeProto, known: Mapping[str, str]) -> str:
+def _attribute(attribute: AttributeProto, known: Mapping[str, str], told: _Told) -> str:
     graphs = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
     if graphs:
-        told = [_graph(g, {n: known[n] for n in captured(g) if n in known}) for g in graphs]
-        return _digest(attribute.name, *told)
+        inner = [_graph(g, {n: known[n] for n in captured(g) if n in known}, told) for g in graphs]
+        return _digest(attribute.name, *inner)
     if attribute.HasField("t"):
-        return _digest(attribute.name, _tensor(attribute.t))
+        return _digest(attribute.name, told(attribute.t))
     copy = AttributeProto()
     copy.CopyFrom(attribute)
     copy.doc_string = ""

@@ -27,6 +27,15 @@ ALPHA = 0.05
 #: And a score from this on: of what independent models leave, so much must be reached.
 LEAST_SCORE = 0.25
 
+#: By what two models are the same, the strongest first.
+_SAME = ("file", "weights", "function")
+
+#: Digits of numbers by which relations are put in order.
+_DIGITS = 6
+
+#: References that one line names.
+_NAMED = 10
+
 #: What weights say of a model that has some of another's.
 _INHERITED = (SAME_WEIGHTS, WEIGHTS_DERIVED, PARTIAL)
 
@@ -38,6 +47,8 @@ def decide(
     relations: Sequence[Relation],
     twins: Sequence[Twin] = (),
     *,
+    missing: Sequence[str] = (),
+    interrupted: bool = False,
     alpha: float = ALPHA,
     least: float = LEAST_SCORE,
 ) -> Verdict:
@@ -50,6 +61,9 @@ def decide(
     Args:
         relations: One a reference that could be compared.
         twins: What became of the models that were given as independent.
+        missing: References that could not be compared at all.
+        interrupted: Whether the work ended early: what was found stands, and nothing follows from
+            what was not.
         alpha: Largest p-value that makes a model closer.
         least: Smallest score that does.
     """
@@ -58,17 +72,20 @@ def decide(
     if same:
         return _verdict(IDENTICAL, same[0], _identical(same), [])
     derived = [each for each in ordered if _weights(each) in _INHERITED]
+    caveats = _caveats(ordered, twins, missing)
     if derived:
-        return _verdict(DERIVED, derived[0], _derived(derived[0]), _caveats(ordered, twins))
+        return _verdict(DERIVED, derived[0], _derived(derived[0]), caveats)
+    if interrupted:  # A score that lacks some of its null would be too high.
+        return _verdict(UNDECIDABLE, None, ["the audit ended before all was compared"], caveats)
     judged = [each for each in ordered if each.p == each.p]
     closer = [each for each in judged if each.p <= alpha and each.score >= least]
     if closer:
-        return _verdict(CLOSER, closer[0], _closer(closer[0]), _caveats(ordered, twins))
+        return _verdict(CLOSER, closer[0], _closer(closer[0]), caveats)
     doubts = list(_doubts(ordered, judged, alpha, least))
     if doubts:
         about = doubts[0][0]
-        return _verdict(UNDECIDABLE, about, [line for _, line in doubts], _caveats(ordered, twins))
-    return _verdict(INDEPENDENT, None, list(_independent(judged)), _caveats(ordered, twins))
+        return _verdict(UNDECIDABLE, about, [line for _, line in doubts], caveats)
+    return _verdict(INDEPENDENT, None, list(_independent(judged)), caveats)
 
 
 def order(relations: Sequence[Relation]) -> list[Relation]:
@@ -80,8 +97,10 @@ def order(relations: Sequence[Relation]) -> list[Relation]:
         derived = found in _INHERITED
         likeness = [e.value for e in each.behaviour if e.decides and e.value == e.value]
         mean = sum(likeness) / len(likeness) if likeness else -1.0
-        rank = 0 if each.identical else 1 if derived else 2
-        return (rank, -late if derived else 0.0, -mean, -_number(each.score), each.reference)
+        rank = _SAME.index(each.identical) if each.identical else len(_SAME) + (not derived)
+        numbers = (late if derived else 0.0, mean, _number(each.score))
+        # What differs by rounding alone goes by name.
+        return (rank, *(-round(value, _DIGITS) for value in numbers), each.reference)
 
     return sorted(relations, key=key)
 
@@ -131,34 +150,50 @@ def _doubts(
                 f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for",
             )
     for each in ordered:
-        if each.match and each.match.late is not None and _weights(each) == WEIGHTS_UNDECIDABLE:
-            evidence = "; ".join(each.finding.evidence) if each.finding else ""
-            yield each, f"the weights of {each.reference} leave it open: {evidence}"
-    unknown = [each for each in ordered if each.p != each.p and not _unlike(each)]
-    for each in unknown:
-        if _weights(each) == WEIGHTS_UNDECIDABLE:
-            reason = each.match.reason if each.match and each.match.reason else ""
-            why = f" ({reason})" if reason else ""
-            yield (
-                each,
-                f"the weights of {each.reference} cannot be compared{why}, and there {_few(each)} "
-                "of its task to compare the behaviour with",
-            )
-        else:
-            yield (
-                each,
-                f"it does what {each.reference} does, its weights show no derivation, and there "
-                f"{_few(each)} of the task: a distilled copy would look the same",
-            )
+        if _open(each):
+            reason = each.finding.evidence[-1] if each.finding and each.finding.evidence else ""
+            yield each, f"{_of_weights(each)}: {reason}" if reason else _of_weights(each)
+    for each in ordered:
+        if each.p == each.p or _unlike(each) or _open(each):
+            continue
+        yield each, f"{_of_weights(each)}, and {_of_behaviour(each)}"
     if not ordered:
         yield None, "there is nothing to compare it with"
 
 
-def _few(each: Relation) -> str:
-    if not each.twins:
-        return "is no independent model"
-    have = "is 1 independent model" if len(each.twins) == 1 else "are no usable independent models"
-    return f"{have}, and not the {LEAST_TWINS} that it takes,"
+def _open(each: Relation) -> bool:
+    """Whether weights have more in common than by chance, and it cannot be told by what."""
+    late = each.match.late if each.match else None
+    return _weights(each) == WEIGHTS_UNDECIDABLE and late is not None
+
+
+def _of_weights(each: Relation) -> str:
+    """Returns why the weights of a reference say nothing, in words."""
+    if _weights(each) != WEIGHTS_UNDECIDABLE:
+        return f"its weights show no derivation from {each.reference}"
+    if each.match is None:
+        return f"the weights of {each.reference} and the suspect cannot be compared"
+    if each.match.reason:
+        return f"the weights of {each.reference} cannot be compared ({each.match.reason})"
+    return f"its weights leave open whether it is derived from {each.reference}"
+
+
+def _of_behaviour(each: Relation) -> str:
+    """Returns why its behaviour does not tell either."""
+    known = {e.measure: e.value for e in each.behaviour}
+    if not known or likeness(known) != likeness(known):
+        return "its behaviour cannot be compared"
+    if len(each.twins) >= LEAST_TWINS:
+        return "no measure has anything to say of its behaviour beside that of independent models"
+    if each.twins:
+        return (
+            "it does what the reference does, with one independent model of the task to hold that "
+            f"against and not {LEAST_TWINS}: a distilled copy would look the same"
+        )
+    return (
+        "it does what the reference does, with no independent model of the task to hold that "
+        "against: a distilled copy would look the same"
+    )
 
 
 def _unlike(each: Relation) -> bool:
@@ -178,7 +213,9 @@ def _independent(judged: Sequence[Relation]) -> Iterator[str]:
         yield "it does nothing that a reference does"
 
 
-def _caveats(ordered: Sequence[Relation], twins: Sequence[Twin]) -> list[str]:
+def _caveats(
+    ordered: Sequence[Relation], twins: Sequence[Twin], missing: Sequence[str]
+) -> list[str]:
     lines = [
         f"its first layers are those of {each.reference} and its later ones are not: both may have "
         "started from the same weights, which is no derivation"
@@ -186,7 +223,11 @@ def _caveats(ordered: Sequence[Relation], twins: Sequence[Twin]) -> list[str]:
         if _weights(each) == SHARED_START
     ]
     if (unused := [twin for twin in twins if not twin.reference]) and len(unused) == len(twins):
-        lines.append("none of the models given as independent shares the task of a reference")
+        lines.append("none of the models given as independent is used: it is said of each why")
+    if missing:
+        some = ", ".join(sorted(missing)[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        lines.append(f"it was not compared with {some}{more}")
     return lines
 
 

@@ -85,10 +85,10 @@ def _reason(suspect: Weights, reference: Weights, deciding: int) -> str:
         return "the suspect has no layers with stored weights"
     if not reference.layers:
         return "the reference has no layers with stored weights"
-    return (
-        f"{deciding} layers correspond, of {len(suspect.layers)} and {len(reference.layers)}, and "
-        f"more than {LATE} must: the architectures differ"
-    )
+    counts = len(suspect.layers), len(reference.layers)
+    found = "1 layer corresponds" if deciding == 1 else f"{deciding} layers correspond"
+    why = "the nets are too small" if max(counts) <= LATE else "the architectures differ"
+    return f"{found}, of {counts[0]} and {counts[1]}, and more than {LATE} must: {why}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -21,6 +21,7 @@ from onnxattr.pipeline.figures import gallery_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.pipeline.space import ProbeSource, model_warnings, partial, prepare, settings_of
+from onnxattr.pipeline.suspect import weigh_suspect
 from onnxattr.types import Audit
 
 #: By which the nearest known models are told, if nobody says.
@@ -62,7 +63,7 @@ def audit(
     Raises:
         UsageError: The suspect is not one file, there are no references, or an option or a
             condition is wrong.
-        RankingError: Not one reference is left.
+        RankingError: The suspect cannot be loaded, or not one reference is left.
         ProbeError: There are no usable probes.
         DeviceError: The device is not there.
         StoreError: The store cannot be read.
@@ -94,20 +95,33 @@ def audit(
             raise RankingError(
                 f"the suspect `{roles.suspect}` cannot be read: {reason}", failures=failures
             )
+        path = roles.paths[roles.suspect]
+        weighed, unknown = weigh_suspect(sources[roles.suspect], path, options, stop)
+        spent = time.perf_counter() - started
         devices, loaded = prepare(probes, options, stop)
         device = ", ".join(devices)
         work = Work(roles, sources, loaded, options, progress, stop, failures, device)
+        work.seconds["weights"] = spent
+        work.take_weights({roles.suspect: weighed} if weighed else {}, unknown)
         for failure in loaded.failures:
             work.leave_out(failure)
         found = run(work, search=search)
     if not found.relations:
+        if stop.is_set():
+            raise RankingError("interrupted before a reference was compared with the suspect")
         raise RankingError(
             f"not one of {len(roles.references)} references can be compared with the suspect",
             hint="`onnxattr inspect` says more of each model",
             failures=failures,
         )
     ordered = tuple(order(found.relations))
-    verdict = decide(ordered, found.twins)
+    compared = {each.reference for each in ordered}
+    verdict = decide(
+        ordered,
+        found.twins,
+        missing=[name for name in roles.references if name not in compared],
+        interrupted=stop.is_set(),
+    )
     examined = work.shown([each.reference for each in ordered])
     return Audit(
         suspect=found.suspect,
@@ -117,7 +131,7 @@ def audit(
         nearest=found.nearest,
         sensitivity=found.sensitivity,
         gates=judge(conditions, verdict, ordered, found.nearest),
-        failures=tuple(failures),
+        failures=tuple(sorted(failures, key=lambda failure: failure.name)),
         warnings=_warnings(work, options),
         settings={
             **settings_of(options, loaded, device),
@@ -143,7 +157,7 @@ def _warnings(work: Work, options: Options) -> tuple[str, ...]:
     """Returns what a reader of an audit must know, a line each."""
     lines = [partial("audit", work.unfinished, options)] if work.unfinished else []
     lines += work.notes
-    lines += model_warnings([one.summary for one in work.examined.values()])
+    lines += model_warnings([one.summary for _, one in sorted(work.examined.items())])
     if (count := len(work.probes.values)) < FEW_PROBES:
         noun = "1 probe is" if count == 1 else f"{count} probes are"
         lines.append(f"{noun} too few for the behaviour of models to be told apart")

@@ -17,7 +17,8 @@ from onnxattr.lineage.behaviour import Traces
 from onnxattr.lineage.calibration import LEAST_TWINS
 from onnxattr.lineage.twins import UNLIKE, assign
 from onnxattr.pipeline import job
-from onnxattr.pipeline.audited_models import Cast
+from onnxattr.pipeline.audited_models import Cast, same_by
+from onnxattr.pipeline.false_twins import false_twins
 from onnxattr.pipeline.input_search import Searched, in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
@@ -25,7 +26,7 @@ from onnxattr.pipeline.measures import compare_by
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options, Progress
 from onnxattr.pipeline.outcome import Examined
-from onnxattr.pipeline.relations import Pairs, relations, same_function
+from onnxattr.pipeline.relations import Matches, Pairs, relations, same_function
 from onnxattr.pipeline.space import examine_all
 from onnxattr.pipeline.watch import Observation, Seen, watch_all
 from onnxattr.pipeline.weigh import weights_of
@@ -71,6 +72,9 @@ class Work:
         seconds: Wall time of the stages.
         unfinished: Models that were not reached before an interruption.
         examined: The suspect and the references, with their maps, as they feed themselves.
+        weighed: Weights and identities, of the models that have any.
+        unweighed: Why others have none.
+        refusals: Why models make nothing of the probes, by name.
     """
 
     roles: Cast
@@ -85,6 +89,9 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
     examined: dict[str, Examined] = field(default_factory=dict)
+    weighed: dict[str, Weighed] = field(default_factory=dict)
+    unweighed: list[Failure] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, failure: Failure) -> None:
         """Tells of a model that cannot be used, once."""
@@ -93,19 +100,22 @@ class Work:
         self.failures.append(failure)
         self.progress.failed(failure)
 
+    def take_weights(self, found: Mapping[str, Weighed], lost: Sequence[Failure]) -> None:
+        """Takes weights and identities of some models, and why others have none."""
+        self.weighed |= found
+        self.unweighed += lost
+
     def weigh(self) -> dict[str, Weighed]:
         """Returns weights and identities, of the models that have any."""
         started = time.perf_counter()
         paths = {
             name: Path(os.fsdecode(source.path))
             for name, source in self.sources.items()
-            if source.path is not None
+            if source.path is not None and name != self.roles.suspect
         }
-        found, lost = weights_of(paths, limits=self.options.limits, stop=self.stop)
-        for failure in lost:
-            self.notes.append(f"{failure.name}: its weights cannot be compared: {failure.message}")
+        self.take_weights(*weights_of(paths, limits=self.options.limits, stop=self.stop))
         self._spent("weights", started)
-        return found
+        return self.weighed
 
     def look(self) -> Inspection | None:
         """Returns what the suspect is, run on a few probes with all checks."""
@@ -131,6 +141,13 @@ class Work:
         found = watch_all(
             self.sources, ways, self.probes, self.options, self.stop, self.leave_out, layers=True
         )
+        for name in ways:
+            if name not in found:
+                continue
+            if not any(REPRESENTATION in way.units for way in found[name].ways):
+                way = found[name].ways[0]
+                why = way.refusal or way.lacking.get(REPRESENTATION, "")
+                self.refusals[name] = why or "it makes nothing that can be compared"
         self._spent("run", started)
         return found
 
@@ -183,14 +200,16 @@ class Work:
         lost: list[str] = []
 
         def takes(name: str, error: Exception) -> bool:
-            why = job.failure_of(name, error).message
-            lost.append(f"{name}: gradients are not compared: {why}")
+            about = f"{name}: gradients are not compared: "
+            # Of a model that is fed in several ways it is said once.
+            if not any(note.startswith(about) for note in self.notes):
+                lost.append(about + job.failure_of(name, error).message)
             return True
 
         found, missing = examine_all(
             sources, examiner, options, self.progress, self.stop, self.leave_out, takes
         )
-        self.notes += [line for line in lost if line not in self.notes]
+        self.notes += sorted(lost)
         self.unfinished += [name for name in missing if name not in self.unfinished]
         return found
 
@@ -230,8 +249,12 @@ def run(work: Work, *, search: bool) -> Found:
         search: Whether orders of colours and ranges are tried.
     """
     roles, own = work.roles, work.options.input
-    weighed = work.weigh()
     inspection = work.look()
+    weighed = work.weigh()
+    matches = Matches(weighed)
+    same, doubts = false_twins(roles, weighed, matches)
+    work.notes += doubts
+    independent = [name for name in roles.twins if name not in same]
     seen = work.watch({name: [own] for name in (*roles.references, roles.suspect)})
     known = {
         name: observation.ways[0].units[REPRESENTATION]
@@ -239,7 +262,7 @@ def run(work: Work, *, search: bool) -> Found:
         if REPRESENTATION in observation.ways[0].units
     }
     references = {name: known[name] for name in roles.references if name in known}
-    others = [roles.suspect, *roles.twins]
+    others = [roles.suspect, *independent]
     chosen = {(r, name): own for r in references for name in others}
     searched = Searched(chosen)
     if search and work.probes.kind == IMAGE:
@@ -249,7 +272,7 @@ def run(work: Work, *, search: bool) -> Found:
     own_traces = {name: traces[name, own] for name in references}
     by_pair = {(r, n): traces[n, way] for (r, n), way in chosen.items() if (n, way) in traces}
     alike = _alike(own_traces, by_pair, roles.twins)
-    twins, of_reference = _twins(work, own_traces, alike)
+    twins, of_reference = _twins(work, own_traces, by_pair, alike, same)
     wanted = [(name, own) for name in (*references, roles.suspect)]
     wanted += [(roles.suspect, chosen[r, roles.suspect]) for r in references]
     wanted += [
@@ -272,11 +295,12 @@ def run(work: Work, *, search: bool) -> Found:
         roles.references,
         of_reference,
         pairs,
-        weighed,
+        matches,
         _identical(roles, weighed, full, chosen, own),
         fed,
-        roles.twins,
+        independent,
     )
+    _tell(work, made, independent)
     if roles.same:
         made = (*made, Relation(roles.suspect, identical="file"))
     found = Found(
@@ -336,13 +360,26 @@ def _alike(
 
 
 def _twins(
-    work: Work, references: Mapping[str, Traces], alike: Mapping[tuple[str, str], float]
+    work: Work,
+    references: Mapping[str, Traces],
+    others: Mapping[tuple[str, str], Traces],
+    alike: Mapping[tuple[str, str], float],
+    same: Mapping[str, str],
 ) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
     """Returns what becomes of the models given as independent, and the twins of each reference."""
+    misfits = dict(same)
     run = {twin for _, twin in alike}
-    misfits = {
-        twin: "it cannot be run" for twin in work.roles.twins if references and twin not in run
-    }
+    for reference, twin in alike:
+        if twin not in misfits and same_function(references[reference], others[reference, twin]):
+            misfits[twin] = (
+                f"it computes the same as the reference {reference} on every probe, and so it is "
+                "not independent"
+            )
+    lost = {failure.name: failure.message for failure in work.failures}
+    for twin in work.roles.twins:
+        if twin not in misfits and twin not in run and references:
+            why = work.refusals.get(twin) or lost.get(twin)
+            misfits[twin] = f"it cannot be run: {why}" if why else "it cannot be run"
     return assign(alike, list(references), work.roles.twins, misfits, work.roles.declared)
 
 
@@ -355,18 +392,9 @@ def _identical(
 ) -> dict[str, str]:
     """Returns by what a reference is the same as the suspect, by the reference's name."""
     found = {}
-    mine = weighed[roles.suspect].identity if roles.suspect in weighed else None
     for reference in roles.references:
-        theirs = weighed[reference].identity if reference in weighed else None
-        if mine and theirs and mine.file == theirs.file:
-            found[reference] = "file"
-        elif (
-            mine
-            and theirs
-            and mine.parameters
-            and (mine.weights, mine.structure) == (theirs.weights, theirs.structure)
-        ):
-            found[reference] = "weights"
+        if by := same_by(weighed, roles.suspect, reference):
+            found[reference] = by
         else:
             one = traces.get((reference, own))
             ways = (own, chosen.get((reference, roles.suspect), own))
@@ -374,6 +402,29 @@ def _identical(
             if one is not None and any(same_function(one, other) for other in others):
                 found[reference] = "function"
     return found
+
+
+def _tell(work: Work, made: Sequence[Relation], independent: Sequence[str]) -> None:
+    """Tells of models that make nothing of the probes, and of those that were not reached."""
+    compared = {each.reference for each in made if each.match or each.identical}
+    for name in sorted(work.refusals):
+        if name in compared or name == work.roles.suspect:
+            work.notes.append(f"{name}: its behaviour is not compared: {work.refusals[name]}")
+        elif name not in independent:
+            work.leave_out(Failure(name, work.refusals[name], ""))
+    lost = {failure.name for failure in work.failures}
+    for failure in work.unweighed:
+        # Of one that is left out, or was not reached, that is said.
+        if failure.name not in lost and not work.stop.is_set():
+            about = "its weights cannot be compared"
+            work.notes.append(f"{failure.name}: {about}: {failure.message}")
+    if work.stop.is_set():
+        behaved = {each.reference for each in made if each.behaviour}
+        work.unfinished += [
+            name
+            for name in work.roles.references
+            if name not in behaved | lost and name not in (*work.unfinished, *work.refusals)
+        ]
 
 
 def _suspect(
@@ -389,6 +440,8 @@ def _suspect(
     for failure in work.failures:
         if failure.name == name:
             findings.append(Finding("refused", failure.message))
+    if name in work.refusals:
+        findings.append(Finding("not run", work.refusals[name]))
     path = str(work.roles.paths[name])
     identity = weighed[name].identity if name in weighed else None
     if inspection is None:
@@ -402,7 +455,8 @@ def _suspect(
         Finding("refused operator", f"{one.operator} ({len(one.nodes)}): {one.reason}")
         for one in inspection.refused
     ]
-    findings += [Finding("problem", problem) for problem in inspection.problems]
+    told = work.refusals.get(name)
+    findings += [Finding("problem", why) for why in inspection.problems if why != told]
     return Suspect(
         name=name,
         path=path,

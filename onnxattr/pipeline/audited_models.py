@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from onnxattr.errors import UsageError
 from onnxattr.graph.find import find_models
 from onnxattr.pipeline.adapters import is_source
 from onnxattr.registry import closest
-from onnxattr.types import Failure
+from onnxattr.types import Failure, Weighed
 
 #: Files, directories and globs; or those of each reference's task, by its name, which text says as
 #: `NAME=FILES`.
@@ -58,6 +59,8 @@ def cast(
     """
     if Path(suspect).is_dir() and not is_source(str(suspect)):
         raise UsageError(f"`{suspect}` is a directory", hint="an audit takes one model file")
+    if not (os.path.exists(suspect) or glob.has_magic(str(suspect)) or is_source(str(suspect))):
+        raise UsageError(f"`{suspect}` does not exist", hint="an audit takes one model file")
     (own, _), (known, lost) = (find_models(each, is_source) for each in ([suspect], against))
     if len(own) != 1:
         raise UsageError(f"`{suspect}` is not one file", hint="an audit takes one model file")
@@ -120,3 +123,21 @@ def _by_task(twins: Twins) -> dict[str, list[str | Path]]:
         said = bool(sign) and bool(rest) and not os.path.exists(given)
         found.setdefault(task if said else "", []).append(rest if said else given)
     return found
+
+
+def same_by(weighed: Mapping[str, Weighed], one: str, other: str) -> str:
+    """Returns by what two files are the same: `file`, `weights`; '' where they are not.
+
+    Args:
+        weighed: Identities by name; models that are not there are the same as none.
+        one: Name of a model.
+        other: Of another.
+    """
+    if one not in weighed or other not in weighed:
+        return ""
+    first, second = weighed[one].identity, weighed[other].identity
+    if first.file == second.file:
+        return "file"
+    # Not by `weights` and `structure`, which two layers of one shape may change places without.
+    alike = first.content == second.content and first.weights == second.weights
+    return "weights" if first.parameters and first.content and alike else ""

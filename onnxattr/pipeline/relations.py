@@ -60,12 +60,34 @@ class Pairs:
         return self._others.get((reference, other)) or self._own.get(other)
 
 
+class Matches:
+    """How weights of pairs of models agree, each computed once.
+
+    Args:
+        weighed: Weights by name, of the models that have any.
+    """
+
+    def __init__(self, weighed: Mapping[str, Weighed]) -> None:
+        self._weighed = weighed
+        self._known: dict[tuple[str, str], WeightMatch] = {}
+
+    def __call__(self, suspect: str, reference: str) -> WeightMatch | None:
+        """Returns how they agree, or None where one of the two has none."""
+        pair = (suspect, reference)
+        if any(name not in self._weighed for name in pair):
+            return None
+        if pair not in self._known:
+            one, other = (self._weighed[name].weights for name in pair)
+            self._known[pair] = match_weights(one, other, pair)
+        return self._known[pair]
+
+
 def relations(
     suspect: str,
     references: Sequence[str],
     twins: Mapping[str, Sequence[str]],
     pairs: Pairs,
-    weighed: Mapping[str, Weighed],
+    matches: Matches,
     identical: Mapping[str, str],
     fed: Mapping[str, str],
     independent: Sequence[str] = (),
@@ -77,7 +99,7 @@ def relations(
         references: Their names.
         twins: Of each reference, the independent models of its task that could be run.
         pairs: What behaviour says.
-        weighed: Weights by name, of the models that have any.
+        matches: How weights agree.
         identical: By what a reference is the same as the suspect.
         fed: How the suspect was fed to be compared with a reference.
         independent: All models that are given as independent of the references.
@@ -94,10 +116,10 @@ def relations(
             if (found := pairs(reference, other)) is not None:
                 likeness[reference, other] = found
     null = null_scores(likeness, counted, strangers)
-    apart = _independent_matches(references, independent, weighed)
+    apart = _independent_matches(references, independent, matches)
     made = []
     for reference in references:
-        match = _match(suspect, reference, weighed)
+        match = matches(suspect, reference)
         rest = [pair for pair in apart if reference in (pair.suspect, pair.reference)] or apart
         concluded = finding_of(match, rest) if match else None
         relation = Relation(
@@ -160,20 +182,13 @@ def _judged(
     )
 
 
-def _match(suspect: str, reference: str, weighed: Mapping[str, Weighed]) -> WeightMatch | None:
-    if suspect not in weighed or reference not in weighed:
-        return None
-    one, other = weighed[suspect], weighed[reference]
-    return match_weights(one.weights, other.weights, (suspect, reference))
-
-
 def _independent_matches(
-    references: Sequence[str], independent: Sequence[str], weighed: Mapping[str, Weighed]
+    references: Sequence[str], independent: Sequence[str], matches: Matches
 ) -> list[WeightMatch]:
     """Returns how weights of models agree that are known to have been trained apart."""
     return [
         match
         for reference in references
         for other in independent
-        if (match := _match(other, reference, weighed)) is not None
+        if (match := matches(other, reference)) is not None
     ]

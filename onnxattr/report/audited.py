@@ -13,7 +13,7 @@ from rich.text import Text
 
 from onnxattr.report import text
 from onnxattr.sanitise import MAX_TEXT, clean
-from onnxattr.types import Audit, Relation, Suspect
+from onnxattr.types import Audit, Identity, Relation, Suspect, Twin
 from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL, INDEPENDENT
 
 #: Of the verdict, which says the same in words.
@@ -44,6 +44,8 @@ def audited(result: Audit, console: Console) -> Iterator[RenderableType]:
         yield _section("Independent models", _twins(result))
     if result.nearest is not None and result.nearest.sources:
         yield _section("Nearest known models", _nearest(result, console))
+    if result.failures:
+        yield _section("Left out", _left_out(result))
     if result.gates:
         yield _section("Policy", _gates(result))
     yield Text(_footer(result), "dim")
@@ -103,7 +105,7 @@ def identity_lines(suspect: Suspect) -> list[tuple[str, str]]:
             ("sha256", identity.file),
             ("weights", f"{identity.weights}  (whatever names and order)"),
             ("structure", f"{identity.structure}  (whatever names)"),
-            ("origin", f"{identity.framework} ({identity.exporter})"),
+            ("origin", _origin(identity)),
             ("opsets", _counts({k or "ai.onnx": v for k, v in identity.opsets.items()}, " ")),
             ("operators", _operators(identity.operators)),
             ("parameters", f"{identity.parameters:,} ({_counts(identity.by_type, ' ')})"),
@@ -130,6 +132,12 @@ def identity_lines(suspect: Suspect) -> list[tuple[str, str]]:
     return lines
 
 
+def _origin(identity: Identity) -> str:
+    if identity.framework == identity.exporter:
+        return identity.framework
+    return f"{identity.framework} ({identity.exporter})"
+
+
 def _operators(operators: Mapping[str, int]) -> str:
     some = dict(list(operators.items())[:_OPERATORS])
     more = len(operators) - len(some)
@@ -154,8 +162,11 @@ def _references(result: Audit, console: Console) -> RenderableType:
             cells = [clean(each.reference), weights_in_words(each), *_weights(each)]
             cells += [_number(each.score), _p(each)] if "score" in columns else []
             cells += [str(len(each.twins))] if "independent" in columns else []
-            cells += [clean(each.fed) or "by itself"] if "fed" in columns else []
+            own = "by itself" if each.behaviour else "-"
+            cells += [clean(each.fed) or own] if "fed" in columns else []
             table.add_row(*map(Text, cells))
+        if (more := len(result.relations) - _MOST) > 0:
+            table.add_row(Text(f"and {more} more"))
         return table
 
     judged = any(each.twins for each in result.relations)
@@ -198,7 +209,10 @@ def _shown(result: Audit) -> Relation | None:
 
 
 def _behaviour_title(each: Relation) -> str:
-    against = f", against {len(each.twins)} independent" if each.twins else ""
+    noun = (
+        "1 independent model" if len(each.twins) == 1 else f"{len(each.twins)} independent models"
+    )
+    against = f", against {noun}" if each.twins else ""
     return f"Behaviour beside {clean(each.reference)}{against}"
 
 
@@ -239,6 +253,11 @@ def _sensitivity(result: Audit) -> Table:
     return table
 
 
+def used(twin: Twin) -> str:
+    """Returns what became of a model that was given as independent, in words."""
+    return clean(twin.reference) or f"not used: {clean(twin.reason, MAX_TEXT)}"
+
+
 def _twins(result: Audit) -> Table:
     table = Table(
         Column("model", overflow="fold"),
@@ -250,10 +269,7 @@ def _twins(result: Audit) -> Table:
         header_style="dim",
     )
     for twin in result.twins:
-        what = (
-            clean(twin.reference) if twin.reference else f"not used: {clean(twin.reason, MAX_TEXT)}"
-        )
-        table.add_row(Text(clean(twin.name)), Text(what), Text(_number(twin.likeness)))
+        table.add_row(Text(clean(twin.name)), Text(used(twin)), Text(_number(twin.likeness)))
     return table
 
 
@@ -274,6 +290,17 @@ def _nearest(result: Audit, console: Console) -> Table:
 
     choices = [build(count, gap) for count in range(len(names), 0, -1) for gap in _GAPS]
     return next((t for t in choices if _width(t, console) <= console.width - 2), choices[-1])
+
+
+def _left_out(result: Audit) -> Table:
+    table = Table.grid(
+        Column("", overflow="fold"), Column("", overflow="fold"), padding=(0, 2, 0, 0)
+    )
+    for failure in result.failures[:_MOST]:
+        table.add_row(Text(clean(failure.name)), Text(clean(failure.message, MAX_TEXT)))
+    if (more := len(result.failures) - _MOST) > 0:
+        table.add_row(Text(f"and {more} more"), Text(""))
+    return table
 
 
 def _gates(result: Audit) -> Table:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from onnxattr.report.audited import headline, identity_lines
+from onnxattr.report.audited import headline, identity_lines, used
 from onnxattr.report.evaluated import summary_rows
 from onnxattr.report.rows import Result, Row, rows
 from onnxattr.sanitise import MAX_TEXT, clean
@@ -46,7 +46,16 @@ def _audit(result: Audit) -> str:
     ]
     lines += ["", "| the file | |", "| --- | --- |"]
     lines += [f"| {title} | {cell(value)} |" for title, value in identity_lines(result.suspect)]
-    return "\n".join(lines) + "\n\n" + _table(rows(result))
+    text = "\n".join(lines) + "\n\n" + _table(rows(result))
+    if result.twins:
+        text += "\n| given as independent | counts for | alike |\n| --- | --- | ---: |\n"
+        for twin in result.twins:
+            text += f"| {cell(twin.name)} | {cell(used(twin))} | {cell(twin.likeness)} |\n"
+    if result.failures:
+        text += "\n| left out | why |\n| --- | --- |\n"
+        for failure in result.failures:
+            text += f"| {cell(failure.name)} | {cell(failure.message)} |\n"
+    return text
 
 
 def _numeric(value: Any) -> bool:

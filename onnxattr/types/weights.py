@@ -197,6 +197,8 @@ class Identity:
         size: Bytes of the file and its external data.
         nodes: Number of nodes, those of subgraphs and functions included.
         metadata: What else the file says of itself, sanitised and bounded.
+        content: SHA-256 over the graph as `structure`, with the numbers of its stored tensors, each
+            where it is used: two files of one content are the same model.
     """
 
     file: str
@@ -211,6 +213,7 @@ class Identity:
     size: int
     nodes: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    content: str = ""
 
 
 @dataclass(frozen=True, eq=False)

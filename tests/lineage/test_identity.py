@@ -57,12 +57,78 @@ def test_names_order_and_the_way_of_storing_change_neither_weights_nor_structure
     one, two = identity(model()), identity(model(**other))
     assert one.file != two.file
     assert (one.weights, one.structure) == (two.weights, two.structure)
+    assert one.content == two.content
 
 
 def test_other_numbers_change_the_weights_alone():
     one, two = identity(model()), identity(model(seed=1))
     assert one.weights != two.weights
     assert one.structure == two.structure
+
+
+def test_two_layers_that_change_places_are_another_model():
+    one, two = model(), model()
+    first, second = two.graph.initializer
+    first.name, second.name = second.name, first.name
+    one, two = identity(one), identity(two)
+    assert (one.weights, one.structure) == (two.weights, two.structure)
+    assert one.content != two.content
+
+
+def whole(seed, kind=np.int32):
+    """x → MatMul with whole numbers."""
+    stored = np.random.default_rng(seed).integers(-9, 9, (30, 4)).astype(kind)
+    graph = helper.make_graph(
+        [
+            helper.make_node(
+                "Cast", ["x"], ["i"], to=helper.np_dtype_to_tensor_dtype(stored.dtype)
+            ),
+            helper.make_node("MatMul", ["i", "w"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 30])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, ["n", "c"])],
+        [numpy_helper.from_array(stored, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_many_whole_numbers_are_weights_too():
+    one, two = identity(whole(0)), identity(whole(1))
+    assert one.structure == two.structure
+    assert one.weights != two.weights
+    assert one.content != two.content
+
+
+def test_numbers_in_the_branches_of_a_condition_count():
+    def branched(value):
+        inner = [
+            helper.make_graph(
+                [
+                    helper.make_node(
+                        "Constant",
+                        [],
+                        [f"c{i}"],
+                        value=numpy_helper.from_array(np.full((2, 2), value + i, np.float32)),
+                    )
+                ],
+                f"b{i}",
+                [],
+                [helper.make_tensor_value_info(f"c{i}", TensorProto.FLOAT, [2, 2])],
+            )
+            for i in range(2)
+        ]
+        node = helper.make_node("If", ["x"], ["y"], then_branch=inner[0], else_branch=inner[1])
+        graph = helper.make_graph(
+            [node],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.BOOL, [])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 2])],
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    assert identity(branched(1.0)).content == identity(branched(1.0)).content
+    assert identity(branched(1.0)).content != identity(branched(2.0)).content
 
 
 @pytest.mark.parametrize("other", [{"stride": 2}, {"kernel": (5, 3, 3, 3)}])

@@ -22,7 +22,7 @@ from onnxattr.lineage.twins import assign, likeness
 from onnxattr.lineage.verdict import decide
 from onnxattr.pipeline.input_search import candidates
 from onnxattr.pipeline.messages import Place, Source, Watch, pack
-from onnxattr.pipeline.relations import Pairs, relations, same_function
+from onnxattr.pipeline.relations import Matches, Pairs, relations, same_function
 from onnxattr.pipeline.watch import _seen
 from onnxattr.pipeline.watching import watch
 from onnxattr.types import IMAGE, Weighed
@@ -94,7 +94,7 @@ def audited(suspect, twins=("twin-1", "twin-2"), references=("victim", "other-ta
     }
     found, of = assign(alike, list(references), list(twins))
     made = relations(
-        suspect, references, of, Pairs(own, others), weighed(), {}, {}, independent=twins
+        suspect, references, of, Pairs(own, others), Matches(weighed()), {}, {}, independent=twins
     )
     return made, found, decide(made, found)
 

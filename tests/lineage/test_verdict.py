@@ -144,6 +144,45 @@ def test_twins_of_no_reference_are_told_of():
     assert any("none of the models given as independent" in line for line in found.caveats)
 
 
+def test_weights_in_common_that_nothing_explains_are_no_independence():
+    """Between a shared start and a long training away, also where it does something else."""
+    found = decide([relation(kind="undecidable", value=0.1, match=match("r", 0.7))])
+    assert found.kind == UNDECIDABLE
+    assert "leave open whether it is derived from r" in found.reasons[0]
+
+
+def test_without_behaviour_nothing_is_said_of_what_it_does():
+    found = decide([relation(behaviour=())])
+    assert found.kind == UNDECIDABLE
+    assert found.reasons == (
+        "its weights show no derivation from r, and its behaviour cannot be compared",
+    )
+
+
+def test_a_score_that_could_not_be_had_is_no_sign_of_independence():
+    nothing = float("nan")
+    found = decide([judged(score=nothing, p=nothing)])
+    assert found.kind == UNDECIDABLE
+    assert "no measure has anything to say" in found.reasons[0]
+
+
+def test_nothing_follows_from_what_was_not_reached():
+    found = decide([judged(score=0.0, p=0.5)], missing=["z", "y"], interrupted=True)
+    assert (found.kind, found.reasons) == (
+        UNDECIDABLE,
+        ("the audit ended before all was compared",),
+    )
+    assert "it was not compared with y, z" in found.caveats
+    # What was found stands.
+    assert decide([relation(kind="derived")], interrupted=True).kind == DERIVED
+
+
+def test_references_that_were_left_out_are_named():
+    found = decide([relation(value=0.1)], missing=[f"m{i:02}" for i in range(12)])
+    assert found.kind == INDEPENDENT
+    assert "m08, m09 and 2 more" in found.caveats[-2]
+
+
 def test_the_order_of_references_changes_nothing():
     some = [
         relation("a", value=0.9),
