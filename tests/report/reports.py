@@ -238,6 +238,7 @@ def relation(suspect, reference, number, twins, layers):
     """The closer, the lower its number; of one in five the weights could not be compared."""
     alike = 0.95 / (1 + number)
     made = None if number % 5 == 4 else match(suspect, reference, alike, layers)
+    apart = [match(reference, twin, 0.12, layers) for twin in twins]
     independent = twins if not number else ()
     best = 0.4 if independent else float("nan")
     behaviour = tuple(
@@ -246,7 +247,7 @@ def relation(suspect, reference, number, twins, layers):
     )
     judged = {"score": 0.9, "p": 0.5, "floor": 0.5} if independent else {}
     return Relation(
-        reference, "", made, finding_of(made) if made else None, behaviour, twins=independent,
+        reference, "", made, finding_of(made, apart) if made else None, behaviour, twins=independent,
         fed="BGR, 0 to 255" if number % 2 else "", **judged,
     )  # fmt: skip
 

@@ -267,7 +267,8 @@ def _says(result: Audit) -> tuple[str, ...]:
     )
     return (
         "Graphs are normalised and filters of corresponding layers matched one to one, whatever "
-        "their order and scale; late is the mean of a third of the layers, the last, or of three.",
+        "their order and scale; late is the mean over the last third of the layers, or the last "
+        "three.",
         "Behaviour is compared on the same unlabelled probes.",
         fed,
         "Headroom is (value − b) / (1 − b), b the best that independent models of the task reach; "
