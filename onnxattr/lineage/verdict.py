@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from onnxattr.lineage.twins import likeness
+from onnxattr.lineage.calibration import LEAST_TWINS
+from onnxattr.lineage.twins import UNLIKE, likeness
 from onnxattr.types.audit import (
     CLOSER,
     DERIVED,
@@ -25,9 +26,6 @@ ALPHA = 0.05
 
 #: And a score from this on: of what independent models leave, so much must be reached.
 LEAST_SCORE = 0.25
-
-#: Two models that are less alike than this do not do the same; see `twins.likeness`.
-UNLIKE = 0.5
 
 #: What weights say of a model that has some of another's.
 _INHERITED = (SAME_WEIGHTS, WEIGHTS_DERIVED, PARTIAL)
@@ -132,24 +130,35 @@ def _doubts(
                 f"{each.score:.2f}), but with {_count(n, 'comparison')} of independent models p "
                 f"cannot be below {each.floor:.2g}, and {alpha:g} is asked for",
             )
-    unknown = [each for each in ordered if not each.twins and not _unlike(each)]
+    for each in ordered:
+        if each.match and each.match.late is not None and _weights(each) == WEIGHTS_UNDECIDABLE:
+            evidence = "; ".join(each.finding.evidence) if each.finding else ""
+            yield each, f"the weights of {each.reference} leave it open: {evidence}"
+    unknown = [each for each in ordered if each.p != each.p and not _unlike(each)]
     for each in unknown:
         if _weights(each) == WEIGHTS_UNDECIDABLE:
             reason = each.match.reason if each.match and each.match.reason else ""
             why = f" ({reason})" if reason else ""
             yield (
                 each,
-                f"the weights of {each.reference} cannot be compared{why}, and there is no "
-                "independent model of its task to compare the behaviour with",
+                f"the weights of {each.reference} cannot be compared{why}, and there {_few(each)} "
+                "of its task to compare the behaviour with",
             )
         else:
             yield (
                 each,
-                f"it does what {each.reference} does, its weights show no derivation, and there is "
-                "no independent model of the task: a distilled copy would look the same",
+                f"it does what {each.reference} does, its weights show no derivation, and there "
+                f"{_few(each)} of the task: a distilled copy would look the same",
             )
     if not ordered:
         yield None, "there is nothing to compare it with"
+
+
+def _few(each: Relation) -> str:
+    if not each.twins:
+        return "is no independent model"
+    have = "is 1 independent model" if len(each.twins) == 1 else "are no usable independent models"
+    return f"{have}, and not the {LEAST_TWINS} that it takes,"
 
 
 def _unlike(each: Relation) -> bool:

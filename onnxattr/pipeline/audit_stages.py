@@ -14,10 +14,11 @@ from onnxattr.arrays import Float32
 from onnxattr.graph.options import InputOptions
 from onnxattr.lineage import behaviour
 from onnxattr.lineage.behaviour import Traces
-from onnxattr.lineage.twins import assign, likeness
+from onnxattr.lineage.calibration import LEAST_TWINS
+from onnxattr.lineage.twins import UNLIKE, assign
 from onnxattr.pipeline import job
 from onnxattr.pipeline.audited_models import Cast
-from onnxattr.pipeline.input_search import in_words, search_inputs
+from onnxattr.pipeline.input_search import Searched, in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
 from onnxattr.pipeline.measures import compare_by
@@ -37,6 +38,7 @@ from onnxattr.types import (
     Failure,
     Finding,
     Inspection,
+    Otherwise,
     Probes,
     Relation,
     Suspect,
@@ -132,9 +134,7 @@ class Work:
         self._spent("run", started)
         return found
 
-    def search(
-        self, names: Sequence[str], references: Mapping[str, Float32]
-    ) -> dict[tuple[str, str], InputOptions]:
+    def search(self, names: Sequence[str], references: Mapping[str, Float32]) -> Searched:
         """Returns how each model is fed to be compared with each reference."""
         started = time.perf_counter()
         sources = {name: self.sources[name] for name in names if name in self.sources}
@@ -212,12 +212,14 @@ class Found:
         relations: One a reference that could be compared.
         twins: What became of the models that were given as independent.
         nearest: The references, ranked; None where the suspect has no maps.
+        sensitivity: What becomes of the suspect fed in other ways.
     """
 
     suspect: Suspect
     relations: tuple[Relation, ...]
     twins: tuple[Twin, ...]
     nearest: Target | None
+    sensitivity: tuple[Otherwise, ...]
 
 
 def run(work: Work, *, search: bool) -> Found:
@@ -239,15 +241,24 @@ def run(work: Work, *, search: bool) -> Found:
     references = {name: known[name] for name in roles.references if name in known}
     others = [roles.suspect, *roles.twins]
     chosen = {(r, name): own for r in references for name in others}
+    searched = Searched(chosen)
     if search and work.probes.kind == IMAGE:
-        chosen |= work.search(others, references)
+        searched = work.search(others, references)
+        chosen |= searched.ways
     traces = _traces(work, seen, chosen, others)
     own_traces = {name: traces[name, own] for name in references}
     by_pair = {(r, n): traces[n, way] for (r, n), way in chosen.items() if (n, way) in traces}
-    twins, of_reference = _twins(work, own_traces, by_pair)
+    alike = _alike(own_traces, by_pair, roles.twins)
+    twins, of_reference = _twins(work, own_traces, alike)
     wanted = [(name, own) for name in (*references, roles.suspect)]
     wanted += [(roles.suspect, chosen[r, roles.suspect]) for r in references]
-    wanted += [(t, chosen[r, t]) for r, found in of_reference.items() for t in found]
+    wanted += [
+        (t, chosen[r, t])
+        for r, known_twins in of_reference.items()
+        for t in roles.twins
+        if (r, t) in alike
+        if t in known_twins or (len(known_twins) >= LEAST_TWINS and alike[r, t] >= UNLIKE)
+    ]
     maps = work.attribute([fed for fed in dict.fromkeys(wanted) if fed in traces])
     full = {fed: dataclasses.replace(one, gradients=maps.get(fed)) for fed, one in traces.items()}
     started = time.perf_counter()
@@ -273,6 +284,7 @@ def run(work: Work, *, search: bool) -> Found:
         relations=tuple(r for r in made if r.identical or r.match or r.behaviour),
         twins=twins,
         nearest=_nearest(work),
+        sensitivity=searched.sensitivity.get(roles.suspect, ()),
     )
     work.seconds["compare"] = time.perf_counter() - started
     return found
@@ -308,22 +320,30 @@ def _of(name: str, seen: Seen) -> Traces:
     )
 
 
+def _alike(
+    references: Mapping[str, Traces],
+    others: Mapping[tuple[str, str], Traces],
+    twins: Sequence[str],
+) -> dict[tuple[str, str], float]:
+    """Returns how much references and models given as independent seem to do the same."""
+    found = {}
+    for reference, one in references.items():
+        for twin in twins:
+            if (other := others.get((reference, twin))) is not None:
+                value = behaviour.representations(one, other)
+                found[reference, twin] = float("nan") if value is None else value
+    return found
+
+
 def _twins(
-    work: Work, references: Mapping[str, Traces], others: Mapping[tuple[str, str], Traces]
+    work: Work, references: Mapping[str, Traces], alike: Mapping[tuple[str, str], float]
 ) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
     """Returns what becomes of the models given as independent, and the twins of each reference."""
-    alike, misfits = {}, {}
-    for twin in work.roles.twins:
-        run = False
-        for reference, one in references.items():
-            other = others.get((reference, twin))
-            if other is not None:
-                run = True
-                value = behaviour.representations(one, other)
-                alike[reference, twin] = likeness({"rsa": float("nan") if value is None else value})
-        if not run and references:
-            misfits[twin] = "it cannot be run"
-    return assign(alike, list(references), work.roles.twins, misfits)
+    run = {twin for _, twin in alike}
+    misfits = {
+        twin: "it cannot be run" for twin in work.roles.twins if references and twin not in run
+    }
+    return assign(alike, list(references), work.roles.twins, misfits, work.roles.declared)
 
 
 def _identical(
