@@ -246,8 +246,8 @@ def behaviour_section(result: Audit, links: Mapping[str, str]) -> Section | None
         chosen=result.verdict.reference if result.verdict.reference in names else names[0],
         note="The point is the value; the bar leads to the best independent model.",
     )
-    judged = sum(bool(each.twins) for each in known)
-    lead = "There are no independent models of the same task, so these numbers prove nothing."
+    judged = sum(not math.isnan(each.score) for each in known)
+    lead = "There are too few independent models of the same task: these numbers prove nothing."
     if judged:
         lead = (
             f"{judged} of {sections.count(len(known), 'reference')} can be held against "
