@@ -21,25 +21,22 @@ if TYPE_CHECKING:
 #: Probes at a time that the spread of the units is measured on.
 _STEP = 8
 
-#: What is divided by where nothing varies.
-_TINY = 1e-300
-
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """The linear map v = (C + λ)⁻¹ (u − μ), float64 on the CPU.
+    """The linear map v = (C + λ)⁻¹ (u − μ), on the device of the samples.
 
     Attributes:
         mean: μ, [channel].
         rows: Of fewer samples than channels, the centred samples [sample, channel]; else None.
         inverse: (C + λ)⁻¹, [channel, channel]; with `rows`, (n λ + R Rᵀ)⁻¹, [sample, sample].
-        ridge: λ.
+        ridge: λ, a number without axes.
     """
 
     mean: torch.Tensor
     rows: torch.Tensor | None
     inverse: torch.Tensor
-    ridge: float
+    ridge: torch.Tensor
 
     def __call__(self, units: torch.Tensor) -> torch.Tensor:
         """Returns v of each row of units, [row, channel]."""
@@ -54,19 +51,19 @@ def whitening(rows: torch.Tensor, ridge: float) -> Whitening:
     """Returns what whitens units that are spread like these.
 
     Args:
-        rows: Units of some probes and places, float64 [sample, channel].
+        rows: Units of some probes and places, [sample, channel].
         ridge: λ as a part of the mean variance along the directions that samples can have.
     """
     count, channels = rows.shape
     mean = rows.mean(dim=0)
     centred = rows - mean
-    power = float(centred.square().sum()) / count / min(channels, max(count - 1, 1))
-    amount = max(ridge * power, _TINY)
+    power = centred.square().sum() / (count * min(channels, max(count - 1, 1)))
+    amount = (ridge * power).clamp_min(torch.finfo(rows.dtype).tiny)
+    one = torch.eye(min(channels, count), dtype=rows.dtype, device=rows.device)
     if channels <= count:
-        covariance = centred.T @ centred / count
-        inverse = torch.linalg.inv(covariance + amount * torch.eye(channels, dtype=rows.dtype))
+        inverse = torch.linalg.inv(centred.T @ centred / count + amount * one)
         return Whitening(mean, None, inverse, amount)
-    products = centred @ centred.T + count * amount * torch.eye(count, dtype=rows.dtype)
+    products = centred @ centred.T + count * amount * one
     return Whitening(mean, centred, torch.linalg.inv(products), amount)
 
 
@@ -107,7 +104,7 @@ def whitened(setting: Setting, *, ridge: float) -> Explain:
 
 
 def _spread(network: Network, background: torch.Tensor) -> torch.Tensor:
-    """Returns the units of the background at all places, float64 [sample, channel]."""
+    """Returns the units of the background at all places, [sample, channel]; see `_rows`."""
     feed = feed_of(network.spec).to(network.device)
     step = network.spec.batch or (_STEP if "N" in network.spec.layout else 1)
     rows = []
@@ -135,8 +132,9 @@ def _batched(network: Network, units: torch.Tensor) -> torch.Tensor:
 
 
 def _rows(network: Network, units: torch.Tensor) -> torch.Tensor:
-    """Returns units as float64 on the CPU, [probe · place, channel]."""
-    units = _batched(network, units.detach().double().cpu())
+    """Returns units as float64, [probe · place, channel]; float32 on a device without float64."""
+    wide = torch.float32 if units.device.type == "mps" else torch.float64
+    units = _batched(network, units.detach().to(wide))
     return units.movedim(_axis(network, units), -1).reshape(-1, units.shape[_axis(network, units)])
 
 

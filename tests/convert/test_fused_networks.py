@@ -76,7 +76,9 @@ def test_maps_are_those_of_the_plain_graph(networks, method):
         find(method)(Setting(network, background=1 - probes), **parse(method).options)(probes)
         for network in networks
     )
-    torch.testing.assert_close(fused, plain, rtol=0, atol=1e-6 * plain.abs().max().item())
+    # Whitening multiplies rounding by up to 1 / ridge, which is 100.
+    rounding = 1e-4 if method == "whitened" else 1e-6
+    torch.testing.assert_close(fused, plain, rtol=0, atol=rounding * plain.abs().max().item())
 
 
 def test_the_collector_is_as_it_was(build):
