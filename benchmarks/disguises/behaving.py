@@ -1,22 +1,22 @@
-"""Scores every pair by this package from behaviour alone, by the steps of an audit.
+"""Scores every model by this package from behaviour alone, by the steps of an audit.
 
-All is run in this process, since the files are our own: an audit starts workers for each suspect,
-which takes longer than all else.
+Each is held against all of zoo A, as by an auditor who has twenty references. All is run in this
+process, since the files are our own: an audit starts workers for each suspect, which takes longer
+than all else.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.disguises import trained
-from benchmarks.disguises.pairs import Suspect
+from benchmarks.disguises.pairs import name_of
 from onnxattr.arrays import Float32
 from onnxattr.attribution.engine import Engine
 from onnxattr.attribution.methods import parse
@@ -24,7 +24,8 @@ from onnxattr.convert.torch import to_network
 from onnxattr.errors import OnnxattrError
 from onnxattr.graph.load import load as load_model
 from onnxattr.graph.options import InputOptions
-from onnxattr.lineage.behaviour import Traces, compare
+from onnxattr.lineage.behaviour import Traces, compare, representations
+from onnxattr.lineage.twins import UNLIKE
 from onnxattr.pipeline import input_search
 from onnxattr.pipeline.job import place_of
 from onnxattr.pipeline.messages import Watch, pack, source_of
@@ -33,7 +34,7 @@ from onnxattr.pipeline.relations import same_function
 from onnxattr.pipeline.watching import watch
 from onnxattr.types import IMAGE, InputSpec, Model
 from samples.miniature.data import held_out, load
-from samples.miniature.zoo import RECIPE
+from samples.miniature.zoo import MODELS, RECIPE, ZOO_A
 
 PROBES = 64
 """Scenes that no model was trained on."""
@@ -49,54 +50,64 @@ class Seen:
     units: dict[str, Float32]
 
 
-def probes() -> tuple[np.ndarray, str]:
-    """Return the first scenes that the zoo is scored on, uint8 [probe, y, x, 3], and their hash."""
-    images = np.round(255 * load(held_out(RECIPE), "image")[:PROBES]).astype(np.uint8)
-    return images, sha256(images.tobytes()).hexdigest()
+def references() -> list[Path]:
+    """Return the files of zoo A."""
+    return [MODELS / f"{entry.name}.onnx" for entry in ZOO_A]
 
 
-def behave(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict[str, Any]]]:
-    """Yield what each measure of behaviour says of suspects and a victim.
+def behave(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what each measure of behaviour says of models and each reference, by their names.
 
-    Colours and ranges are tried on all suspects alike, as in an audit.
+    Colours and ranges are tried on all models alike, and measures are asked of models that do about
+    the same, as in an audit; of references, of which some stand for strangers, all are.
     """
-    images, _ = probes()
-    known = _traces(victim, trained.victim_file(victim), OWN, images)
-    wanted = input_search._ranked(victim, _few(known.representation))
-    ways = input_search.candidates(OWN)
-    for suspect in suspects:
+    known = {name_of(path): _traces(path, OWN) for path in references()}
+    ranked = {n: input_search._ranked(n, _few(t.representation)) for n, t in known.items()}
+    for path in paths:
+        name = name_of(path)
         try:
-            found = _watched(load_model(suspect.path), suspect.path, ways, _few(images), False)
-            ranked = [
-                input_search._ranked(suspect.name, one.units.get("representation")) for one in found
-            ]
-            way = ways[input_search._best(wanted, ranked)]
-            traces = _traces(suspect.name, suspect.path, way, images)
+            yield name, _behaved(path, known, ranked)
         except OnnxattrError as error:
-            print(f"{suspect.name}: {error.message}", file=sys.stderr)
-            yield suspect, {"reason": error.message}
-            continue
-        yield (
-            suspect,
-            {
-                "behaviour": compare(known, traces),
-                "fed": input_search.in_words(way, OWN),
-                "function": same_function(known, traces),
-            },
-        )
+            print(f"{name}: {error.message}", file=sys.stderr)
+            yield name, {"reason": error.message}
 
 
-def _traces(name: str, path: Path, way: InputOptions, images: np.ndarray) -> Traces:
+def _behaved(
+    path: Path, references: Mapping[str, Traces], ranked: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return what is kept of a model: likeness and measures by reference, and how it was fed."""
+    name = name_of(path)
+    ways = input_search.candidates(OWN)
+    found = _watched(load_model(path), path, ways, _few(_probes()), False)
+    mine = [input_search._ranked(name, one.units.get("representation")) for one in found]
+    made: dict[InputOptions, Traces] = {}
+    alike, behaviour, fed, function = {}, {}, {}, []
+    for reference, known in references.items():
+        way = ways[input_search._best(ranked[reference], mine)]
+        if way not in made:
+            made[way] = _traces(path, way, maps=False)
+        value = representations(known, made[way])
+        alike[reference] = float("nan") if value is None else value
+        fed[reference] = input_search.in_words(way, OWN)
+        if same_function(known, made[way]):
+            function.append(reference)
+        if name in references or alike[reference] >= UNLIKE:
+            if made[way].gradients is None:
+                made[way] = replace(made[way], gradients=_maps(path, way))
+            behaviour[reference] = compare(known, made[way])
+    return {"alike": alike, "behaviour": behaviour, "fed": fed, "function": function}
+
+
+def _traces(path: Path, way: InputOptions, *, maps: bool = True) -> Traces:
     """Return what is known of a model that is fed in a way."""
-    model = load_model(path)
-    (seen,) = _watched(model, path, [way], images, True)
+    (seen,) = _watched(load_model(path), path, [way], _probes(), True)
     layers = {
         group: tuple(seen.units[p] for p in sorted(seen.units) if p.startswith(f"{group}:"))
         for group in ("early", "late")
     }
     return Traces(
-        name=name,
-        gradients=_maps(model, seen.spec, images),
+        name=name_of(path),
+        gradients=_maps(path, way) if maps else None,
         representation=seen.units["representation"],
         outputs=seen.units.get("outputs"),
         early=layers["early"],
@@ -104,15 +115,16 @@ def _traces(name: str, path: Path, way: InputOptions, images: np.ndarray) -> Tra
     )
 
 
-def _maps(model: Model, spec: InputSpec | None, images: np.ndarray) -> Float32 | None:
+def _maps(path: Path, way: InputOptions) -> Float32 | None:
     """Return the maps of lineage, [probe, y, x]; None of a model without gradients."""
+    images = _probes()
     try:
-        network = to_network(model, spec=spec)
+        network = to_network(load_model(path), options=way)
         background = images[: METHOD.entry.background]
         engine = Engine(network, methods=[METHOD], background=background, batch_size=16)
         maps: Float32 = engine.maps(images)[0]
     except OnnxattrError as error:
-        print(f"{model.name}: {error.message}", file=sys.stderr)
+        print(f"{name_of(path)}: {error.message}", file=sys.stderr)
         return None
     return maps
 
@@ -134,6 +146,12 @@ def _watched(
         )
         for way in watch(model, request, threads=1).ways
     ]
+
+
+@cache
+def _probes() -> np.ndarray:
+    """Return the first scenes that the zoo is scored on, uint8 [probe, y, x, 3]."""
+    return np.round(255 * load(held_out(RECIPE), "image")[:PROBES]).astype(np.uint8)
 
 
 def _few(values: Any) -> Any:

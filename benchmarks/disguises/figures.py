@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.disguises.pairs import Suspect
+from benchmarks.disguises.pairs import Suspect, reference_of
+from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL
+
+CAUGHT = (IDENTICAL, DERIVED)
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,42 @@ class Scored:
         suspect: Who.
         values: By the name of the score; higher is closer to the victim. NaN where the score says
             nothing, which accuses nobody; a score that was not made is not there, and not counted.
-        verdict: What an audit says; '' where there was none.
+        verdict: What an audit says of it and all references; '' where there was none.
+        about: The reference that the verdict is about.
+        alone: What it says from behaviour alone.
+        alone_about: The reference that this is about.
     """
 
     suspect: Suspect
     values: Mapping[str, float]
     verdict: str = ""
+    about: str = ""
+    alone: str = ""
+    alone_about: str = ""
+
+    @property
+    def caught(self) -> bool:
+        """Whether the audit says that it comes from its victim."""
+        return self.verdict in (*CAUGHT, CLOSER) and self._is_right(self.about)
+
+    @property
+    def caught_alone(self) -> bool:
+        """Whether behaviour alone says that it is closer to its victim."""
+        return self.alone == CLOSER and self._is_right(self.alone_about)
+
+    @property
+    def wronged(self) -> bool:
+        """Whether the audit says that it comes from what it does not come from."""
+        return self.verdict in (*CAUGHT, CLOSER) and not self._is_right(self.about)
+
+    @property
+    def wronged_alone(self) -> bool:
+        """Whether behaviour alone says that it is closer to what it does not come from."""
+        return self.alone == CLOSER and not self._is_right(self.alone_about)
+
+    def _is_right(self, about: str) -> bool:
+        victim = self.suspect.victim if self.suspect.truth != "independent" else ""
+        return about in {reference_of(name) for name in (victim, self.suspect.ancestor) if name}
 
 
 @dataclass(frozen=True)
@@ -39,7 +72,10 @@ class Row:
         area: By score, the chance that one of them is closer than an independent model is, the
             mean over the victims; NaN where none has the score. There is none of independent ones.
         accused: By score, the share that is above the threshold.
-        verdicts: By verdict, the share that an audit gives it.
+        audited: How many have a verdict.
+        alone: How many have one from behaviour alone.
+        caught, caught_alone: How many are rightly said to come from a victim.
+        wronged, wronged_alone: How many are said to come from what they do not come from.
     """
 
     group: str
@@ -48,7 +84,12 @@ class Row:
     made: Mapping[str, int] = field(default_factory=dict)
     area: Mapping[str, float] = field(default_factory=dict)
     accused: Mapping[str, float] = field(default_factory=dict)
-    verdicts: Mapping[str, float] = field(default_factory=dict)
+    audited: int = 0
+    alone: int = 0
+    caught: int = 0
+    caught_alone: int = 0
+    wronged: int = 0
+    wronged_alone: int = 0
 
 
 def area(positive: Sequence[float], negative: Sequence[float]) -> float:
@@ -98,7 +139,12 @@ def rows(scored: Sequence[Scored], limits: Mapping[str, float]) -> list[Row]:
                 )
                 for n, limit in limits.items()
             },
-            _verdicts(found),
+            sum(bool(one.verdict) for one in found),
+            sum(bool(one.alone) for one in found),
+            sum(one.caught for one in found),
+            sum(one.caught_alone for one in found),
+            sum(one.wronged for one in found),
+            sum(one.wronged_alone for one in found),
         )
         for (truth, group), found in groups.items()
     ]
@@ -121,8 +167,3 @@ def _values(some: Sequence[Scored], victim: str, name: str) -> list[float]:
 def _share(flags: Iterable[bool]) -> float:
     known = list(flags)
     return float(np.mean(known)) if known else math.nan
-
-
-def _verdicts(found: Sequence[Scored]) -> dict[str, float]:
-    names = [one.verdict for one in found if one.verdict]
-    return {name: names.count(name) / len(names) for name in sorted(set(names))}

@@ -8,17 +8,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from benchmarks.disguises import files, making, plan, trained
-from samples.miniature.zoo import MODELS, OTHERS, ZOO_A, Entry
+from samples.miniature.zoo import MODELS, OTHERS, ZOO_A, ZOO_B, Entry
 
 Truth: TypeAlias = Literal["derived", "distilled", "independent"]
-
-SAME_TASK = (
-    "another seed",
-    "its initial seed, another order",
-    "same task, by transfer",
-    "same task, another kind",
-)
-"""Groups of independent models that were trained for the victim's task."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +23,7 @@ class Suspect:
         truth: Whether it comes from the victim.
         path: Of its file.
         base: Of a disguised independent model, the path of the model that was disguised.
+        ancestor: The victim that it comes from after all, if there is another one; '' if none.
     """
 
     victim: str
@@ -38,6 +31,7 @@ class Suspect:
     truth: Truth
     path: Path
     base: Path | None = None
+    ancestor: str = ""
 
     @property
     def name(self) -> str:
@@ -53,6 +47,11 @@ class Suspect:
 def name_of(path: Path) -> str:
     """Return what a model is called in the scores."""
     return f"{'zoo' if path.parent == MODELS else path.parent.name}/{path.stem}"
+
+
+def reference_of(victim: str) -> str:
+    """Return what a victim is called in the scores."""
+    return f"zoo/{plan.entry(victim).name}"
 
 
 def suspects(victim: str) -> list[Suspect]:
@@ -77,8 +76,8 @@ def _independent(victim: str) -> Iterator[Suspect]:
     other = making.path_of(before, "its initial seed, another task")
     yield _apart(victim, "another seed", other)
     path = making.path_of(before, "transferred, long")
-    yield _apart(victim, "same task, by transfer", path)
-    for entry in (*ZOO_A, *OTHERS):
+    yield Suspect(victim, "same task, by transfer", "independent", path, ancestor=before)
+    for entry in (*ZOO_A, *ZOO_B, *OTHERS):
         if (entry.task, entry.family) != (victim, "a"):
             yield _apart(victim, _group(victim, entry), MODELS / f"{entry.name}.onnx")
 
@@ -91,4 +90,5 @@ def _group(victim: str, entry: Entry) -> str:
     if entry.family == "untrained":
         return "untrained"
     task = "same task" if entry.task == victim else "another task"
-    return task if entry.family == "a" else f"{task}, another kind"
+    kinds = {"a": "", "b": ", another seed"}
+    return task + kinds.get(entry.family, ", another kind")

@@ -35,11 +35,13 @@ HELD_OUT = ("edge2d", "reshade", "rgb2sfnorm", "segmentsemantic")
 HEAD = Budget(1, 3e-3, frozen=True)
 FINE_TUNED = {"short": Budget(1, 3e-4), "long": Budget(5, 1e-3)}
 TRANSFERRED = {"short": Budget(1, 1e-3), "long": Budget(6, 3e-3)}
-DISTILLED = Budget(3, 3e-3)
+DISTILLED = {"short": Budget(3, 3e-3), "long": Budget(10, 3e-3)}
 INDEPENDENT = Budget(6, 3e-3)
 """Of second seeds and shared seeds; six tenths of what a victim had, for the time that it takes."""
+FULL = Budget(10, 3e-3)
+"""What a victim had; of third and fourth seeds."""
 
-SEEDS = {"twin": 700, "order": 800, "training": 900}
+SEEDS = {"twin": 700, "order": 800, "training": 900, "third": 1000, "fourth": 1100}
 """To which a victim's place in its zoo is added."""
 
 
@@ -77,11 +79,17 @@ ORDER = (
     "its initial seed, another order",
     "transferred, long",
     "fine-tuned, long",
-    "distilled code, same kind",
+    "distilled code, same kind, short",
     "its initial seed, another task",
-    "distilled outputs, same kind",
-    "distilled code, other kind",
-    "distilled outputs, other kind",
+    "distilled outputs, same kind, short",
+    "distilled code, other kind, short",
+    "distilled outputs, other kind, short",
     "another seed",
+    "a third seed",
+    "a fourth seed",
+    "distilled code, same kind, long",
+    "distilled outputs, same kind, long",
+    "distilled code, other kind, long",
+    "distilled outputs, other kind, long",
 )
 """In which models are trained, all victims' first ones first."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks.disguises import plan
-from benchmarks.disguises.pairs import Suspect, suspects
+from benchmarks.disguises.pairs import Suspect, name_of, suspects
 
 Row: TypeAlias = Mapping[str, Any]
 Family: TypeAlias = Callable[[str, list[Suspect]], Iterator[tuple[Suspect, Row]]]
@@ -34,6 +34,28 @@ def score(victim: str, name: str, family: Family, truth: str = "", every: int = 
         if count % every == 0 or count == len(missing):
             _write(path, rows)
     print(f"{victim}: {name}: {len(rows)}", flush=True)
+
+
+def behave(victims: Sequence[str]) -> None:
+    """Score the behaviour of all suspects of victims, and of the zoo, that have no score yet."""
+    from benchmarks.disguises import behaving
+
+    path = path_of("all", "behaviour")
+    rows: dict[str, Row] = json.loads(path.read_text()) if path.exists() else {}
+    paths = [found.path for victim in victims for found in suspects(victim)]
+    missing = [one for one in dict.fromkeys(paths) if name_of(one) not in rows]
+    for count, (name, row) in enumerate(behaving.behave(missing) if missing else (), start=1):
+        rows[name] = row
+        if count % 20 == 0 or count == len(missing):
+            _write(path, rows)
+            print(f"behaviour: {count} of {len(missing)}", flush=True)
+
+
+def behaviour() -> dict[str, dict[str, Any]]:
+    """Return what is known of the behaviour of models, by name."""
+    path = path_of("all", "behaviour")
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def read(victim: str) -> dict[str, dict[str, Any]]:

@@ -28,14 +28,13 @@ SCORES = {
 }
 """Columns of the table, by the name of the score."""
 
-CLOSER = "behaviourally closer than independent models"
-CAUGHT = ("identical", "weight-derived")
-
 
 def write() -> None:
     """Write both, from the scores that there are."""
     stored = {victim: scoring.read(victim) for victim in (*plan.TUNING, *plan.HELD_OUT)}
-    everybody = verdicts.scored({victim: rows for victim, rows in stored.items() if rows})
+    everybody = verdicts.scored(
+        {victim: rows for victim, rows in stored.items() if rows}, scoring.behaviour()
+    )
     tuning = [one for one in everybody if one.suspect.victim in plan.TUNING]
     held_out = [one for one in everybody if one.suspect.victim in plan.HELD_OUT]
     limits = figures.thresholds(tuning, tuple(SCORES))
@@ -60,19 +59,21 @@ def write() -> None:
 
 def markdown(rows: Sequence[Row], limits: Mapping[str, float]) -> str:
     """Return a table of what is found, and one of who is accused wrongly."""
-    verdict = any(row.verdicts for row in rows)
-    head = ["disguise", "models", *(["audit"] if verdict else []), *SCORES.values()]
-    lines = [_line(head), _line(["---", "---:", *["---"] * (len(head) - 2)])]
+    columns = ["models", "audit", "behaviour alone", *SCORES.values()]
+    lines = [_line(["disguise", *columns]), _line(["---", "---:", *["---"] * (len(columns) - 1)])]
     for row in rows:
         if row.truth != "independent":
-            said = [_said(row)] if verdict else []
+            said = [_percent_of(row.caught, row.audited), _percent_of(row.caught_alone, row.alone)]
             cells = [_found(row, name) for name in SCORES]
             lines.append(_line([row.group, str(row.count), *said, *cells]))
-    head[0] = "independent models"
-    lines += ["", _line(head), _line(["---", "---:", *["---"] * (len(head) - 2)])]
+    lines += ["", _line(["independent models", *columns])]
+    lines.append(_line(["---", "---:", *["---"] * (len(columns) - 1)]))
     for row in rows:
         if row.truth == "independent":
-            said = [_said(row)] if verdict else []
+            said = [
+                _percent_of(row.wronged, row.audited),
+                _percent_of(row.wronged_alone, row.alone),
+            ]
             cells = [_share(row, name) for name in SCORES]
             lines.append(_line([row.group, str(row.count), *said, *cells]))
     shown = ", ".join(
@@ -83,34 +84,28 @@ def markdown(rows: Sequence[Row], limits: Mapping[str, float]) -> str:
     return "\n".join([*lines, "", f"Thresholds, from the tuning victims: {shown}.", ""])
 
 
-def _said(row: Row) -> str:
-    """Return the shares of verdicts that accuse: by weights, and by behaviour alone."""
-    if not row.verdicts:
-        return "–"
-    weights = sum(row.verdicts.get(name, 0.0) for name in CAUGHT)
-    closer = row.verdicts.get(CLOSER, 0.0)
-    return _percent(weights) + (f" + {_percent(closer)} closer" if closer else "")
-
-
 def summary(held_out: Sequence[Scored]) -> str:
     """Return, in words, how often an audit errs, and how small its p-values can be."""
     known = [one for one in held_out if one.verdict]
     apart = [one for one in known if one.suspect.truth == "independent"]
     derived = [one for one in known if one.suspect.truth == "derived"]
-    found = sum(one.verdict in CAUGHT for one in derived)
-    wrong = sum(one.verdict in CAUGHT for one in apart)
-    judged = [one for one in apart if "p" in one.values]
-    closer = sum(one.verdict == CLOSER for one in judged)
+    found = sum(one.caught for one in derived)
+    wrong = sum(one.wronged for one in apart)
+    blind = [one for one in held_out if one.alone]
+    strangers = [one for one in blind if one.suspect.truth == "independent"]
+    misled = [one for one in blind if one.suspect.truth != "independent"]
     floors = [
         f"{min(least):.3f} to {max(least):.3f} by {kind}"
         for kind, name in (("weights", "weights floor"), ("behaviour", "floor"))
         if (least := [v for one in held_out if (v := one.values.get(name, math.nan)) < 1])
     ]
     return (
-        f"By weights, the audit finds {found} of {len(derived)} disguises that carry weights, and "
-        f"accuses {wrong} of {len(apart)} independent models. By behaviour alone it calls {closer} "
-        f"of {len(judged)} independent models closer. The least p-values that its independent "
-        f"models allow: {', '.join(floors)}.\n"
+        f"The audit finds {found} of {len(derived)} disguises that carry weights, and accuses "
+        f"{wrong} of {len(apart)} independent models. From behaviour alone it calls "
+        f"{sum(one.wronged_alone for one in strangers)} of {len(strangers)} independent models "
+        f"closer, and {sum(one.wronged_alone for one in misled)} of {len(misled)} disguised ones "
+        f"closer to a model that they do not come from. The least p-values that there can be: "
+        f"{', '.join(floors)}.\n"
     )
 
 
@@ -119,13 +114,13 @@ def _write_pairs(everybody: Sequence[Scored]) -> None:
     columns = list(dict.fromkeys(name for one in everybody for name in one.values))
     with PAIRS.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["victim", "suspect", "group", "truth", "verdict", *columns])
+        lines.writerow(["victim", "suspect", "group", "truth", "verdict", "alone", *columns])
         for one in everybody:
             numbers = [one.values.get(name, math.nan) for name in columns]
             cells = ["" if math.isnan(v) else f"{v:.4g}" for v in numbers]
             about = one.suspect
             lines.writerow(
-                [about.victim, about.name, about.group, about.truth, one.verdict, *cells]
+                [about.victim, about.name, about.group, about.truth, one.verdict, one.alone, *cells]
             )
 
 
@@ -140,6 +135,10 @@ def _finite(value: Any) -> Any:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def _percent_of(count: int, whole: int) -> str:
+    return _percent(count / whole) if whole else "–"
 
 
 def _percent(share: float) -> str:

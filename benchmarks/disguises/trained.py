@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TypeAlias
 
@@ -54,19 +56,26 @@ def _other_head(victim: str) -> nn.Module:
     return nn.Sequential(encoder, head)
 
 
-def _student(victim: str, family: str, outputs: bool, number: int) -> nn.Module:
+def _student(victim: str, family: str, outputs: bool, length: str, number: int) -> nn.Module:
     student = training.fresh("a" if family == "a" else "residual", _seed(victim, number))
     teacher = training.restored(victim_file(victim))
     head = _head(victim) if outputs else None
     task = training.task_named(victim)
-    training.imitate(student, teacher, head, task, plan.DISTILLED, _seed(victim, number))
+    training.imitate(student, teacher, head, task, plan.DISTILLED[length], _seed(victim, number))
     return student
 
 
-def _independent(task: str, initial: int, order: int) -> nn.Module:
+def _independent(
+    task: str, initial: int, order: int, budget: plan.Budget = plan.INDEPENDENT
+) -> nn.Module:
     encoder = training.fresh("a", initial)
-    training.learn(encoder, training.task_named(task), plan.INDEPENDENT, order)
+    training.learn(encoder, training.task_named(task), budget, order)
     return encoder
+
+
+def _seeded(victim: str, seed: str) -> nn.Module:
+    number = plan.SEEDS[seed] + plan.place(victim)
+    return _independent(victim, number, number, plan.FULL)
 
 
 DERIVED: Mapping[str, Maker] = {
@@ -75,12 +84,20 @@ DERIVED: Mapping[str, Maker] = {
     "head swapped": _other_head,
     "transferred, long": lambda v: _further(v, plan.following(v), plan.TRANSFERRED["long"], 4),
     "fine-tuned, long": lambda v: _further(v, v, plan.FINE_TUNED["long"], 5),
-    "distilled code, same kind": lambda v: _student(v, "a", False, 6),
-    "distilled outputs, same kind": lambda v: _student(v, "a", True, 7),
-    "distilled code, other kind": lambda v: _student(v, "residual", False, 8),
-    "distilled outputs, other kind": lambda v: _student(v, "residual", True, 9),
+    **{
+        f"distilled {part}, {kind} kind, {length}": partial(
+            _student,
+            family="a" if kind == "same" else "residual",
+            outputs=part == "outputs",
+            length=length,
+            number=number,
+        )
+        for number, (length, kind, part) in enumerate(
+            product(("short", "long"), ("same", "other"), ("code", "outputs")), start=6
+        )
+    },
 }
-"""Made from a victim; the last four hold none of its weights."""
+"""Made from a victim; the distilled ones hold none of its weights."""
 
 DISTILLED = tuple(name for name in DERIVED if name.startswith("distilled"))
 
@@ -91,6 +108,8 @@ INDEPENDENT: Mapping[str, Maker] = {
     "another seed": lambda v: _independent(
         v, plan.SEEDS["twin"] + plan.place(v), plan.SEEDS["twin"] + plan.place(v)
     ),
+    "a third seed": partial(_seeded, seed="third"),
+    "a fourth seed": partial(_seeded, seed="fourth"),
     "its initial seed, another task": lambda v: _independent(
         plan.following(v), plan.entry(v).seed, plan.entry(v).seed
     ),

@@ -1,128 +1,156 @@
 """What an audit says of each suspect, from scores that are kept: nothing is run here.
 
-The victim is the reference. Independent models are given to it as they would be: those that were
-trained apart, from other seeds, and never the suspect or what the suspect is a disguise of.
+The references are all of zoo A, as an auditor may have them, without the suspect. Independent
+models are given as they would be, with their tasks: zoo B, models of other kinds and other seeds,
+and never the suspect or what it is a disguise of.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.disguises import pairs
+from benchmarks.disguises import pairs, plan
 from benchmarks.disguises.figures import Scored
-from benchmarks.disguises.pairs import SAME_TASK, Suspect
-from onnxattr.lineage import calibration
+from benchmarks.disguises.pairs import Suspect, name_of, reference_of
 from onnxattr.lineage.finding import finding_of
+from onnxattr.lineage.twins import assign
 from onnxattr.lineage.verdict import decide
+from onnxattr.pipeline.relations import relations
 from onnxattr.types import LayerMatch, Relation, TensorMatch, WeightMatch
+from samples.miniature.zoo import CONTROL, OTHERS, ZOO_A, ZOO_B
 
-STRANGERS = 5
-"""Models of other tasks that stand for what any two have in common, as in an audit."""
+REFERENCES = tuple(f"zoo/{entry.name}" for entry in ZOO_A)
+
+SEEDS = ("another seed", "a third seed", "a fourth seed")
+"""Independent models that were made for the victims, beside zoo B and the other kinds."""
 
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def scored(stored: Mapping[str, Rows]) -> list[Scored]:
-    """Return all suspects of some victims with all their scores, and the verdict.
+@dataclass(frozen=True)
+class Kept:
+    """What behaviour says of pairs, as `pipeline.relations.Pairs` does, from kept scores."""
+
+    rows: Rows
+    references: Collection[str]
+
+    def __call__(self, reference: str, other: str) -> Mapping[str, float] | None:
+        """Return what each measure says, or None where it was not asked."""
+        found: Mapping[str, float] | None = self._of(other, "behaviour").get(reference)
+        if found is None:
+            return None
+        return {name: math.nan if value is None else value for name, value in found.items()}
+
+    def has(self, reference: str, other: str) -> bool:
+        """Return whether both were run."""
+        return reference in self.references and reference in self._of(other, "alike")
+
+    def alike(self, reference: str, other: str) -> float:
+        """Return RSA of two models; NaN if unknown."""
+        value = self._of(other, "alike").get(reference)
+        return math.nan if value is None else float(value)
+
+    def _of(self, other: str, part: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.rows.get(other, {}).get(part, {})
+        return found
+
+
+def scored(stored: Mapping[str, Rows], behaviour: Rows) -> list[Scored]:
+    """Return all suspects of some victims with all their scores, and the verdicts.
 
     Args:
         stored: By victim, then by the suspect's name: what `scoring.read` returns.
+        behaviour: What `scoring.behaviour` returns.
     """
-    likeness = {
-        (victim, name): row["behaviour"]
-        for victim, rows in stored.items()
-        for name, row in rows.items()
-        if "behaviour" in row and _complete(victim, rows)
-    }
-    twins = {v: _given(v, SAME_TASK, likeness) for v in stored}
-    strangers = {v: _given(v, ("another task",), likeness)[:STRANGERS] for v in stored}
     found = []
+    given = independent()
     for victim, rows in stored.items():
+        matches = {name: _match(row["match"]) for name, row in rows.items() if "match" in row}
         for suspect in pairs.suspects(victim):
             row = rows.get(suspect.name)
             if row is None:
                 continue
-            relation = _weighed(suspect, rows)
-            relation = _behaved(relation, suspect, likeness, twins, strangers)
             numbers = _plain(row)
-            if relation.finding is not None:
-                numbers["weights p"] = relation.finding.p_value or math.nan
-                numbers["weights floor"] = relation.finding.floor
-            if (victim, suspect.name) in likeness:
-                numbers |= {"behaviour": relation.score, "p": relation.p, "floor": relation.floor}
-            verdict = decide([relation]).kind if relation.finding is not None else ""
-            found.append(Scored(suspect, numbers, verdict))
+            weighed = _weighed(suspect, matches, behaviour)
+            behaved = _behaved(suspect, behaviour, given)
+            if weighed.finding is not None:
+                numbers["weights p"] = weighed.finding.p_value or math.nan
+                numbers["weights floor"] = weighed.finding.floor
+            blind = decide(list(behaved.values())) if behaved else None
+            if about := behaved.get(weighed.reference):
+                numbers |= {"behaviour": about.score, "p": about.p, "floor": about.floor}
+                numbers |= {e.measure: e.headroom for e in about.behaviour}
+            both = dict(behaved)
+            both[weighed.reference] = dataclasses.replace(
+                both.get(weighed.reference, weighed),
+                match=weighed.match,
+                finding=weighed.finding,
+                identical=weighed.identical,
+            )
+            verdict = decide(list(both.values()))
+            found.append(
+                Scored(
+                    suspect,
+                    numbers,
+                    verdict.kind if weighed.finding is not None else "",
+                    verdict.reference,
+                    blind.kind if blind else "",
+                    blind.reference if blind else "",
+                )
+            )
     return found
 
 
-def _complete(victim: str, rows: Rows) -> bool:
-    """Return whether all independent models of a victim were run: no baseline is known before."""
-    return all(
-        "behaviour" in rows.get(one.name, {}) or "reason" in rows.get(one.name, {})
-        for one in pairs.suspects(victim)
-        if one.truth == "independent"
-    )
+def independent() -> dict[str, str]:
+    """Return models that are given as independent, with the reference whose task they share."""
+    found = {f"zoo/{e.name}": f"zoo/{e.task}-a" for e in (*ZOO_B, *OTHERS) if e != CONTROL}
+    for victim in (*plan.TUNING, *plan.HELD_OUT):
+        for suspect in pairs.suspects(victim):
+            if suspect.group in SEEDS:
+                found[suspect.name] = reference_of(victim)
+    return found
 
 
-def _given(
-    victim: str, groups: Sequence[str], likeness: Mapping[tuple[str, str], Any]
-) -> list[str]:
-    """Return the independent models of some groups that are not disguised and share no start."""
-    return [
-        one.name
-        for one in pairs.suspects(victim)
-        if one.group in groups and not one.shares_start and (victim, one.name) in likeness
-    ]
+def _behaved(suspect: Suspect, rows: Rows, given: Mapping[str, str]) -> dict[str, Relation]:
+    """Return the relation to each reference from behaviour alone, as in an audit."""
+    own = _own(suspect)
+    references = [name for name in REFERENCES if name not in own]
+    tasks = {name: task for name, task in independent().items() if name not in own and name in rows}
+    if suspect.name not in rows or any(name not in rows for name in references):
+        return {}
+    kept = Kept(rows, references)
+    alike = {(r, t): kept.alike(r, t) for r in references for t in tasks}
+    said = {name: (task,) for name, task in tasks.items() if task in references}
+    _, of = assign(alike, references, list(said), declared=said)
+    made = relations(suspect.name, references, of, kept, {}, {}, {})
+    return {each.reference: each for each in made if each.behaviour}
 
 
-def _weighed(suspect: Suspect, rows: Rows) -> Relation:
+def _weighed(suspect: Suspect, matches: Mapping[str, WeightMatch], behaviour: Rows) -> Relation:
     """Return what the weights say of a suspect, and whether it computes the same."""
-    row = rows[suspect.name]
-    same = "function" if row.get("function") else ""
-    if "match" not in row:
-        return Relation(suspect.victim, identical=same)
+    reference = reference_of(suspect.victim)
+    function = reference in behaviour.get(suspect.name, {}).get("function", ())
+    relation = Relation(reference, identical="function" if function else "")
+    if (match := matches.get(suspect.name)) is None:
+        return relation
     apart = [
-        _match(rows[other.name]["match"])
+        matches[other.name]
         for other in pairs.suspects(suspect.victim)
         if other.truth == "independent"
         and not (other.base or other.shares_start)
         and other.name not in _own(suspect)
-        and "match" in rows.get(other.name, {})
+        and other.name in matches
     ]
-    match = _match(row["match"])
-    return Relation(suspect.victim, identical=same, match=match, finding=finding_of(match, apart))
-
-
-def _behaved(
-    relation: Relation,
-    suspect: Suspect,
-    likeness: calibration.Likeness,
-    twins: Mapping[str, Sequence[str]],
-    strangers: Mapping[str, Sequence[str]],
-) -> Relation:
-    """Return the relation with what behaviour says, the suspect not among the independent."""
-    victim = suspect.victim
-    if (victim, suspect.name) not in likeness:
-        return relation
-    left = {v: [name for name in names if name not in _own(suspect)] for v, names in twins.items()}
-    null = calibration.null_scores(likeness, left, strangers)
-    value = calibration.score(likeness, victim, suspect.name, left[victim], strangers[victim])
-    return dataclasses.replace(
-        relation,
-        behaviour=value.evidence,
-        score=value.combined,
-        p=calibration.conformal(value.combined, null),
-        floor=calibration.floor(null),
-        twins=tuple(left[victim]),
-    )
+    return dataclasses.replace(relation, match=match, finding=finding_of(match, apart))
 
 
 def _own(suspect: Suspect) -> set[str]:
     """Return the names of the suspect, and of what it is a disguise of."""
-    return {suspect.name} | ({pairs.name_of(suspect.base)} if suspect.base else set())
+    return {suspect.name} | ({name_of(suspect.base)} if suspect.base else set())
 
 
 def _match(stored: Mapping[str, Any]) -> WeightMatch:
@@ -142,5 +170,4 @@ def _plain(row: Mapping[str, Any]) -> dict[str, float]:
     if match := row.get("match"):
         found = {"weights": match["late"], "early": match["early"], "marks": match["marks"]}
     found |= {name: row[name] for name in ("zest", "zest, matched", "modeldiff") if name in row}
-    found |= row.get("behaviour", {})
     return {name: math.nan if value is None else float(value) for name, value in found.items()}

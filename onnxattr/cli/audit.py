@@ -28,9 +28,10 @@ Twins = Annotated[
     list[str] | None,
     typer.Option(
         "--twins",
-        metavar="MODELS",
+        metavar="[REFERENCE=]MODELS",
         help="Models of the same tasks, known to be independent of the references: without them "
-        "nothing is concluded from behaviour. May be repeated.",
+        "nothing is concluded from behaviour. Whose task they share is found out, or said by a "
+        "reference's name. May be repeated.",
         show_default=False,
     ),
 ]

@@ -10,6 +10,10 @@ import numpy as np
 from onnxattr.lineage.behaviour import MEASURES, combined, headroom
 from onnxattr.types.audit import BehaviourEvidence
 
+#: Independent models of a reference's task from which on a model is judged against it: a single one
+#: may be an odd one, and would itself have none to be measured by.
+LEAST_TWINS = 2
+
 #: What `behaviour.compare` says of a reference and another model, by the names of the two.
 Likeness = Mapping[tuple[str, str], Mapping[str, float]]
 
@@ -56,23 +60,34 @@ def null_scores(
 ) -> tuple[float, ...]:
     """Returns the scores of all independent models, each as if it were the suspect, ascending.
 
-    Each twin of each reference is judged against the reference's other twins. It has one twin less
-    to be measured by than the suspect, so that its score is rather too high than too low, and the
-    p-value that is made of these errs to the side of the suspect. One without any other model to be
-    measured by has no score.
+    A suspect is held against every reference, and its highest score is what speaks against it. So
+    each independent model is held against every reference, too, and its highest score is what
+    counts: however many references there are, they make no suspect more suspicious than it is. Of a
+    reference whose twin it is, it is measured by the other twins, by one less than the suspect; so
+    its score is rather too high than too low, and the p-value that is made of these errs to the
+    side of the suspect. References with fewer than two twins judge nobody.
 
     Args:
-        likeness: Of all pairs of a reference and its twins, and its strangers.
+        likeness: Of all pairs of a reference and its twins and its strangers, and of those of a
+            reference and another reference's twins that may be alike.
         twins: By the name of the reference.
         strangers: Likewise.
     """
     found = []
-    for reference, known in twins.items():
-        for twin in known:
-            rest = [other for other in known if other != twin]
-            value = score(likeness, reference, twin, rest, strangers.get(reference, ())).combined
-            if not np.isnan(value):
-                found.append(value)
+    for twin in dict.fromkeys(name for known in twins.values() for name in known):
+        scores = [
+            score(
+                likeness,
+                reference,
+                twin,
+                [other for other in known if other != twin],
+                strangers.get(reference, ()),
+            ).combined
+            for reference, known in twins.items()
+            if len(known) >= LEAST_TWINS and (reference, twin) in likeness
+        ]
+        if reached := [value for value in scores if not np.isnan(value)]:
+            found.append(max(reached))
     return tuple(sorted(found))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from onnxattr.lineage.twins import likeness
+from onnxattr.lineage.calibration import LEAST_TWINS
+from onnxattr.lineage.twins import UNLIKE, likeness
 from onnxattr.types.audit import (
     CLOSER,
     DERIVED,
@@ -25,9 +26,6 @@ ALPHA = 0.05
 
 #: And a score from this on: of what independent models leave, so much must be reached.
 LEAST_SCORE = 0.25
-
-#: Two models that are less alike than this do not do the same; see `twins.likeness`.
-UNLIKE = 0.5
 
 #: By what two models are the same, the strongest first.
 _SAME = ("file", "weights", "function")
@@ -153,8 +151,9 @@ def _doubts(
             )
     for each in ordered:
         if _open(each):
-            reason = each.finding.evidence[-1] if each.finding and each.finding.evidence else ""
-            yield each, f"{_of_weights(each)}: {reason}" if reason else _of_weights(each)
+            evidence = each.finding.evidence if each.finding else ()
+            told = f"the weights of {each.reference} leave it open"
+            yield each, ": ".join(filter(None, [told, "; ".join(evidence)]))
     for each in ordered:
         if each.p == each.p or _unlike(each) or _open(each):
             continue
@@ -173,11 +172,9 @@ def _of_weights(each: Relation) -> str:
     """Returns why the weights of a reference say nothing, in words."""
     if _weights(each) != WEIGHTS_UNDECIDABLE:
         return f"its weights show no derivation from {each.reference}"
-    if each.match is None:
-        return f"the weights of {each.reference} and the suspect cannot be compared"
-    if each.match.reason:
-        return f"the weights of {each.reference} cannot be compared ({each.match.reason})"
-    return f"its weights leave open whether it is derived from {each.reference}"
+    reason = each.match.reason if each.match and each.match.reason else ""
+    why = f" ({reason})" if reason else ""
+    return f"the weights of {each.reference} cannot be compared with its own{why}"
 
 
 def _of_behaviour(each: Relation) -> str:
@@ -185,12 +182,18 @@ def _of_behaviour(each: Relation) -> str:
     known = {e.measure: e.value for e in each.behaviour}
     if not known or likeness(known) != likeness(known):
         return "its behaviour cannot be compared"
-    if each.twins:
+    if len(each.twins) >= LEAST_TWINS:
         return "no measure has anything to say of its behaviour beside that of independent models"
     return (
-        "it does what the reference does, with no independent model of the task to hold that "
-        "against: a distilled copy would look the same"
+        f"it does what that does, and there {_few(each)} of the task: a distilled copy would look "
+        "the same"
     )
+
+
+def _few(each: Relation) -> str:
+    if not each.twins:
+        return "is no independent model"
+    return f"is 1 independent model, and not the {LEAST_TWINS} that it takes,"
 
 
 def _unlike(each: Relation) -> bool:

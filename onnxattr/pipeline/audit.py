@@ -15,7 +15,7 @@ from onnxattr.lineage.twins import SAME_TASK
 from onnxattr.lineage.verdict import ALPHA, LEAST_SCORE, decide, order
 from onnxattr.pipeline import job
 from onnxattr.pipeline.audit_stages import LINEAGE, RANKED, Work, run
-from onnxattr.pipeline.audited_models import cast
+from onnxattr.pipeline.audited_models import Twins, cast
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
@@ -31,7 +31,7 @@ def audit(
     suspect: str | Path,
     *,
     against: str | Path | Sequence[str | Path],
-    twins: str | Path | Sequence[str | Path] = (),
+    twins: Twins = (),
     probes: ProbeSource = None,
     options: Options | None = None,
     search: bool = True,
@@ -47,8 +47,10 @@ def audit(
         suspect: A model file.
         against: The known models: files, directories or glob patterns.
         twins: Models of the same tasks that are known to be independent of the references: trained
-            by somebody else, or from another seed. Without them nothing is concluded from
-            behaviour, and p-values are as small as they are many.
+            by somebody else, or from another seed; two a reference at least. Without them nothing
+            is concluded from behaviour, and p-values are as small as they are many. A mapping from
+            a reference's name, or text such as `NAME=FILES`, says whose task they share; of others
+            it is found out.
         probes: As for `rank`.
         options: What decides the numbers; the methods are the audit's own, `measure` is by what the
             nearest known models are told.
@@ -125,6 +127,7 @@ def audit(
         relations=ordered,
         twins=found.twins,
         nearest=found.nearest,
+        sensitivity=found.sensitivity,
         gates=judge(conditions, verdict, ordered, found.nearest),
         failures=tuple(sorted(failures, key=lambda failure: failure.name)),
         warnings=_warnings(work, options),

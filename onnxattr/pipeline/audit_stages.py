@@ -14,11 +14,12 @@ from onnxattr.arrays import Float32
 from onnxattr.graph.options import InputOptions
 from onnxattr.lineage import behaviour
 from onnxattr.lineage.behaviour import Traces
-from onnxattr.lineage.twins import assign, likeness
+from onnxattr.lineage.calibration import LEAST_TWINS
+from onnxattr.lineage.twins import UNLIKE, assign
 from onnxattr.pipeline import job
 from onnxattr.pipeline.audited_models import Cast, same_by
-from onnxattr.pipeline.false_twins import false_twins
-from onnxattr.pipeline.input_search import in_words, search_inputs
+from onnxattr.pipeline.false_twins import false_twins, same_functions
+from onnxattr.pipeline.input_search import Searched, in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
 from onnxattr.pipeline.measures import compare_by
@@ -27,6 +28,7 @@ from onnxattr.pipeline.options import Options, Progress
 from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.relations import Matches, Pairs, relations, same_function
 from onnxattr.pipeline.space import examine_all
+from onnxattr.pipeline.suspect import suspect_of
 from onnxattr.pipeline.watch import Observation, Seen, watch_all
 from onnxattr.pipeline.weigh import weights_of
 from onnxattr.space import ranking
@@ -36,8 +38,8 @@ from onnxattr.store import Store
 from onnxattr.types import (
     IMAGE,
     Failure,
-    Finding,
     Inspection,
+    Otherwise,
     Probes,
     Relation,
     Suspect,
@@ -149,9 +151,7 @@ class Work:
         self._spent("run", started)
         return found
 
-    def search(
-        self, names: Sequence[str], references: Mapping[str, Float32]
-    ) -> dict[tuple[str, str], InputOptions]:
+    def search(self, names: Sequence[str], references: Mapping[str, Float32]) -> Searched:
         """Returns how each model is fed to be compared with each reference."""
         started = time.perf_counter()
         sources = {name: self.sources[name] for name in names if name in self.sources}
@@ -226,12 +226,14 @@ class Found:
         relations: One a reference that could be compared.
         twins: What became of the models that were given as independent.
         nearest: The references, ranked; None where the suspect has no maps.
+        sensitivity: What becomes of the suspect fed in other ways.
     """
 
     suspect: Suspect
     relations: tuple[Relation, ...]
     twins: tuple[Twin, ...]
     nearest: Target | None
+    sensitivity: tuple[Otherwise, ...]
 
 
 def run(work: Work, *, search: bool) -> Found:
@@ -257,15 +259,26 @@ def run(work: Work, *, search: bool) -> Found:
     references = {name: known[name] for name in roles.references if name in known}
     others = [roles.suspect, *independent]
     chosen = {(r, name): own for r in references for name in others}
+    searched = Searched(chosen)
     if search and work.probes.kind == IMAGE:
-        chosen |= work.search(others, references)
+        searched = work.search(others, references)
+        chosen |= searched.ways
     traces = _traces(work, seen, chosen, others)
     own_traces = {name: traces[name, own] for name in references}
     by_pair = {(r, n): traces[n, way] for (r, n), way in chosen.items() if (n, way) in traces}
-    twins, of_reference = _twins(work, own_traces, by_pair, same)
+    same |= same_functions(independent, own_traces, by_pair)
+    independent = [name for name in independent if name not in same]
+    alike = _alike(own_traces, by_pair, independent)
+    twins, of_reference = _twins(work, own_traces, alike, same)
     wanted = [(name, own) for name in (*references, roles.suspect)]
     wanted += [(roles.suspect, chosen[r, roles.suspect]) for r in references]
-    wanted += [(t, chosen[r, t]) for r, found in of_reference.items() for t in found]
+    wanted += [
+        (t, chosen[r, t])
+        for r, known_twins in of_reference.items()
+        for t in independent
+        if (r, t) in alike
+        if t in known_twins or (len(known_twins) >= LEAST_TWINS and alike[r, t] >= UNLIKE)
+    ]
     maps = work.attribute([fed for fed in dict.fromkeys(wanted) if fed in traces])
     full = {fed: dataclasses.replace(one, gradients=maps.get(fed)) for fed, one in traces.items()}
     started = time.perf_counter()
@@ -288,10 +301,19 @@ def run(work: Work, *, search: bool) -> Found:
     if roles.same:
         made = (*made, Relation(roles.suspect, identical="file"))
     found = Found(
-        suspect=_suspect(work, weighed, inspection, seen),
+        suspect=suspect_of(
+            roles.suspect,
+            roles.paths[roles.suspect],
+            weighed.get(roles.suspect),
+            inspection,
+            seen.get(roles.suspect),
+            [failure.message for failure in work.failures if failure.name == roles.suspect],
+            work.refusals.get(roles.suspect, ""),
+        ),
         relations=tuple(r for r in made if r.identical or r.match or r.behaviour),
         twins=twins,
         nearest=_nearest(work),
+        sensitivity=searched.sensitivity.get(roles.suspect, ()),
     )
     work.seconds["compare"] = time.perf_counter() - started
     return found
@@ -327,34 +349,35 @@ def _of(name: str, seen: Seen) -> Traces:
     )
 
 
+def _alike(
+    references: Mapping[str, Traces],
+    others: Mapping[tuple[str, str], Traces],
+    twins: Sequence[str],
+) -> dict[tuple[str, str], float]:
+    """Returns how much references and models given as independent seem to do the same."""
+    found = {}
+    for reference, one in references.items():
+        for twin in twins:
+            if (other := others.get((reference, twin))) is not None:
+                value = behaviour.representations(one, other)
+                found[reference, twin] = float("nan") if value is None else value
+    return found
+
+
 def _twins(
     work: Work,
     references: Mapping[str, Traces],
-    others: Mapping[tuple[str, str], Traces],
+    alike: Mapping[tuple[str, str], float],
     same: Mapping[str, str],
 ) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
     """Returns what becomes of the models given as independent, and the twins of each reference."""
-    alike, misfits = {}, dict(same)
+    run = {twin for _, twin in alike}
+    lost = {failure.name: failure.message for failure in work.failures} | work.refusals
+    misfits = dict(same)
     for twin in work.roles.twins:
-        if twin in same:
-            continue
-        run = False
-        for reference, one in references.items():
-            other = others.get((reference, twin))
-            if other is not None:
-                run = True
-                if same_function(one, other):
-                    misfits[twin] = (
-                        f"it computes the same as the reference {reference} on every probe, and so "
-                        "it is not independent"
-                    )
-                value = behaviour.representations(one, other)
-                alike[reference, twin] = likeness({"rsa": float("nan") if value is None else value})
-        if not run and references:
-            lost = {failure.name: failure.message for failure in work.failures}
-            why = work.refusals.get(twin) or lost.get(twin)
-            misfits[twin] = f"it cannot be run: {why}" if why else "it cannot be run"
-    return assign(alike, list(references), work.roles.twins, misfits)
+        if references and twin not in run and twin not in same:
+            misfits[twin] = f"it cannot be run: {lost[twin]}" if twin in lost else "it was not run"
+    return assign(alike, list(references), work.roles.twins, misfits, work.roles.declared)
 
 
 def _identical(
@@ -399,51 +422,6 @@ def _tell(work: Work, made: Sequence[Relation], independent: Sequence[str]) -> N
             for name in work.roles.references
             if name not in behaved | lost and name not in (*work.unfinished, *work.refusals)
         ]
-
-
-def _suspect(
-    work: Work,
-    weighed: Mapping[str, Weighed],
-    inspection: Inspection | None,
-    seen: Mapping[str, Observation],
-) -> Suspect:
-    name = work.roles.suspect
-    observation = seen.get(name)
-    findings = list(observation.findings) if observation else []
-    deterministic = observation.ways[0].deterministic if observation else None
-    for failure in work.failures:
-        if failure.name == name:
-            findings.append(Finding("refused", failure.message))
-    if name in work.refusals:
-        findings.append(Finding("not run", work.refusals[name]))
-    path = str(work.roles.paths[name])
-    identity = weighed[name].identity if name in weighed else None
-    if inspection is None:
-        return Suspect(name, path, identity, findings=tuple(findings), deterministic=deterministic)
-    for kind, group in (
-        ("unsupported operator", inspection.unsupported),
-        ("operator without gradient", inspection.gradientless),
-    ):
-        findings += [Finding(kind, f"{one.operator} ({len(one.nodes)})") for one in group]
-    findings += [
-        Finding("refused operator", f"{one.operator} ({len(one.nodes)}): {one.reason}")
-        for one in inspection.refused
-    ]
-    told = work.refusals.get(name)
-    findings += [Finding("problem", why) for why in inspection.problems if why != told]
-    return Suspect(
-        name=name,
-        path=path,
-        identity=identity,
-        inputs=inspection.inputs,
-        outputs=inspection.outputs,
-        findings=tuple(findings),
-        spec=inspection.spec,
-        representation=inspection.representation,
-        parity=inspection.parity,
-        gradient=inspection.gradient,
-        deterministic=deterministic,
-    )
 
 
 def _nearest(work: Work) -> Target | None:

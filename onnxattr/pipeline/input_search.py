@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,19 +17,23 @@ from onnxattr.arrays import Float32
 from onnxattr.errors import OnnxattrError
 from onnxattr.graph.options import COLORS, InputOptions
 from onnxattr.graph.range import DEVIATIONS, MEANS, RANGES
+from onnxattr.lineage.twins import UNLIKE
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.watch import watch_all
 from onnxattr.space.measures import rsa
 from onnxattr.space.measures.evidence import Evidence
 from onnxattr.space.similarity import mean_cosines
-from onnxattr.types import IMAGE, Failure, Probes
+from onnxattr.types import IMAGE, Failure, Otherwise, Probes
 
 #: Probes on which ways to feed a model are told apart.
 PROBES = 16
 
 #: Another way must be better than what is stated, or assumed, by so much RSA.
 _BETTER = 0.02
+
+#: And reach so much: of models that do not do the same, whichever way is the best is chance.
+_LEAST = UNLIKE
 
 #: The model as it would be fed by itself.
 AS_IT_IS = 0
@@ -47,6 +52,21 @@ def candidates(given: InputOptions) -> tuple[InputOptions, ...]:
     return (given, *ways)
 
 
+@dataclass(frozen=True)
+class Searched:
+    """What came of feeding models in other ways.
+
+    Attributes:
+        ways: How to feed each model to be compared with each reference, by the reference's name and
+            the model's.
+        sensitivity: By model, what becomes of it in each way, its own first; only of models that
+            could be run, and whose way makes a difference to ONNX Runtime.
+    """
+
+    ways: Mapping[tuple[str, str], InputOptions]
+    sensitivity: Mapping[str, tuple[Otherwise, ...]] = field(default_factory=dict)
+
+
 def search_inputs(
     sources: Mapping[str, Source],
     references: Mapping[str, Float32],
@@ -54,12 +74,12 @@ def search_inputs(
     options: Options,
     stop: threading.Event,
     leave_out: Callable[[Failure], None],
-) -> dict[tuple[str, str], InputOptions]:
-    """Returns how to feed each model to be compared with each reference, by their names.
+) -> Searched:
+    """Returns how to feed each model to be compared with each reference, and what hangs on it.
 
     It is the way in which the model's representation is the most like the reference's by RSA on the
-    first probes, and the model's own way unless another is better by .02. Models that cannot be
-    run, and probes that are no images, have their own way.
+    first probes, and the model's own way unless another is better by .02 and reaches .5. Models
+    that cannot be run, and probes that are no images, have their own way.
 
     Args:
         sources: Models by name.
@@ -72,17 +92,23 @@ def search_inputs(
     own = dict.fromkeys(((r, name) for r in references for name in sources), options.input)
     few = _first(probes)
     if probes.kind != IMAGE or len(few.values) < 4:
-        return own
+        return Searched(own)
     ways = candidates(options.input)
     seen = watch_all(
         sources, dict.fromkeys(sources, ways), few, options, stop, leave_out, layers=False
     )
     known = {r: _ranked(r, values[: len(few.values)]) for r, values in references.items()}
+    sensitivity = {}
     for name, observation in seen.items():
         made = [_ranked(name, way.units.get("representation")) for way in observation.ways]
         for reference, ranks in known.items():
             own[reference, name] = ways[_best(ranks, made)]
-    return own
+        sensitivity[name] = tuple(
+            _otherwise(in_words(way, options.input), ranks, made[AS_IT_IS], known)
+            for way, ranks in zip(ways, made, strict=True)
+            if ranks is not None
+        )
+    return Searched(own, sensitivity)
 
 
 def in_words(way: InputOptions, own: InputOptions) -> str:
@@ -94,11 +120,19 @@ def in_words(way: InputOptions, own: InputOptions) -> str:
     return f"{way.color}, {low:g} to {high:g}{standard}"
 
 
+def _otherwise(
+    fed: str, ranks: object, itself: object, references: Mapping[str, object]
+) -> Otherwise:
+    alike = {name: value for name, r in references.items() if (value := _alike(r, ranks)) == value}
+    nearest = max(sorted(alike), key=lambda name: alike[name], default="")
+    return Otherwise(fed, _alike(itself, ranks), nearest, alike.get(nearest, float("nan")))
+
+
 def _best(reference: object, made: Sequence[object]) -> int:
     """Returns which way is the closest to a reference."""
     values = [_alike(reference, each) for each in made]
     known = [v for v in values if not np.isnan(v)]
-    if not known:
+    if not known or max(known) < _LEAST:
         return AS_IT_IS
     if not np.isnan(values[AS_IT_IS]) and values[AS_IT_IS] >= max(known) - _BETTER:
         return AS_IT_IS

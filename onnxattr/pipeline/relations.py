@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from onnxattr.lineage import calibration
-from onnxattr.lineage.behaviour import MEASURES, Traces, compare
-from onnxattr.lineage.calibration import conformal, floor, null_scores
+from onnxattr.lineage.behaviour import MEASURES, Traces, compare, representations
+from onnxattr.lineage.calibration import LEAST_TWINS, conformal, floor, null_scores
 from onnxattr.lineage.finding import finding_of
+from onnxattr.lineage.twins import UNLIKE
+from onnxattr.lineage.twins import likeness as likeness_of
 from onnxattr.lineage.weights import match_weights
 from onnxattr.types import BehaviourEvidence, Relation, Weighed, WeightMatch
 
@@ -36,13 +38,26 @@ class Pairs:
     def __call__(self, reference: str, other: str) -> dict[str, float] | None:
         """Returns what each measure says, or None where one of the two was not run."""
         one = self._own.get(reference)
-        two = self._others.get((reference, other)) or self._own.get(other)
+        two = self._other(reference, other)
         if one is None or two is None:
             return None
         key = (id(one), id(two))
         if key not in self._known:
             self._known[key] = compare(one, two)
         return self._known[key]
+
+    def has(self, reference: str, other: str) -> bool:
+        """Returns whether both were run."""
+        return reference in self._own and self._other(reference, other) is not None
+
+    def alike(self, reference: str, other: str) -> float:
+        """Returns how much two seem to do the same task, see `twins.likeness`; NaN if unknown."""
+        one, two = self._own.get(reference), self._other(reference, other)
+        value = None if one is None or two is None else representations(one, two)
+        return float("nan") if value is None else value
+
+    def _other(self, reference: str, other: str) -> Traces | None:
+        return self._others.get((reference, other)) or self._own.get(other)
 
 
 class Matches:
@@ -89,15 +104,17 @@ def relations(
         fed: How the suspect was fed to be compared with a reference.
         independent: All models that are given as independent of the references.
     """
-    likeness, strangers = {}, {}
     run = [r for r in references if pairs(r, r) is not None]
-    for reference in run:
-        others = [other for other in run if other != reference][:STRANGERS]
-        strangers[reference] = others if twins.get(reference) else []
-        for other in (suspect, *twins.get(reference, ()), *strangers[reference]):
+    counted = {r: [t for t in twins.get(r, ()) if pairs.has(r, t)] for r in run}
+    strangers = {r: [o for o in run if o != r][:STRANGERS] if counted[r] else [] for r in run}
+    given = dict.fromkeys(name for known in counted.values() for name in known)
+    likeness = {}
+    for reference, known in counted.items():
+        judges = len(known) >= LEAST_TWINS
+        close = [t for t in given if t in known or (judges and pairs.alike(reference, t) >= UNLIKE)]
+        for other in (suspect, *close, *strangers[reference]):
             if (found := pairs(reference, other)) is not None:
                 likeness[reference, other] = found
-    counted = {r: [t for t in twins.get(r, ()) if (r, t) in likeness] for r in run}
     null = null_scores(likeness, counted, strangers)
     apart = _independent_matches(references, independent, matches)
     made = []
@@ -146,14 +163,14 @@ def _judged(
     """Returns a relation with what behaviour says; a score only where there are twins."""
     reference = relation.reference
     known = twins[reference]
-    if not known:
+    if len(known) < LEAST_TWINS or not likeness_of(likeness[reference, suspect]) >= UNLIKE:
         nothing = float("nan")
         values = likeness[reference, suspect]
         evidence = tuple(
             BehaviourEvidence(name, values[name], nothing, nothing, measure.decides)
             for name, measure in MEASURES.items()
         )
-        return replace(relation, behaviour=evidence)
+        return replace(relation, behaviour=evidence, twins=tuple(known))
     found = calibration.score(likeness, reference, suspect, known, strangers[reference])
     return replace(
         relation,

@@ -38,6 +38,8 @@ def audited(result: Audit, console: Console) -> Iterator[RenderableType]:
     yield _section("References", _references(result, console))
     if about := _shown(result):
         yield _section(_behaviour_title(about), _behaviour(about))
+    if len(result.sensitivity) > 1:
+        yield _section("Fed in other ways", _sensitivity(result))
     if result.twins:
         yield _section("Independent models", _twins(result))
     if result.nearest is not None and result.nearest.sources:
@@ -230,6 +232,24 @@ def _behaviour(each: Relation) -> Table:
             Text(f"p {_p(each)}"),
             Text(_number(each.score), "bold"),
         )
+    return table
+
+
+def _sensitivity(result: Audit) -> Table:
+    table = Table(
+        Column("fed", overflow="fold"),
+        _right("like itself"),
+        Column("nearest", overflow="fold"),
+        _right("rsa"),
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+    for each in result.sensitivity:
+        cells = [clean(each.fed) or "by itself", _number(each.kept)]
+        cells += [clean(each.nearest) or "-", _number(each.likeness)]
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -66,6 +66,24 @@ class Suspect:
 
 
 @dataclass(frozen=True)
+class Otherwise:
+    """What becomes of the suspect if it is fed in another way than it is by itself.
+
+    Attributes:
+        fed: The way in words: `BGR, 0 to 255`; '' for its own.
+        kept: Whether the same probes are alike to it as to itself in its own way: RSA, −1..1. Near
+            1 the way makes no difference. NaN where it says nothing.
+        nearest: The reference that it is most like in that way; '' where none is known.
+        likeness: RSA with that one, −1..1.
+    """
+
+    fed: str
+    kept: float
+    nearest: str
+    likeness: float
+
+
+@dataclass(frozen=True)
 class BehaviourEvidence:
     """One measure of the suspect and one reference, against independent models of the same task.
 
@@ -179,6 +197,8 @@ class Audit:
         relations: What is known of the suspect and each reference, the closest first.
         twins: What became of the models that were given as independent.
         nearest: The references as the suspect's nearest known models, by each measure of a ranking.
+        sensitivity: How much of this hangs on how the suspect is fed: a way each, its own first;
+            nothing where other ways were not tried.
         gates: The policy's conditions.
         failures: Models and probes that were left out.
         warnings: What the reader must know, a line each.
@@ -193,6 +213,7 @@ class Audit:
     relations: tuple[Relation, ...]
     twins: tuple[Twin, ...]
     nearest: Target | None
+    sensitivity: tuple[Otherwise, ...]
     gates: tuple[Gate, ...]
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]

@@ -9,10 +9,12 @@ from scipy.stats import mannwhitneyu
 from benchmarks.disguises import figures, pairs, plan
 from benchmarks.disguises.figures import Scored
 from benchmarks.disguises.pairs import Suspect
+from onnxattr.types.audit import CLOSER, DERIVED, UNDECIDABLE
 
 
-def scored(victim, group, truth, value, verdict=""):
-    return Scored(Suspect(victim, group, truth, Path(f"{group}.onnx")), {"s": value}, verdict)
+def scored(victim, group, truth, value, verdict="", about=""):
+    suspect = Suspect(victim, group, truth, Path(f"{group}.onnx"))
+    return Scored(suspect, {"s": value}, verdict, about, verdict, about)
 
 
 def test_the_area_is_that_of_mann_and_whitney():
@@ -39,15 +41,38 @@ def test_thresholds_are_the_highest_of_independent_models_of_tuning_victims():
 
 def test_rows_hold_shares_of_their_group():
     held_out = [
-        scored("c", "copy", "derived", 0.9, "weight-derived"),
-        scored("d", "copy", "derived", 0.5, "undecidable"),
-        scored("c", "twin", "independent", 0.7),
-        scored("d", "twin", "independent", 0.1),
+        scored("edge2d", "copy", "derived", 0.9),
+        scored("reshade", "copy", "derived", 0.5),
+        scored("edge2d", "twin", "independent", 0.7),
+        scored("reshade", "twin", "independent", 0.1),
     ]
     copy, twin = figures.rows(held_out, {"s": 0.6})
     assert (copy.group, copy.count, copy.accused, copy.area) == ("copy", 2, {"s": 0.5}, {"s": 1.0})
-    assert copy.verdicts == {"undecidable": 0.5, "weight-derived": 0.5}
     assert (twin.group, twin.accused, twin.area) == ("twin", {"s": 0.5}, {})
+
+
+def test_a_verdict_is_right_if_it_is_about_the_one_that_the_model_comes_from():
+    mine, other = pairs.reference_of("edge2d"), pairs.reference_of("reshade")
+    derived = [
+        scored("edge2d", "copy", "derived", 1.0, DERIVED, mine),
+        scored("edge2d", "copy", "derived", 1.0, DERIVED, other),
+        scored("edge2d", "copy", "derived", 1.0, CLOSER, mine),
+        scored("edge2d", "copy", "derived", 1.0, UNDECIDABLE, mine),
+    ]
+    (row,) = figures.rows(derived, {})
+    assert (row.audited, row.caught, row.wronged) == (4, 2, 1)
+    assert (row.alone, row.caught_alone, row.wronged_alone) == (4, 1, 0)
+    (row,) = figures.rows([scored("edge2d", "twin", "independent", 1.0, CLOSER, mine)], {})
+    assert (row.caught, row.wronged, row.wronged_alone) == (0, 1, 1)
+
+
+def test_one_of_another_victim_is_rightly_said_to_come_from_that():
+    suspect = Suspect("edge2d", "t", "independent", Path("t.onnx"), ancestor="reshade")
+    right, wrong = (
+        Scored(suspect, {}, DERIVED, pairs.reference_of(victim)) for victim in ("reshade", "edge2d")
+    )
+    assert (right.caught, right.wronged) == (True, False)
+    assert (wrong.caught, wrong.wronged) == (False, True)
 
 
 def test_victims_are_tuned_on_or_reported_on_and_never_both():

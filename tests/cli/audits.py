@@ -15,6 +15,7 @@ from onnxattr.types import (
     InputSpec,
     LayerMatch,
     Origin,
+    Otherwise,
     Parity,
     Relation,
     Representation,
@@ -122,6 +123,12 @@ NEAREST = Target(
 )
 
 
+OTHERWISE = (
+    Otherwise("", 1.0, "resnet18-ours", 0.95),
+    Otherwise("BGR, 0 to 255", 0.41, "mobilenet-ours", 0.6),
+)
+
+
 def audit(relations, twins=TWINS, suspect=SUSPECT, **changes):
     ordered = tuple(order(relations))
     made = Audit(
@@ -130,6 +137,7 @@ def audit(relations, twins=TWINS, suspect=SUSPECT, **changes):
         relations=ordered,
         twins=twins,
         nearest=NEAREST,
+        sensitivity=OTHERWISE,
         gates=(Gate("derived", False, "the verdict is: consistent with independent"),),
         failures=(Failure("broken", "the file is empty", "export it again"),),
         warnings=("8 probes are too few for the behaviour of models to be told apart",),
@@ -177,6 +185,7 @@ BARE = audit(
     twins=(),
     suspect=Suspect("trees", "trees.onnx", None, findings=(Finding("refused", "it is a tree"),)),
     nearest=None,
+    sensitivity=(),
     gates=(),
 )
 

@@ -213,11 +213,11 @@ def test_a_reference_that_cannot_be_run_is_compared_by_its_weights(audit):
         (files.file_of(files.net(0)).SerializeToString()[:-500], FEW, "truncated or damaged"),
         (
             files.file_of(files.net(0)),
-            onnxattr.Options(device="cpu", store=None, limits=Limits(memory=1)),
-            "of memory and was stopped",
+            onnxattr.Options(device="cpu", store=None, limits=Limits(file_size=1000)),
+            "bytes",
         ),
     ],
-    ids=["empty", "text", "cut", "stopped"],
+    ids=["empty", "text", "cut", "large"],
 )
 def test_a_suspect_that_cannot_be_loaded_is_the_message(audit, tmp_path, data, options, reason):
     with pytest.raises(RankingError) as caught:

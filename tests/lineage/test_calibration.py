@@ -77,6 +77,27 @@ def test_each_twin_is_judged_against_the_others():
     assert null_scores(likeness, {"r": ["t1"]}, {}) == ()
 
 
+def test_a_twin_counts_once_by_its_highest_score_against_any_reference():
+    likeness = {
+        ("r", "t1"): values(0.5),
+        ("r", "t2"): values(0.4),
+        ("q", "t1"): values(0.7),
+        ("q", "u1"): values(0.6),
+        ("q", "u2"): values(0.3),
+        ("p", "v"): values(0.9),
+        ("p", "t2"): values(0.95),
+        ("q", "x"): values(0.2),
+        ("r", "x"): values(0.2),
+        ("p", "x"): values(0.2),
+    }
+    strangers = {name: ["x"] for name in "rqp"}
+    found = null_scores(likeness, {"r": ["t1", "t2"], "q": ["u1", "u2"], "p": ["v"]}, strangers)
+    of_t1 = max(headroom(0.5, 0.4), headroom(0.7, 0.6))
+    of_t2, of_u1, of_u2 = headroom(0.4, 0.5), headroom(0.6, 0.3), headroom(0.3, 0.6)
+    # A reference with one twin judges nobody: `v` has no score, and `t2` none against `p`.
+    assert found == pytest.approx(sorted([of_t1, of_t2, of_u1, of_u2]))
+
+
 def test_the_order_of_twins_and_references_changes_nothing():
     rng = np.random.default_rng(0)
     twins = {r: [f"{r}{i}" for i in range(3)] for r in "ab"}
@@ -102,6 +123,15 @@ def test_a_twin_of_another_task_is_told_of_and_not_used():
     assert (twin.reference, of) == ("", {"q": (), "r": ()})
     assert "does not look like a model of the same task" in twin.reason
     assert twin.likeness == SAME_TASK - 0.01
+
+
+def test_a_twin_counts_for_what_it_is_said_to_be_of_unless_it_is_unlike():
+    alike = {("r", "t"): 0.6, ("q", "t"): 0.9, ("r", "u"): 0.4, ("q", "u"): 0.95}
+    known, of = assign(alike, ["q", "r"], ["t", "u"], declared={"t": ("r",), "u": ("r", "q")})
+    assert of == {"q": ("u",), "r": ("t",)}
+    (twin, _) = assign(alike, ["q", "r"], ["u"], declared={"u": ("r",)})[0][0], known
+    assert (twin.reference, twin.likeness) == ("", 0.4)
+    assert "it is given as of the task of r" in twin.reason
 
 
 def test_a_twin_that_cannot_be_run_or_compared_is_not_used():

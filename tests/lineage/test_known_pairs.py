@@ -125,7 +125,7 @@ def test_what_was_trained_apart_is_not_accused(innocent):
     references = ("victim",) if innocent == "other-task" else ("victim", "other-task")
     made, _, verdict = audited(innocent, references=references)
     assert verdict.kind in (INDEPENDENT, UNDECIDABLE)
-    assert about(made).p >= about(made).floor
+    assert not about(made).p < about(made).floor  # NaN of one that does not do the same at all.
 
 
 @pytest.mark.parametrize("name", ["apart", "same-start", "tuned", "re-exported", "turned"])

@@ -38,6 +38,26 @@ def test_a_reference_is_not_independent_of_itself(folder):
     ]
 
 
+@pytest.mark.parametrize("form", ["text", "mapping"])
+def test_whose_task_an_independent_model_shares_may_be_said(folder, form):
+    t, u = folder / "t.onnx", folder / "u.onnx"
+    given = [f"a={t}", f"b={t}", u] if form == "text" else {"a": t, "b": [t], "": u}
+    roles = cast(folder / "s.onnx", [folder / "a.onnx", folder / "b.onnx"], given)
+    assert roles.twins == ("t", "u")
+    assert roles.declared == {"t": ("a", "b")}
+
+
+def test_a_file_may_be_called_as_if_it_said_so(folder):
+    (folder / "a=t.onnx").write_bytes(b"")
+    roles = cast(folder / "s.onnx", folder / "a.onnx", [folder / "a=t.onnx"])
+    assert (roles.twins, roles.declared) == (("a=t",), {})
+
+
+def test_a_task_of_no_reference_is_wrong_usage(folder):
+    with pytest.raises(UsageError, match="`c` is no reference"):
+        cast(folder / "s.onnx", folder / "a.onnx", f"c={folder / 't.onnx'}")
+
+
 @pytest.mark.parametrize(
     ("suspect", "against", "message"),
     [
