@@ -1,8 +1,7 @@
 """Scores every model by this package from behaviour alone, by the steps of an audit.
 
-Each is held against all of zoo A, as by an auditor who has twenty references. All is run in this
-process, since the files are our own: an audit starts workers for each suspect, which takes longer
-than all else.
+All is run in this process, since the files are our own: an audit starts workers for each suspect,
+which takes longer than all else.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from onnxattr.pipeline.relations import same_function
 from onnxattr.pipeline.watching import watch
 from onnxattr.types import IMAGE, InputSpec, Model
 from samples.miniature.data import held_out, load
-from samples.miniature.zoo import MODELS, RECIPE, ZOO_A
+from samples.miniature.zoo import RECIPE
 
 PROBES = 64
 """Scenes that no model was trained on."""
@@ -50,18 +49,15 @@ class Seen:
     units: dict[str, Float32]
 
 
-def references() -> list[Path]:
-    """Return the files of zoo A."""
-    return [MODELS / f"{entry.name}.onnx" for entry in ZOO_A]
-
-
-def behave(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+def behave(
+    paths: Sequence[Path], references: Sequence[Path]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what each measure of behaviour says of models and each reference, by their names.
 
     Colours and ranges are tried on all models alike, and measures are asked of models that do about
     the same, as in an audit; of references, of which some stand for strangers, all are.
     """
-    known = {name_of(path): _traces(path, OWN) for path in references()}
+    known = {name_of(path): _traces(path, OWN) for path in references}
     ranked = {n: input_search._ranked(n, _few(t.representation)) for n, t in known.items()}
     for path in paths:
         name = name_of(path)

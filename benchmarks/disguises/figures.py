@@ -57,7 +57,8 @@ class Scored:
 
     def _is_right(self, about: str) -> bool:
         victim = self.suspect.victim if self.suspect.truth != "independent" else ""
-        return about in {reference_of(name) for name in (victim, self.suspect.ancestor) if name}
+        whole = self.suspect.whole
+        return about in {reference_of(v, whole) for v in (victim, self.suspect.ancestor) if v}
 
 
 @dataclass(frozen=True)

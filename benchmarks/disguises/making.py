@@ -15,6 +15,9 @@ from benchmarks.disguises import changed, entrances, files, formats, plan, same,
 FURTHER = "fine-tuned, long, combined"
 """A trained disguise with others on top: for BGR, permuted, rescaled, in half precision."""
 
+WHOLE = ", whole"
+"""After the name of a model with its head."""
+
 
 def path_of(victim: str, name: str) -> Path:
     """Return where a model is kept: a disguise of a victim, or an independent one made for it."""
@@ -54,11 +57,15 @@ def make_trained(victims: Sequence[str]) -> None:
     makers = {**trained.DERIVED, **trained.INDEPENDENT}
     for name in plan.ORDER:
         for victim in victims:
-            path = path_of(victim, name)
-            known = trained.victim_file(victim).exists()
-            if path.exists() or not known:
+            path, whole = path_of(victim, name), path_of(victim, f"{name}{WHOLE}")
+            made = path.exists() and (whole.exists() or name not in trained.WHOLE)
+            if made or not trained.victim_file(victim).exists():
                 continue
-            training.write(makers[name](victim), path)
+            network = makers[name](victim)
+            if name in trained.WHOLE:
+                training.write(network, whole)
+                network = network[0]
+            training.write(network, path)
             print(f"{victim}: {name}", flush=True)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.disguises import trained
 from benchmarks.disguises.pairs import Suspect
 from onnxattr.graph.load import load
 from onnxattr.lineage.layers import weights_of_model
@@ -20,8 +19,9 @@ def weigh(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict[
 
     The files are our own, and so are read in this process.
     """
-    reference = _weights(trained.victim_file(victim))
+    references = {path: _weights(path) for path in {one.reference for one in suspects}}
     for suspect in suspects:
+        reference = references[suspect.reference]
         match = match_weights(_weights(suspect.path), reference, (suspect.name, victim))
         yield suspect, {"match": dataclasses.asdict(match)}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from benchmarks.disguises import files, making, plan, trained
+from samples.miniature import heads
 from samples.miniature.zoo import MODELS, OTHERS, ZOO_A, ZOO_B, Entry
 
 Truth: TypeAlias = Literal["derived", "distilled", "independent"]
@@ -23,6 +24,7 @@ class Suspect:
         truth: Whether it comes from the victim.
         path: Of its file.
         base: Of a disguised independent model, the path of the model that was disguised.
+        whole: Whether it comes with its head, and is held against the victim with its own.
         ancestor: The victim that it comes from after all, if there is another one; '' if none.
     """
 
@@ -32,6 +34,12 @@ class Suspect:
     path: Path
     base: Path | None = None
     ancestor: str = ""
+    whole: bool = False
+
+    @property
+    def reference(self) -> Path:
+        """The victim's file, with or without its head."""
+        return victim_of(self.victim, self.whole)
 
     @property
     def name(self) -> str:
@@ -49,9 +57,15 @@ def name_of(path: Path) -> str:
     return f"{'zoo' if path.parent == MODELS else path.parent.name}/{path.stem}"
 
 
-def reference_of(victim: str) -> str:
+def victim_of(victim: str, whole: bool = False) -> Path:
+    """Return the file of a victim, with or without its head."""
+    name = plan.entry(victim).name
+    return heads.whole(name) if whole else MODELS / f"{name}.onnx"
+
+
+def reference_of(victim: str, whole: bool = False) -> str:
     """Return what a victim is called in the scores."""
-    return f"zoo/{plan.entry(victim).name}"
+    return f"{'whole' if whole else 'zoo'}/{plan.entry(victim).name}"
 
 
 def suspects(victim: str) -> list[Suspect]:
@@ -63,12 +77,21 @@ def _derived(victim: str) -> Iterator[Suspect]:
     for name in (*files.DISGUISES, *trained.DERIVED, making.FURTHER):
         truth: Truth = "distilled" if name in trained.DISTILLED else "derived"
         yield Suspect(victim, name, truth, making.path_of(victim, name))
+        if name in trained.WHOLE:
+            yield _whole(victim, name, truth)
+
+
+def _whole(victim: str, name: str, truth: Truth) -> Suspect:
+    name = f"{name}{making.WHOLE}"
+    return Suspect(victim, name, truth, making.path_of(victim, name), whole=True)
 
 
 def _independent(victim: str) -> Iterator[Suspect]:
     for name in trained.INDEPENDENT:
         base = making.path_of(victim, name)
         yield _apart(victim, name, base)
+        if name != "its initial seed, another task":
+            yield _whole(victim, name, "independent")
         for over in files.OF_INDEPENDENTS:
             path = making.path_of(victim, f"{name}, {over}")
             yield Suspect(victim, f"{name}, {over}", "independent", path, base)
@@ -77,6 +100,8 @@ def _independent(victim: str) -> Iterator[Suspect]:
     yield _apart(victim, "another seed", other)
     path = making.path_of(before, "transferred, long")
     yield Suspect(victim, "same task, by transfer", "independent", path, ancestor=before)
+    path = heads.whole(f"{victim}-b")
+    yield Suspect(victim, "same task, another seed, whole", "independent", path, whole=True)
     for entry in (*ZOO_A, *ZOO_B, *OTHERS):
         if (entry.task, entry.family) != (victim, "a"):
             yield _apart(victim, _group(victim, entry), MODELS / f"{entry.name}.onnx")

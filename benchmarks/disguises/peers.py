@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from benchmarks.disguises import modeldiff, trained, training, zest
 from benchmarks.disguises.answers import Float32, answers_of
@@ -23,8 +24,16 @@ NAMES = ("zest", "zest, matched", "modeldiff")
 
 def scores(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict[str, float]]]:
     """Yield each suspect's likeness to a victim by Zest's and ModelDiff's ways, NaN for none."""
-    images, path = _images()[:PAIRS], trained.victim_file(victim)
-    others = modeldiff.twins(training.restored(path), images, seed=0)
+    for whole in (False, True):
+        some = [one for one in suspects if one.whole == whole]
+        if some:
+            yield from _scores(victim, some)
+
+
+def _scores(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict[str, float]]]:
+    """Yield the scores of suspects that are held against the same file."""
+    images, path = _images()[:PAIRS], suspects[0].reference
+    others = modeldiff.twins(_network(victim, suspects[0].whole), images, seed=0)
     marks = _signature(path)
     vector = modeldiff.distances(answers_of(path), images, others)
     for suspect in suspects:
@@ -36,6 +45,15 @@ def scores(victim: str, suspects: list[Suspect]) -> Iterator[tuple[Suspect, dict
             modeldiff.compare(vector, distances),
         )
         yield suspect, dict(zip(NAMES, values, strict=True))
+
+
+def _network(victim: str, whole: bool) -> nn.Module:
+    """Return a victim as the attacker of ModelDiff has it: with gradients."""
+    encoder = training.restored(trained.victim_file(victim))
+    if not whole:
+        return encoder
+    head = training.restored_head(training.task_named(victim), trained.head_file(victim))
+    return nn.Sequential(encoder, head)
 
 
 @cache

@@ -38,17 +38,21 @@ def score(victim: str, name: str, family: Family, truth: str = "", every: int = 
 
 def behave(victims: Sequence[str]) -> None:
     """Score the behaviour of all suspects of victims, and of the zoo, that have no score yet."""
-    from benchmarks.disguises import behaving
+    from benchmarks.disguises import behaving, verdicts
 
     path = path_of("all", "behaviour")
     rows: dict[str, Row] = json.loads(path.read_text()) if path.exists() else {}
-    paths = [found.path for victim in victims for found in suspects(victim)]
-    missing = [one for one in dict.fromkeys(paths) if name_of(one) not in rows]
-    for count, (name, row) in enumerate(behaving.behave(missing) if missing else (), start=1):
-        rows[name] = row
-        if count % 20 == 0 or count == len(missing):
-            _write(path, rows)
-            print(f"behaviour: {count} of {len(missing)}", flush=True)
+    for whole in (False, True):
+        references = verdicts.references(whole)
+        paths = [s.path for victim in victims for s in suspects(victim) if s.whole == whole]
+        paths = list(dict.fromkeys([*references, *paths]))
+        missing = [one for one in paths if name_of(one) not in rows]
+        found = behaving.behave(missing, references) if missing else ()
+        for count, (name, row) in enumerate(found, start=1):
+            rows[name] = row
+            if count % 20 == 0 or count == len(missing):
+                _write(path, rows)
+                print(f"behaviour: {count} of {len(missing)}", flush=True)
 
 
 def behaviour() -> dict[str, dict[str, Any]]:

@@ -8,11 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import TypeAlias
 
-import torch
 from torch import nn
 
 from benchmarks.disguises import plan, training
-from samples.miniature.zoo import MODELS
+from samples.miniature.zoo import HEADS, MODELS
 
 Maker: TypeAlias = Callable[[str], nn.Module]
 
@@ -20,6 +19,11 @@ Maker: TypeAlias = Callable[[str], nn.Module]
 def victim_file(victim: str) -> Path:
     """Return a victim's ONNX file."""
     return MODELS / f"{plan.entry(victim).name}.onnx"
+
+
+def head_file(victim: str) -> Path:
+    """Return the ONNX file of what a victim makes its answers with."""
+    return HEADS / f"{plan.entry(victim).name}.onnx"
 
 
 def _seed(victim: str, number: int) -> int:
@@ -32,23 +36,6 @@ def _further(victim: str, task: str, budget: plan.Budget, number: int) -> nn.Mod
     return encoder
 
 
-def _head(victim: str) -> nn.Module:
-    """Return a decoder for the victim's own task, learnt on its frozen code, and keep it."""
-    path = plan.CACHE / "heads" / f"{victim}.pt"
-    task = training.task_named(victim)
-    if path.exists():
-        decoder = training.train_torch.build_decoder(task, training.RECIPE)
-        decoder.load_state_dict(torch.load(path, weights_only=True))
-        return decoder.eval()
-    encoder = training.restored(victim_file(victim))
-    head = training.learn(encoder, task, plan.HEAD, _seed(victim, 0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    torch.save(head.state_dict(), draft)
-    draft.replace(path)
-    return head
-
-
 def _other_head(victim: str) -> nn.Module:
     encoder = training.restored(victim_file(victim))
     task = training.task_named(plan.following(victim))
@@ -59,23 +46,23 @@ def _other_head(victim: str) -> nn.Module:
 def _student(victim: str, family: str, outputs: bool, length: str, number: int) -> nn.Module:
     student = training.fresh("a" if family == "a" else "residual", _seed(victim, number))
     teacher = training.restored(victim_file(victim))
-    head = _head(victim) if outputs else None
     task = training.task_named(victim)
-    training.imitate(student, teacher, head, task, plan.DISTILLED[length], _seed(victim, number))
-    return student
+    head = training.restored_head(task, head_file(victim)) if outputs else None
+    budget, seed = plan.DISTILLED[length], _seed(victim, number)
+    decoder = training.imitate(student, teacher, head, task, budget, seed)
+    return nn.Sequential(student, decoder) if outputs else student
 
 
 def _independent(
     task: str, initial: int, order: int, budget: plan.Budget = plan.INDEPENDENT
 ) -> nn.Module:
     encoder = training.fresh("a", initial)
-    training.learn(encoder, training.task_named(task), budget, order)
-    return encoder
+    return nn.Sequential(encoder, training.learn(encoder, training.task_named(task), budget, order))
 
 
-def _seeded(victim: str, seed: str) -> nn.Module:
+def _seeded(victim: str, seed: str, budget: plan.Budget = plan.FULL) -> nn.Module:
     number = plan.SEEDS[seed] + plan.place(victim)
-    return _independent(victim, number, number, plan.FULL)
+    return _independent(victim, number, number, budget)
 
 
 DERIVED: Mapping[str, Maker] = {
@@ -105,9 +92,7 @@ INDEPENDENT: Mapping[str, Maker] = {
     "its initial seed, another order": lambda v: _independent(
         v, plan.entry(v).seed, plan.SEEDS["order"] + plan.place(v)
     ),
-    "another seed": lambda v: _independent(
-        v, plan.SEEDS["twin"] + plan.place(v), plan.SEEDS["twin"] + plan.place(v)
-    ),
+    "another seed": partial(_seeded, seed="twin", budget=plan.INDEPENDENT),
     "a third seed": partial(_seeded, seed="third"),
     "a fourth seed": partial(_seeded, seed="fourth"),
     "its initial seed, another task": lambda v: _independent(
@@ -115,3 +100,6 @@ INDEPENDENT: Mapping[str, Maker] = {
     ),
 }
 """Trained apart from a victim. The last one is another seed to the next victim of the ring."""
+
+WHOLE = (*(name for name in DISTILLED if "outputs" in name), *INDEPENDENT)
+"""Those that come with what they make their answers with, which is kept in a second file."""

@@ -60,6 +60,19 @@ def restored(path: Path) -> nn.Sequential:
     return network
 
 
+def restored_head(task: Task, path: Path) -> nn.Module:
+    """Return the zoo's decoder of a task that answers with a picture, out of its ONNX file."""
+    model = onnx.load(path)
+    decoder = train_torch.build_decoder(task, RECIPE).eval()
+    layers = [layer for layer in decoder if isinstance(layer, nn.Conv2d)]
+    with torch.no_grad():
+        for layer, node in zip(layers, graphs.convolutions(model), strict=True):
+            assert layer.bias is not None
+            for kept, name in zip((layer.weight, layer.bias), node.input[1:], strict=True):
+                kept.copy_(torch.from_numpy(graphs.weight(model, name)))
+    return decoder
+
+
 def learn(encoder: nn.Module, task: Task, budget: Budget, seed: int) -> nn.Module:
     """Train an encoder on a task with a new decoder, which is returned.
 
@@ -94,8 +107,10 @@ def imitate(
     task: Task,
     budget: Budget,
     seed: int,
-) -> None:
+) -> nn.Module:
     """Train a student to answer as the teacher does, by squared error; no target is seen.
+
+    Returned is what turns its code into answers.
 
     Args:
         student: An encoder, changed in place.
@@ -122,6 +137,7 @@ def imitate(
         optimiser.step()
         schedule.step()
     student.eval()
+    return decoder.eval()
 
 
 def write(network: nn.Module, path: Path) -> None:

@@ -1,8 +1,8 @@
 """What an audit says of each suspect, from scores that are kept: nothing is run here.
 
-The references are all of zoo A, as an auditor may have them, without the suspect. Independent
-models are given as they would be, with their tasks: zoo B, models of other kinds and other seeds,
-and never the suspect or what it is a disguise of.
+The references are all of zoo A, as an auditor may have them, without the suspect; of models with
+heads all victims. Independent models are given as they would be, with their tasks: zoo B, models of
+other kinds and other seeds, and never the suspect or what it is a disguise of.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import dataclasses
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.disguises import pairs, plan
 from benchmarks.disguises.figures import Scored
+from benchmarks.disguises.making import WHOLE
 from benchmarks.disguises.pairs import Suspect, name_of, reference_of
 from onnxattr.lineage.finding import finding_of
 from onnxattr.lineage.twins import assign
 from onnxattr.lineage.verdict import decide
 from onnxattr.pipeline.relations import relations
 from onnxattr.types import LayerMatch, Relation, TensorMatch, WeightMatch
-from samples.miniature.zoo import CONTROL, OTHERS, ZOO_A, ZOO_B
+from samples.miniature.zoo import CONTROL, OTHERS, TASK_NAMES, ZOO_B
 
-REFERENCES = tuple(f"zoo/{entry.name}" for entry in ZOO_A)
-
-SEEDS = ("another seed", "a third seed", "a fourth seed")
+SEEDS = ("another seed", "a third seed", "a fourth seed", "same task, another seed")
 """Independent models that were made for the victims, beside zoo B and the other kinds."""
 
 Rows = Mapping[str, Mapping[str, Any]]
@@ -67,7 +67,7 @@ def scored(stored: Mapping[str, Rows], behaviour: Rows) -> list[Scored]:
         behaviour: What `scoring.behaviour` returns.
     """
     found = []
-    given = independent()
+    given = {whole: independent(whole) for whole in (False, True)}
     for victim, rows in stored.items():
         matches = {name: _match(row["match"]) for name, row in rows.items() if "match" in row}
         for suspect in pairs.suspects(victim):
@@ -76,7 +76,7 @@ def scored(stored: Mapping[str, Rows], behaviour: Rows) -> list[Scored]:
                 continue
             numbers = _plain(row)
             weighed = _weighed(suspect, matches, behaviour)
-            behaved = _behaved(suspect, behaviour, given)
+            behaved = _behaved(suspect, behaviour, given[suspect.whole])
             if weighed.finding is not None:
                 numbers["weights p"] = weighed.finding.p_value or math.nan
                 numbers["weights floor"] = weighed.finding.floor
@@ -105,34 +105,43 @@ def scored(stored: Mapping[str, Rows], behaviour: Rows) -> list[Scored]:
     return found
 
 
-def independent() -> dict[str, str]:
+def references(whole: bool) -> list[Path]:
+    """Return what suspects with or without heads are held against."""
+    victims = (*plan.TUNING, *plan.HELD_OUT) if whole else TASK_NAMES
+    return [pairs.victim_of(task, whole) for task in victims]
+
+
+def independent(whole: bool) -> dict[str, str]:
     """Return models that are given as independent, with the reference whose task they share."""
-    found = {f"zoo/{e.name}": f"zoo/{e.task}-a" for e in (*ZOO_B, *OTHERS) if e != CONTROL}
+    found = {}
+    if not whole:
+        found = {f"zoo/{e.name}": f"zoo/{e.task}-a" for e in (*ZOO_B, *OTHERS) if e != CONTROL}
     for victim in (*plan.TUNING, *plan.HELD_OUT):
         for suspect in pairs.suspects(victim):
-            if suspect.group in SEEDS:
-                found[suspect.name] = reference_of(victim)
+            if suspect.whole == whole and suspect.group.removesuffix(WHOLE) in SEEDS:
+                found[suspect.name] = reference_of(victim, whole)
     return found
 
 
 def _behaved(suspect: Suspect, rows: Rows, given: Mapping[str, str]) -> dict[str, Relation]:
     """Return the relation to each reference from behaviour alone, as in an audit."""
     own = _own(suspect)
-    references = [name for name in REFERENCES if name not in own]
+    known = [name_of(path) for path in references(suspect.whole)]
+    known = [name for name in known if name not in own]
     tasks = {name: task for name, task in independent().items() if name not in own and name in rows}
-    if suspect.name not in rows or any(name not in rows for name in references):
+    if suspect.name not in rows or any(name not in rows for name in known):
         return {}
-    kept = Kept(rows, references)
-    alike = {(r, t): kept.alike(r, t) for r in references for t in tasks}
-    said = {name: (task,) for name, task in tasks.items() if task in references}
-    _, of = assign(alike, references, list(said), declared=said)
-    made = relations(suspect.name, references, of, kept, {}, {}, {})
+    kept = Kept(rows, known)
+    alike = {(r, t): kept.alike(r, t) for r in known for t in tasks}
+    said = {name: (task,) for name, task in tasks.items() if task in known}
+    _, of = assign(alike, known, list(said), declared=said)
+    made = relations(suspect.name, known, of, kept, {}, {}, {})
     return {each.reference: each for each in made if each.behaviour}
 
 
 def _weighed(suspect: Suspect, matches: Mapping[str, WeightMatch], behaviour: Rows) -> Relation:
     """Return what the weights say of a suspect, and whether it computes the same."""
-    reference = reference_of(suspect.victim)
+    reference = reference_of(suspect.victim, suspect.whole)
     function = reference in behaviour.get(suspect.name, {}).get("function", ())
     relation = Relation(reference, identical="function" if function else "")
     if (match := matches.get(suspect.name)) is None:
@@ -141,6 +150,7 @@ def _weighed(suspect: Suspect, matches: Mapping[str, WeightMatch], behaviour: Ro
         matches[other.name]
         for other in pairs.suspects(suspect.victim)
         if other.truth == "independent"
+        and other.whole == suspect.whole
         and not (other.base or other.shares_start)
         and other.name not in _own(suspect)
         and other.name in matches

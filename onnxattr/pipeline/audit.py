@@ -17,6 +17,7 @@ from onnxattr.pipeline import job
 from onnxattr.pipeline.audit_stages import LINEAGE, RANKED, Work, run
 from onnxattr.pipeline.audited_models import Twins, cast
 from onnxattr.pipeline.export import sources_of
+from onnxattr.pipeline.figures import gallery_of
 from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.pipeline.space import ProbeSource, model_warnings, partial, prepare, settings_of
@@ -121,6 +122,7 @@ def audit(
         missing=[name for name in roles.references if name not in compared],
         interrupted=stop.is_set(),
     )
+    examined = work.shown([each.reference for each in ordered])
     return Audit(
         suspect=found.suspect,
         verdict=verdict,
@@ -143,6 +145,11 @@ def audit(
         versions=job.versions(),
         seconds={"total": time.perf_counter() - started, **work.seconds},
         unfinished=tuple(work.unfinished),
+        models=tuple(one.summary for one in examined),
+        stored=tuple(one.summary.name for one in examined if one.stored),
+        gallery=gallery_of([one.maps.by_method()[0] for one in examined], work.probes)
+        if roles.suspect in work.examined
+        else None,
     )
 
 

@@ -213,6 +213,11 @@ class Work:
         self.unfinished += [name for name in missing if name not in self.unfinished]
         return found
 
+    def shown(self, references: Sequence[str]) -> list[Examined]:
+        """Returns the suspect and these references, as far as they have maps."""
+        names = dict.fromkeys((self.roles.suspect, *references))
+        return [self.examined[name] for name in names if name in self.examined]
+
     def _spent(self, stage: str, started: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 

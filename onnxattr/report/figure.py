@@ -42,11 +42,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points, in one of `INKS`."""
+    """A line through points, in one of `INKS`, or in a colour of its own."""
 
     points: tuple[tuple[float, float], ...]
     ink: str = "ink"
     width: float = 1.5
+    color: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,10 @@ def _drawn(shape: Shape) -> Iterator[str]:
         yield from _titled(f'rect {where} {size} fill="{shape.fill}"', "rect", shape.title)
     elif isinstance(shape, Line):
         path = "L".join(f"{_n(x)} {_n(y)}" for x, y in shape.points)
-        yield f'<path class="l {shape.ink}" stroke-width="{_n(shape.width)}" d="M{path}"/>'
+        ink = f'class="l {shape.ink}"'
+        if shape.color:
+            ink = f'class="m" fill="none" stroke="{shape.color}"'
+        yield f'<path {ink} stroke-width="{_n(shape.width)}" d="M{path}"/>'
     elif isinstance(shape, Words):
         bold = " b" if shape.bold else ""
         anchor = "" if shape.anchor == "start" else f' text-anchor="{shape.anchor}"'

@@ -53,12 +53,10 @@ def to_json(result: Result) -> str:
         document[field.name] = _similarity(value) if isinstance(value, Similarity) else plain(value)
     if isinstance(result, ModelMap):
         document["newick"] = result.newick  # Cleaned already, and longer than any one string.
-    if isinstance(result, Ranking | Comparison | Evaluation | ModelMap):
+    if isinstance(result, Ranking | Comparison | Evaluation | ModelMap | Audit):
         # Last, so that two runs differ in their last lines only.
         for last in ("stored", "seconds"):
             document[last] = document.pop(last)
-    if isinstance(result, Audit):
-        document["seconds"] = document.pop("seconds")
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

@@ -20,7 +20,7 @@ from onnxattr.report.figure import (
 )
 from onnxattr.report.lettering import font, lettered
 from onnxattr.report.mapped import about_points
-from onnxattr.report.text import cosine
+from onnxattr.report.text import cosine, short
 from onnxattr.sanitise import clean
 from onnxattr.types import ModelMap
 
@@ -312,11 +312,7 @@ def _meet(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _short(name: str) -> str:
-    """Returns a name without its middle where it is long: both ends tell more."""
-    if len(name) <= _LETTERS:
-        return name
-    half = (_LETTERS - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
+    return short(name, _LETTERS)
 
 
 def _width(text: str) -> float:

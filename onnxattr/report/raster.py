@@ -31,7 +31,8 @@ def figure_png(figure: Figure, about: dict[str, str] | None = None) -> bytes:
                 draw.rectangle((left, top, right - 1, bottom - 1), fill=shape.fill)
         elif isinstance(shape, Line):
             points = [(x * scale, y * scale) for x, y in shape.points]
-            draw.line(points, INKS[shape.ink][0], max(1, round(shape.width * scale)))
+            color = shape.color or INKS[shape.ink][0]
+            draw.line(points, color, max(1, round(shape.width * scale)))
         elif isinstance(shape, Words):
             _write(draw, shape, scale)
         elif isinstance(shape, Mark):

@@ -44,6 +44,14 @@ def in_ascii(text: str) -> str:
     return text.translate(_IN_ASCII)
 
 
+def short(name: str, most: int = 60) -> str:
+    """Returns a name without its middle, where it is long: both ends tell more."""
+    if len(name) <= most:
+        return name
+    half = (most - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
 def short_count(count: int) -> str:
     """Returns a number of parameters in at most five characters: `88.4k`, `11.7M`."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxattr.types.models import Failure, GradientCheck, InputSpec, Parity, Representation
 from onnxattr.types.rankings import Target
+from onnxattr.types.showing import Shown
 from onnxattr.types.weights import Identity, WeightFinding, WeightMatch
+
+if TYPE_CHECKING:
+    from onnxattr.types.galleries import Gallery
+    from onnxattr.types.maps import Summary
 
 #: What a verdict may be, the strongest first.
 VERDICTS = IDENTICAL, DERIVED, CLOSER, INDEPENDENT, UNDECIDABLE = (
@@ -141,7 +146,7 @@ class Twin:
     Attributes:
         name: The model.
         reference: The reference whose task it shares; '' where it is not used.
-        likeness: How well the two predict each other, 0..1: see `lineage.twins.likeness`.
+        likeness: How alike the two are, by RSA, -1..1: see `lineage.twins.likeness`.
         reason: Why it is not used, or ''.
     """
 
@@ -188,7 +193,7 @@ class Gate:
 
 
 @dataclass(frozen=True, eq=False)
-class Audit:
+class Audit(Shown):
     """The outcome of `audit`.
 
     Attributes:
@@ -206,6 +211,11 @@ class Audit:
         versions: Of onnxattr and of what it computed with.
         seconds: Wall time of the parts.
         unfinished: Models that were not reached before an interruption.
+        models: What is to be said of the suspect and the references that have maps, the suspect
+            first, then the closest.
+        stored: Those of them whose maps were all in the store.
+        gallery: A few of their maps, small, for figures; None where they cannot be drawn, or the
+            suspect has none.
     """
 
     suspect: Suspect
@@ -221,3 +231,6 @@ class Audit:
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     unfinished: tuple[str, ...] = field(default=())
+    models: tuple[Summary, ...] = ()
+    stored: tuple[str, ...] = ()
+    gallery: Gallery | None = None

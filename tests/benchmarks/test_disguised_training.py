@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.disguises import plan, training
-from samples.miniature import train_torch
+from benchmarks.disguises import plan, trained, training
+from benchmarks.disguises.answers import answers_of
+from samples.miniature import heads, train_torch
 from samples.miniature.tasks import TASKS
 from samples.miniature.zoo import RECIPE, Entry
 
@@ -106,3 +107,17 @@ def test_a_student_comes_closer_to_its_teacher_without_targets(outputs, depth, i
                 (n(batch) - teacher(batch)).square().mean() for n in (start, student.train())
             )
         assert last < 0.8 * first
+
+
+@pytest.mark.parametrize("victim", plan.HELD_OUT)
+def test_a_victim_with_its_head_answers_as_its_file_does(victim, tmp_path):
+    whole = nn.Sequential(
+        training.restored(trained.victim_file(victim)),
+        training.restored_head(training.task_named(victim), trained.head_file(victim)),
+    ).eval()
+    images = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
+    heads.join(trained.victim_file(victim), trained.head_file(victim), tmp_path / "whole.onnx")
+    expected = answers_of(tmp_path / "whole.onnx")(images)
+    with torch.no_grad():
+        found = whole(torch.from_numpy(images)).numpy()
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()

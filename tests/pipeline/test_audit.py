@@ -1,5 +1,6 @@
 """An audit from files to a verdict, through workers."""
 
+import numpy as np
 import pytest
 
 import onnxattr
@@ -48,6 +49,19 @@ def test_the_suspect_was_checked(audited):
     assert suspect.gradient.error <= suspect.gradient.tolerance
     assert suspect.identity.operators["Conv"] == 6
     assert audited.nearest.sources[0].name == "edge2d-jax"
+
+
+def test_maps_of_the_suspect_and_the_references_are_kept_for_figures(audited):
+    assert [model.name for model in audited.models] == ["edge2d-torch", "edge2d-jax"]
+    assert audited.stored == ()
+    gallery = audited.gallery
+    assert (gallery.method, gallery.models) == ("saliency", ("edge2d-torch", "edge2d-jax"))
+    assert gallery.every == (2, 6)
+    made = onnxattr.attribute(
+        f"{FOLDER}/edge2d-jax.onnx", options=onnxattr.Options(limit=6, device="cpu")
+    ).values[list(gallery.places)]
+    strength = np.sqrt((made.astype(float) ** 2).mean(axis=(1, 2), keepdims=True))
+    assert gallery.maps[1] == pytest.approx(made / strength, rel=1e-4, abs=1e-5)
 
 
 def test_a_wrong_condition_is_told_before_anything_is_read():

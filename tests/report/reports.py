@@ -2,16 +2,25 @@
 
 import numpy as np
 
+from onnxattr.lineage.behaviour import MEASURES, headroom
+from onnxattr.lineage.finding import finding_of
+from onnxattr.lineage.policy import judge, parse_condition
+from onnxattr.lineage.verdict import decide, order
 from onnxattr.pipeline.figures import drawn_of, extremes, gallery_of, layout_of
 from onnxattr.space import many, ranking, stability
 from onnxattr.space.similarity import similarity
 from onnxattr.types import (
     Assumption,
     Attributions,
+    Audit,
+    BehaviourEvidence,
     Comparison,
     Failure,
+    Finding,
     GradientCheck,
+    Identity,
     InputSpec,
+    LayerMatch,
     Maps,
     ModelMap,
     Neighbour,
@@ -21,8 +30,13 @@ from onnxattr.types import (
     ProbeCosine,
     Probes,
     Ranking,
+    Relation,
     Representation,
     Summary,
+    Suspect,
+    TensorMatch,
+    Twin,
+    WeightMatch,
 )
 
 ORIGINS = ("PyTorch", "TensorFlow", "JAX")
@@ -204,4 +218,94 @@ def attribute(names=None, **made):
     )
 
 
-ALL = {"rank": rank, "compare": compare, "map": map_models, "attribute": attribute}
+def match(suspect, reference, late, layers):
+    """Weights that agree less and less over depth, down to `late`; a third of the layers are so."""
+    falls = np.linspace(0.3, 0.0, layers - layers // 3).tolist() + [0.0] * (layers // 3)
+    profile = tuple(
+        LayerMatch(f"{suspect}.{i}", f"{reference}.{i}", "Conv", (64, 64, 3, 3), i + 1,
+                   min(1.0, late + fall), 0.1, late / 2, 64)
+        for i, fall in enumerate(falls)
+    )  # fmt: skip
+    same = TensorMatch(f"{suspect}.0", f"{reference}.0", (64, 64, 3, 3), 36_864, 1.0, True)
+    copied = late > 0.9
+    return WeightMatch(
+        suspect, reference, profile, late, profile[0].similarity, 0.1, late / 2, 1.0,
+        (same,) * copied, copied / layers, False,
+    )  # fmt: skip
+
+
+def relation(suspect, reference, number, twins, layers):
+    """The closer, the lower its number; of one in five the weights could not be compared."""
+    alike = 0.95 / (1 + number)
+    made = None if number % 5 == 4 else match(suspect, reference, alike, layers)
+    independent = twins if not number else ()
+    best = 0.4 if independent else float("nan")
+    behaviour = tuple(
+        BehaviourEvidence(name, alike - i / 50, best, headroom(alike - i / 50, best), one.decides)
+        for i, (name, one) in enumerate(MEASURES.items())
+    )
+    judged = {"score": 0.9, "p": 0.5, "floor": 0.5} if independent else {}
+    return Relation(
+        reference, "", made, finding_of(made) if made else None, behaviour, twins=independent,
+        fed="BGR, 0 to 255" if number % 2 else "", **judged,
+    )  # fmt: skip
+
+
+def audit(names=None, *, layers=6, signed=False, **made):
+    """An audit of the first model against the others; the second is what it is derived from."""
+    names = names_of(21) if names is None else names
+    maps = maps_of(names, signed=signed, **made)
+    summaries = tuple(summary(name, i) for i, name in enumerate(names))
+    compared = similarity([one.values for one in maps], names)
+    hashes = [one.sha256 for one in summaries]
+    independent = f"{names[1]}-seed2"
+    twins = (
+        Twin(independent, names[1], 0.9), Twin("stranger", "", 0.1, "it does something else"),
+    )  # fmt: skip
+    relations = tuple(
+        order(
+            relation(names[0], name, i, (independent,), layers) for i, name in enumerate(names[1:])
+        )
+    )
+    verdict = decide(relations, twins)
+    nearest = ranking.rank_by([ranking.of_similarity(compared)], compared, 0, hashes=hashes)
+    first = summaries[0]
+    suspect = Suspect(
+        name=first.name,
+        path=first.path,
+        identity=Identity(
+            "a1" * 32, "b2" * 32, "c3" * 32, "PyTorch", "pytorch 2.9.1", {"": 20}, {"Conv": 20},
+            88_400, {"float": 88_400}, 353_600, 47, {"description": names[-1]},
+        ),
+        inputs=("input float32[batch,3,64,64]",),
+        outputs=("logits float32[batch,10]",),
+        findings=(Finding("suspicious name", names[-1]),),
+        spec=first.spec,
+        representation=first.representation,
+        parity=first.parity,
+        gradient=first.gradient,
+        deterministic=True,
+    )  # fmt: skip
+    gates = [parse_condition(text) for text in ("derived", "similarity>0.99")]
+    count = len(maps[0].probes)
+    return Audit(
+        suspect=suspect,
+        verdict=verdict,
+        relations=relations,
+        twins=twins,
+        nearest=nearest,
+        gates=judge(gates, verdict, relations, nearest),
+        models=summaries,
+        gallery=gallery_of(maps, probes_of(maps)),
+        **common(
+            count,
+            (Failure("broken", "it is no ONNX file", "`onnxattr inspect` says more"),),
+            suspect=names[0],
+            search=True,
+        ),
+    )
+
+
+ALL = {
+    "rank": rank, "compare": compare, "map": map_models, "attribute": attribute, "audit": audit,
+}  # fmt: skip

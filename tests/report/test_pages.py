@@ -30,6 +30,7 @@ SMALL = {
     "compare": lambda: reports.compare(probes=8, side=8),
     "map": lambda: reports.map_models(reports.names_of(4), probes=8, side=8, groups=2),
     "attribute": lambda: reports.attribute(probes=8, side=8, signed=True),
+    "audit": lambda: reports.audit(reports.names_of(4), probes=8, side=8),
 }
 
 
@@ -144,7 +145,13 @@ def test_twenty_models_and_six_probes_are_less_than_a_megabyte():
     assert size < 1_000_000, f"{size:,} bytes"
 
 
-@pytest.mark.parametrize("make", [reports.rank, reports.compare, reports.map_models])
+def test_an_audit_against_twenty_models_of_fifty_layers_is_less_than_a_megabyte():
+    size = len(to_html(reports.audit(layers=50, probes=64)).encode())
+
+    assert size < 1_000_000, f"{size:,} bytes"
+
+
+@pytest.mark.parametrize("make", [reports.rank, reports.compare, reports.map_models, reports.audit])
 def test_the_result_is_in_the_page_as_json(make):
     result = make()
 
@@ -235,7 +242,8 @@ def test_notebooks_show_the_same_figures(name):
     assert all(one["src"].startswith("data:image/") for one in pictures)
     assert all(one["alt"] for one in pictures)
     kinds = [one["src"].partition(";")[0] for one in pictures]
-    assert kinds.count("data:image/svg+xml") == (2 if name.startswith(("rank", "map")) else 0)
+    figures = {"audit": 1, "rank": 2, "rank-target": 2, "map": 2}
+    assert kinds.count("data:image/svg+xml") == figures.get(name, 0)
     # Whatever the page shows of the maps, the piece shows.
     page = Outline()
     page.feed(to_html(result))

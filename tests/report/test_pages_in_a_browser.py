@@ -260,3 +260,126 @@ def test_names_that_would_do_harm_stay_words_and_break_nothing(show, kind, scree
     if PICTURES:
         path = Path(PICTURES) / f"hostile-{kind}-{screen}.png"
         page.screenshot(path=path, timeout=300_000)
+
+
+@pytest.fixture(scope="module")
+def audit():
+    return reports.audit(reports.names_of(12), probes=8, side=16)
+
+
+def test_the_references_of_an_audit_are_sorted_and_filtered(show, audit):
+    page = show(audit)
+    late = page.locator("#references-table thead th", has_text="late")
+    column = "#references-table tbody tr:visible td:nth-child(3)"
+    by_name = {each.reference: each for each in audit.relations}
+
+    late.get_by_role("button").click()
+
+    known = sorted((each.match.late for each in audit.relations if each.match), reverse=True)
+    lost = ["–"] * (len(by_name) - len(known))
+    assert lost
+    assert late.get_attribute("aria-sort") == "descending"
+    assert texts(page, column) == [*(f"{value:.2f}" for value in known), *lost]
+    late.get_by_role("button").click()
+    # What has no number is last both ways.
+    assert texts(page, column) == [*(f"{value:.2f}" for value in reversed(known)), *lost]
+    tools = page.locator('.tools[data-for="references-table"]')
+    tools.get_by_role("searchbox").fill("shared init")
+    shown = texts(page, "#references-table tbody tr:visible td:first-child a")
+    assert shown == [n for n, e in by_name.items() if e.finding and "shared" in e.finding.kind]
+    assert len(shown) == 1
+    assert tools.get_by_role("status").inner_text() == f"1 of {len(by_name)} rows"
+
+
+@pytest.mark.parametrize("table", ["profile-table", "behaviour-table"])
+def test_the_list_above_evidence_chooses_the_reference(show, audit, table):
+    page = show(audit)
+    each = audit.relations[2]
+    tools = page.locator(f'.tools[data-for="{table}"]')
+    rows = page.locator(f"#{table} tbody tr:visible")
+    before = rows.all_inner_texts()
+
+    tools.get_by_role("combobox").select_option(label=each.reference)
+
+    assert rows.all_inner_texts() != before
+    values = {
+        "profile-table": [f"{layer.similarity:.2f}" for layer in each.match.profile],
+        "behaviour-table": [f"{one.value:.2f}" for one in each.behaviour],
+    }[table]
+    place = {"profile-table": 6, "behaviour-table": 3}[table]
+    assert texts(page, f"#{table} tbody tr:visible td:nth-child({place})") == values
+    assert set(texts(page, f"#{table} tbody tr:visible td:first-child")) == {each.reference}
+
+
+@pytest.mark.parametrize("hand", ["mouse", "keyboard"])
+def test_a_reference_is_shown_beside_the_suspect(show, audit, hand):
+    page = show(audit, reduced_motion="reduce")  # A smooth scroll would take its time.
+    each = audit.relations[3]
+    link = (
+        page.locator("#references-table tbody tr").nth(3).get_by_role("link", name="side by side")
+    )
+
+    if hand == "mouse":
+        link.click()
+    else:
+        link.focus()
+        page.keyboard.press("Enter")
+
+    shown = page.locator("#pair [data-shown]")
+    names = audit.suspect.name, each.reference
+    assert shown.locator("h4").inner_text() == " and ".join(names)
+    assert 0 <= page.locator("#gallery").evaluate("e => e.getBoundingClientRect().top") < 300
+    said = shown.locator("dl").inner_text()
+    assert f"late layers\n{each.match.late:.2f}, by chance 0.10" in said
+    for one in each.behaviour:
+        assert f"{one.measure}\n{one.value:.2f}" in said
+    (source,) = (s for s in audit.nearest.sources if s.name == each.reference)
+    assert f"nearest by attribution\n{source.similarity:.2f} (" in said
+    for side, name in enumerate(names):
+        row = page.locator(
+            "#gallery-maps tbody tr", has=page.get_by_role("link", name=name, exact=True)
+        )
+        expected = [i.get_attribute("src") for i in row.locator("img").all()]
+        cells = shown.locator(f"tbody td:nth-child({side + 2}) img").all()
+        assert [i.get_attribute("src") for i in cells] == expected
+        assert len(expected) == 6
+
+
+def test_two_references_are_shown_with_their_maps_alone(show, audit):
+    page = show(audit)
+    first, second = page.locator("#pair select").all()
+
+    first.select_option(index=1)
+    second.select_option(index=4)
+
+    names = [model.name for model in audit.models]
+    assert page.locator("#pair h4").inner_text() == f"{names[1]} and {names[4]}"
+    assert page.locator("#pair dt").count() == 0
+    assert page.locator("#pair tbody td img").count() == 2 * 6
+
+
+def test_without_a_script_an_audit_can_be_read(show, audit):
+    page = show(audit, java_script_enabled=False)
+
+    count = len(audit.relations)
+    assert page.locator(".tools:visible, button:visible, #pair:visible").count() == 0
+    assert page.locator("#references-table tbody tr:visible").count() == count
+    assert page.locator("#evidence article.card:visible").count() == count
+    assert page.locator("#behaviour-table tbody tr:visible").count() == count * 7
+    assert page.locator("#weights svg.fig circle:visible").count()
+    assert page.locator("#gallery-maps img:visible").count() == (count + 1) * 6 + 6
+
+
+def test_on_paper_an_audit_is_whole(show, audit):
+    page = show(audit, width=720)  # A4 but for its margins.
+    page.emulate_media(media="print")
+
+    assert page.locator("nav:visible, .tools:visible").count() == 0
+    assert page.locator("article.card:visible").count() == len(audit.relations)
+    assert page.locator("#weights svg.fig:visible").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    hidden = page.evaluate(
+        "[...document.querySelectorAll('.facts dd')]"
+        ".filter(e => e.scrollHeight > e.clientHeight + 1).length"
+    )
+    assert hidden == 0

@@ -22,14 +22,7 @@ def page(result: Attributions, command: str) -> Page:
     links = sections.link_of(result.models)
     parts = [
         _made(result, links),
-        sections.coverage(
-            result.models,
-            result.failures,
-            result.settings,
-            unfinished=result.unfinished,
-            warnings=result.warnings,
-            stored=result.stored,
-        ),
+        sections.coverage(result),
         sections.assumptions(result.models),
         sections.gallery_section(result.galleries, links),
         sections.cards(result.models),

@@ -1,20 +1,20 @@
-"""The page of an audit: the verdict, what the file is, then the evidence."""
+"""The page of an audit: the verdict and the references first, then what they rest on."""
 
 from __future__ import annotations
 
 import math
 
-from onnxattr.report.audited import headline, identity_lines, weights_in_words
+from onnxattr.report import text
+from onnxattr.report.audited import headline, weights_in_words
+from onnxattr.report.html import audited_evidence as evidence
 from onnxattr.report.html import sections
+from onnxattr.report.html.audited_file import file_section
 from onnxattr.report.html.blocks import (
     Badge,
     Banner,
-    Block,
     Cell,
     Column,
-    Facts,
     Figure,
-    Notes,
     Page,
     Row,
     Section,
@@ -22,275 +22,261 @@ from onnxattr.report.html.blocks import (
 )
 from onnxattr.report.json import to_json
 from onnxattr.types import Audit, Relation
-from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL, INDEPENDENT
+from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL, INDEPENDENT, UNDECIDABLE
 
-#: How a verdict is coloured; its words say the same.
-_TONES = {IDENTICAL: "bad", DERIVED: "bad", CLOSER: "doubt", INDEPENDENT: "good"}
+#: How a verdict is coloured; its words say the same. Nothing clears a model: see its caveats.
+_TONES = {
+    IDENTICAL: "bad",
+    DERIVED: "bad",
+    CLOSER: "doubt",
+    INDEPENDENT: "plain",
+    UNDECIDABLE: "doubt",
+}
 
-#: Values of the file that are read letter by letter.
-_CODE = {"file", "sha256", "weights", "structure"}
+#: Fewer rows than these need no field to filter them by.
+_FEW = 8
 
 
 def page(result: Audit, command: str) -> Page:
     """Returns the page of an audit."""
-    name = sections.short(result.suspect.name)
+    links = evidence.links_of(result)
+    settings = result.settings
+    tried = "orders of colours and ranges were tried on suspect and independent models alike"
     parts = [
-        _file(result),
-        _references(result),
-        *([_behaviour(result)] if any(each.behaviour for each in result.relations) else []),
-        *([_profiles(result)] if any(_profile(each) for each in result.relations) else []),
-        *([_twins(result)] if result.twins else []),
-        *([_nearest(result)] if result.nearest and result.nearest.sources else []),
-        *([_policy(result)] if result.gates else []),
-        _coverage(result),
+        _references(result, links),
+        _policy(result),
+        sections.coverage(result),
+        file_section(result.suspect),
+        sections.assumptions(
+            result.models, helps=tried if settings["search"] else "--search tries others"
+        )
+        if result.models
+        else None,
+        evidence.evidence_section(result),
+        evidence.weights_section(result, links),
+        evidence.behaviour_section(result, links),
+        evidence.maps_section(result, links),
+        _nearest(result, links),
+        _independent(result, links),
         sections.method(
-            result.settings,
-            result.versions,
-            result.seconds,
-            command=command,
-            says=_says(),
+            settings, result.versions, result.seconds, command=command, says=_says(result)
         ),
     ]
-    settings = result.settings
     return Page(
         kind="audit",
-        title=f"Audit of {name}",
+        title=f"Audit of {sections.short(result.suspect.name)}",
         about=f"against {sections.count(len(result.relations), 'reference')} and "
         f"{sections.count(len(result.twins), 'model')} given as independent, on "
         f"{sections.count(settings['probes']['count'], 'probe')}; on {settings['device']}",
         banner=_banner(result),
-        sections=tuple(parts),
+        sections=tuple(part for part in parts if part is not None),
         result=to_json(result),
+        data=evidence.pair_data(result),
     )
 
 
 def _banner(result: Audit) -> Banner:
     verdict = result.verdict
-    about = [each for each in result.relations if each.reference == verdict.reference]
+    crossed = [gate for gate in result.gates if gate.crossed]
+    lines = [f"It fails by the condition `{gate.text}`: {gate.reason}" for gate in crossed]
+    lines += [*verdict.reasons, *verdict.caveats]
+    if result.unfinished:
+        left = sections.count(len(result.unfinished), "model")
+        lines.append(f"The audit is partial: {left} not reached before the interruption.")
     figures = []
-    for each in about:
+    for each in result.relations:
+        if each.reference != verdict.reference:
+            continue
         if each.match is not None and each.match.late is not None:
-            figures.append(Figure(f"{each.match.late:z.2f}", "late weights", "#references"))
+            says = f"late layers agree, {each.match.chance:.2f} by chance"
+            figures.append(Figure(evidence.number(each.match.late), says, "#weights"))
         if not math.isnan(each.score):
-            figures.append(Figure(f"{each.score:z.2f}", "behavioural score", "#behaviour"))
+            score = evidence.number(each.score)
+            figures.append(Figure(score, "score of the behaviour", "#behaviour"))
             figures.append(Figure(f"{each.p:.2g}", f"p, {each.floor:.2g} at least", "#behaviour"))
-    text = headline(result)
-    return Banner(
-        tone=_TONES.get(verdict.kind, "plain"),
-        verdict=f"Verdict: {text}.",
-        lines=(*verdict.reasons, *verdict.caveats),
-        figures=tuple(figures),
-    )
+        break
+    lost = sum(1 for failure in result.failures if failure.name)
+    figures += [
+        sections.number_of(len(result.relations), "reference", "#references"),
+        Figure(str(lost), "left out", "#coverage"),
+        sections.number_of(len(result.warnings), "warning", "#coverage"),
+    ]
+    tone = "bad" if crossed else _TONES.get(verdict.kind, "plain")
+    return Banner(tone, f"Verdict: {headline(result)}.", tuple(lines), tuple(figures))
 
 
-def _file(result: Audit) -> Section:
-    pairs = tuple(
-        (title, Cell(value, code=title in _CODE)) for title, value in identity_lines(result.suspect)
-    )
-    lead = "What it is, whether it runs as it says, and what was found while it was loaded."
-    return Section("file", "The file", lead, (Facts(pairs),))
-
-
-def _references(result: Audit) -> Section:
-    rows = tuple(
-        Row(
-            (
-                Cell(each.reference, strong=each.reference == result.verdict.reference),
-                Cell(weights_in_words(each), badges=_badges(each)),
-                _number(each.match.late if each.match else None),
-                _share(each.match.copied if each.match else None),
-                _number(each.score),
-                _number(each.p),
-                Cell(str(len(each.twins)), order=len(each.twins)),
-                Cell(each.fed or "by itself"),
-            )
-        )
-        for each in result.relations
-    )
+def _references(result: Audit, links: dict[str, str]) -> Section:
+    pairs = evidence.pairs_of(result)
+    judged = any(not math.isnan(each.score) for each in result.relations)
+    fed = any(each.fed for each in result.relations)
     columns = (
         Column("reference"),
         Column("weights"),
-        Column("late", number=True, about="aligned similarity of the last layers"),
-        Column("copied", number=True, about="share of the suspect's weights"),
-        Column("score", number=True, about="the mean of the two largest headrooms"),
-        Column("p", number=True, about="conformal p-value of the score", lowest=True),
-        Column("independent", number=True, about="models that the score is held against"),
-        Column("fed", about="how the suspect was fed in this comparison"),
+        Column("late", number=True, about="how alike the last layers are; 1 is a copy"),
+        Column("copied", number=True, about="share of the suspect’s weights"),
+        *(_JUDGED if judged else ()),
+        *([Column("suspect fed", about="how it was fed in this comparison")] if fed else []),
+        *([Column("maps")] if pairs else []),
     )
-    table = Table("references-table", "The references, the closest first", columns, rows, True)
-    evidence = tuple(
-        f"{each.reference}: {line}"
-        for each in result.relations
-        if each.finding
-        for line in each.finding.evidence
-    )
-    blocks: tuple[Block, ...] = (table, Notes(evidence)) if evidence else (table,)
-    return Section("references", "References", "What is known of the suspect and each.", blocks)
-
-
-def _badges(each: Relation) -> tuple[Badge, ...]:
-    return (Badge("identical", "bad"),) if each.identical else ()
-
-
-def _behaviour(result: Audit) -> Section:
     rows = tuple(
         Row(
             (
-                Cell(evidence.measure),
-                _number(evidence.value),
-                _number(evidence.baseline),
-                _number(evidence.headroom),
-                Cell("" if evidence.decides else "decides nothing"),
-            ),
-            group=each.reference,
-        )
-        for each in result.relations
-        for evidence in each.behaviour
-    )
-    columns = (
-        Column("measure"),
-        Column("value", number=True),
-        Column("independent", number=True, about="the best of independent models of the task"),
-        Column("headroom", number=True, about="of what that leaves: 1 is the same, 0 no closer"),
-        Column(""),
-    )
-    chosen = result.verdict.reference or next(e.reference for e in result.relations if e.behaviour)
-    known = {row.group for row in rows}
-    table = Table(
-        "behaviour-table",
-        "Measures of behaviour beside a reference",
-        columns,
-        rows,
-        groups="reference",
-        chosen=chosen if chosen in known else "",
-    )
-    lead = "Each measure, against independent models of the same task where there are any."
-    return Section("behaviour", "Behaviour", lead, (table,))
-
-
-def _profile(each: Relation) -> bool:
-    return each.match is not None and bool(each.match.profile)
-
-
-def _profiles(result: Audit) -> Section:
-    rows = tuple(
-        Row(
-            (
-                Cell(str(layer.depth), order=layer.depth),
-                Cell(layer.suspect, code=True),
-                Cell(layer.reference, code=True),
-                Cell(layer.operator),
-                _number(layer.similarity),
-                _number(layer.chance),
-            ),
-            group=each.reference,
-        )
-        for each in result.relations
-        if each.match
-        for layer in each.match.profile
-    )
-    columns = (
-        Column("depth", number=True, lowest=True),
-        Column("suspect"),
-        Column("reference"),
-        Column("operator"),
-        Column("similarity", number=True, about="mean cosine of the matched filters"),
-        Column("chance", number=True, about="the same of shuffled filters"),
-    )
-    chosen = next(each.reference for each in result.relations if _profile(each))
-    table = Table(
-        "profile-table",
-        "Aligned similarity of weights over depth",
-        columns,
-        rows,
-        groups="reference",
-        chosen=chosen,
-    )
-    lead = "High at the beginning and falling: a shared start. High to the end: a derivation."
-    return Section("weights", "Weights over depth", lead, (table,))
-
-
-def _twins(result: Audit) -> Section:
-    rows = tuple(
-        Row(
-            (
-                Cell(twin.name),
-                Cell(twin.reference or f"not used: {twin.reason}"),
-                _number(twin.likeness),
+                _named(each, result, links),
+                Cell("", order=weights_in_words(each), badges=(evidence.badge(each),)),
+                evidence.numeric(each.match.late if each.match else None),
+                _share(each.match.copied if each.match else None),
+                *(_judged(each) if judged else ()),
+                *([Cell(each.fed or "by itself")] if fed else []),
+                *([_side_by_side(each, pairs)] if pairs else []),
             )
         )
-        for twin in result.twins
+        for each in result.relations
     )
-    columns = (Column("model"), Column("counts for"), Column("alike", number=True))
-    table = Table("twins-table", "Models given as independent", columns, rows)
-    lead = "Only models that do what a reference does can tell how alike independent ones are."
-    return Section("twins", "Independent models", lead, (table,))
-
-
-def _nearest(result: Audit) -> Section:
-    assert result.nearest is not None
-    sources = result.nearest.sources
-    names = list(dict.fromkeys(name for source in sources for name in source.measures))
-    rows = tuple(
-        Row(
-            (
-                Cell(source.name),
-                *(
-                    _number(source.measures[name].value if name in source.measures else None)
-                    for name in names
-                ),
-            )
-        )
-        for source in sources
+    floors = [each.floor for each in result.relations if not math.isnan(each.p)]
+    note = (
+        "Score: of what the best independent model of the task leaves, 1 is all. p: how often "
+        "independent models, of all references together, have as high a score; with so few of "
+        f"them it is {min(floors, default=1.0):.2g} at least."
     )
-    columns = (Column("model"), *(Column(name, number=True) for name in names))
-    table = Table("nearest-table", "Nearest known models, by every measure", columns, rows, True)
-    return Section("nearest", "Nearest known models", "Higher is nearer.", (table,))
+    table = Table(
+        "references-table",
+        "The references, the closest first",
+        columns,
+        rows,
+        filtered=len(rows) > _FEW,
+        note=note if judged else "",
+    )
+    lead = "What the weights and the behaviour say of each, the closest first."
+    return Section("references", "References", lead, (table,))
 
 
-def _policy(result: Audit) -> Section:
+_JUDGED = (
+    Column("score", number=True, about="the mean of the two largest headrooms"),
+    Column("p", number=True, about="conformal p-value of the score", lowest=True),
+    Column("independents", number=True, about="models that the score is held against"),
+)
+
+
+def _judged(each: Relation) -> tuple[Cell, ...]:
+    p = Cell("–", order="") if math.isnan(each.p) else Cell(f"{each.p:.2g}", order=each.p)
+    return evidence.numeric(each.score), p, Cell(str(len(each.twins)), order=len(each.twins))
+
+
+def _named(each: Relation, result: Audit, links: dict[str, str]) -> Cell:
+    about = each.reference == result.verdict.reference
+    badges = (Badge("verdict"),) if about else ()
+    return Cell(each.reference, link=links.get(each.reference, ""), badges=badges)
+
+
+def _side_by_side(each: Relation, pairs: dict[str, tuple[int, int]]) -> Cell:
+    if each.reference not in pairs:
+        return Cell("–", order="")
+    return Cell("side by side", link="#gallery", pair=pairs[each.reference])
+
+
+def _policy(result: Audit) -> Section | None:
+    if not result.gates:
+        return None
     rows = tuple(
         Row(
             (
                 Cell(gate.text, code=True),
-                Cell("fails" if gate.crossed else "passes", strong=gate.crossed),
+                Cell(
+                    "",
+                    order="fails" if gate.crossed else "passes",
+                    badges=(Badge("fails", "bad") if gate.crossed else Badge("passes", "good"),),
+                ),
                 Cell(gate.reason),
             )
         )
         for gate in result.gates
     )
-    columns = (Column("condition"), Column("outcome"), Column("because"))
-    table = Table("policy-table", "Conditions to fail by", columns, rows)
-    return Section("policy", "Policy", "", (table,))
+    columns = (Column("condition"), Column("outcome"), Column("because", wide=True))
+    table = Table("policy-table", "Conditions that the audit fails by", columns, rows)
+    lead = "Conditions that it was to fail by (--fail-if)."
+    return Section("policy", "Policy", lead, (table,))
 
 
-def _coverage(result: Audit) -> Section:
-    blocks: list[Block] = []
-    if result.failures:
-        lines = (f"{f.name}: {f.message}" if f.name else f.message for f in result.failures)
-        blocks.append(Notes(tuple(lines), "bad"))
-    if result.warnings:
-        blocks.append(Notes(result.warnings, "doubt"))
-    lead = "What was left out, and what the reader must know."
-    if not blocks:
-        lead = "Nothing was left out."
-    return Section("coverage", "Coverage", lead, tuple(blocks))
+def _nearest(result: Audit, links: dict[str, str]) -> Section | None:
+    if result.nearest is None or not result.nearest.sources:
+        return None
+    sources = result.nearest.sources
+    names = list(dict.fromkeys(name for source in sources for name in source.measures))
+    rows = []
+    for source in sources:
+        cells = [Cell(source.name, link=links.get(source.name, ""))]
+        for name in names:
+            score = source.measures.get(name)
+            if score is None:
+                cells.append(Cell("–", order=""))
+                continue
+            rank = f" #{text.rank(score.rank, score.tied)}"
+            first = score.rank == 1
+            cells.append(Cell(f"{score.value:z.2f}{rank}", round(score.value, 6), strong=first))
+        rows.append(Row(tuple(cells)))
+    columns = (Column("model"), *(Column(name, number=True) for name in names))
+    table = Table(
+        "nearest-table",
+        "Nearest known models, by every measure",
+        columns,
+        tuple(rows),
+        filtered=len(rows) > _FEW,
+        note="#1 is the nearest; = shares its rank with others that the probes cannot tell apart. "
+        "Each model is fed as it feeds itself.",
+    )
+    lead = "The references by every measure of a ranking; higher is nearer."
+    return Section("nearest", "Nearest models", lead, (table,))
 
 
-def _says() -> tuple[str, ...]:
+def _independent(result: Audit, links: dict[str, str]) -> Section | None:
+    if not result.twins:
+        return None
+    rows = tuple(
+        Row(
+            (
+                Cell(twin.name),
+                Cell(twin.reference, link=links.get(twin.reference, ""))
+                if twin.reference
+                else Cell(f"not used: {twin.reason}"),
+                evidence.numeric(twin.likeness),
+            )
+        )
+        for twin in result.twins
+    )
+    columns = (
+        Column("model"),
+        Column("counts for", wide=True),
+        Column("alike", number=True, about="RSA of the representations; 1 is the same"),
+    )
+    table = Table(
+        "twins-table",
+        "Models given as independent",
+        columns,
+        rows,
+        filtered=len(rows) > _FEW,
+    )
+    lead = "Only models that do what a reference does can tell how alike independent ones are."
+    return Section("twins", "Independent models", lead, (table,))
+
+
+def _says(result: Audit) -> tuple[str, ...]:
+    fed = (
+        "Orders of colours and ranges are tried on the suspect and on independent models alike."
+        if result.settings["search"]
+        else "Every model is fed as it feeds itself."
+    )
     return (
-        "Headroom is (value − b) / (1 − b), b the best that independent models of the task reach.",
-        "The score is the mean of the two largest headrooms of the measures that decide.",
-        "p is conformal: (1 + independent models with as high a score) / (1 + independent models).",
+        "Graphs are normalised and filters of corresponding layers matched one to one, whatever "
+        "their order and scale; late is the mean of a third of the layers, the last, or of three.",
+        "Behaviour is compared on the same unlabelled probes.",
+        fed,
+        "Headroom is (value − b) / (1 − b), b the best that independent models of the task reach; "
+        "the score is the mean of the two largest headrooms of the measures that decide.",
+        "p is conformal: (1 + scores of independent models that are as high) / (1 + all of their "
+        "scores), those of all references together.",
         "Low similarity never proves independence.",
     )
 
 
-def _number(value: float | None) -> Cell:
-    if value is None or math.isnan(value):
-        return Cell("–", order=-math.inf)
-    return Cell(f"{value:z.2f}", order=value)
-
-
 def _share(value: float | None) -> Cell:
-    return Cell("–", order=-math.inf) if value is None else Cell(f"{value:.0%}", order=value)
+    return Cell("–", order="") if value is None else Cell(f"{value:.0%}", order=round(value, 6))

@@ -32,6 +32,8 @@ class Cell:
         link: Place on the page that it leads to, as `#model-3`, or nothing.
         figure: Drawn behind the text.
         badges: Behind it.
+        pair: Places in the page's data of two models that it shows side by side, where the link
+            leads, or nothing.
         strong: Whether it stands out.
         code: Whether it is something to be read letter by letter.
     """
@@ -41,6 +43,7 @@ class Cell:
     link: str = ""
     figure: Markup | None = None
     badges: tuple[Badge, ...] = ()
+    pair: tuple[int, int] | None = None
     strong: bool = False
     code: bool = False
 

@@ -35,13 +35,7 @@ def page(result: Comparison, command: str) -> Page:
         ),
         _side_by_side(result, links),
         _probes(result),
-        sections.coverage(
-            result.models,
-            result.failures,
-            result.settings,
-            warnings=result.warnings,
-            stored=result.stored,
-        ),
+        sections.coverage(result),
         sections.assumptions(result.models),
         sections.cards(result.models),
         sections.method(

@@ -34,14 +34,7 @@ def page(result: ModelMap, command: str) -> Page:
         }
     parts = [
         _nearest(result, links),
-        sections.coverage(
-            result.models,
-            result.failures,
-            result.settings,
-            unfinished=result.unfinished,
-            warnings=result.warnings,
-            stored=result.stored,
-        ),
+        sections.coverage(result),
         sections.assumptions(result.models),
     ]
     drawn = bool(result.leaves)

@@ -13,8 +13,9 @@ from markupsafe import Markup, escape
 from onnxattr.report.figure import Figure, to_svg
 from onnxattr.report.html.blocks import Banner, Grid, Table
 from onnxattr.report.map_figures import plane_figure, tree_figure
+from onnxattr.report.profile_figure import profile_figure, profiled
 from onnxattr.sanitise import clean
-from onnxattr.types import Attributions, Comparison, ModelMap, Ranking
+from onnxattr.types import Attributions, Audit, Comparison, ModelMap, Ranking
 
 #: Rows of a table that are shown.
 _ROWS = 24
@@ -28,13 +29,13 @@ def fragment(result: Any) -> str:
     """Returns a piece of HTML that shows a result.
 
     Args:
-        result: A `Ranking`, a `Comparison`, a `ModelMap` or `Attributions`.
+        result: A `Ranking`, a `Comparison`, a `ModelMap`, `Attributions` or an `Audit`.
     """
     return str(Markup("").join([Markup("<div>"), *_parts(result), Markup("</div>")]))
 
 
 def _parts(result: Any) -> Iterator[Markup]:
-    from onnxattr.report.html import attributions, comparison, mapping, ranking
+    from onnxattr.report.html import attributions, auditing, comparison, mapping, ranking
 
     figures: list[Figure] = []
     if isinstance(result, Ranking):
@@ -48,6 +49,10 @@ def _parts(result: Any) -> Iterator[Markup]:
         figures = _figures(result) if result.leaves else []
     elif isinstance(result, Attributions):
         page = attributions.page(result, "")
+    elif isinstance(result, Audit):
+        page = auditing.page(result, "")
+        drawn = profiled(result.relations)
+        figures = [profile_figure(drawn)] if drawn else []
     else:
         raise TypeError(f"{type(result).__name__} has no page")
     yield Markup("<p><b>{}</b><br>{}</p>").format(clean(page.title), clean(page.about))

@@ -83,6 +83,7 @@
   }
   const interval = score => `${digits(score.value)} (${score.low.toFixed(2)} to ${score.high.toFixed(2)})`;
   const lines = (one, other) => {
+    if (data.says) return data.says[`${Math.min(one, other)} ${Math.max(one, other)}`] || [];
     const found = [];
     for (const measure of data.measures) {
       const says = (source, target) => {
@@ -160,6 +161,9 @@
     show();
   };
   sides.forEach(list => list.addEventListener("change", show));
+  for (const link of document.querySelectorAll("[data-pair]")) {
+    link.addEventListener("click", () => choose(...link.dataset.pair.split(" ").map(Number)));
+  }
 
   // A heat map is one stop of the Tab key; arrows move within it.
   for (const heat of document.querySelectorAll("table.heat")) {

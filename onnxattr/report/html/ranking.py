@@ -32,14 +32,7 @@ def page(result: Ranking, command: str) -> Page:
     parts = [
         *([_closest(result, links)] if result.settings["target"] is None else []),
         _sources(result, links),
-        sections.coverage(
-            result.models,
-            result.failures,
-            result.settings,
-            unfinished=result.unfinished,
-            warnings=result.warnings,
-            stored=result.stored,
-        ),
+        sections.coverage(result),
         sections.assumptions(result.models, result.assumptions),
         spaces.heat_section(names, result.measures, leaves, _first(result)),
     ]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from onnxattr.report import text
+from onnxattr.report.html import Reported
 from onnxattr.report.html.blocks import (
     Badge,
     Block,
@@ -27,7 +28,8 @@ from onnxattr.report.html.blocks import (
 from onnxattr.report.html.colors import scale
 from onnxattr.report.html.tiles import limit, of_maps, of_probes
 from onnxattr.report.json import plain
-from onnxattr.types import ASSUMED, IMAGE, Assumption, Failure, Gallery, Summary
+from onnxattr.report.text import short as short
+from onnxattr.types import ASSUMED, IMAGE, Assumption, Audit, Comparison, Gallery, Summary
 
 
 def count(number: int, noun: str) -> str:
@@ -58,38 +60,25 @@ def made_by(settings: Mapping[str, Any]) -> str:
     return f"{settings['method']} maps at {settings['at']}, {how}"
 
 
-def short(name: str, most: int = 60) -> str:
-    """Returns a name without its middle, where it is too long for a sentence."""
-    if len(name) <= most:
-        return name
-    half = (most - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
-
-
 def link_of(models: Sequence[Summary]) -> dict[str, str]:
     """Returns where on the page the card of each model is, by its name."""
     return {model.name: f"#model-{number}" for number, model in enumerate(models)}
 
 
-def coverage(
-    models: Sequence[Summary],
-    failures: Sequence[Failure],
-    settings: Mapping[str, Any],
-    *,
-    unfinished: Sequence[str] = (),
-    warnings: Sequence[str] = (),
-    stored: Sequence[str] = (),
-) -> Section:
+def coverage(result: Reported) -> Section:
     """Returns who was left out and why, and what the reader must know."""
+    models, failures, settings = result.models, result.failures, result.settings
+    # A comparison that was interrupted has no result.
+    unfinished = () if isinstance(result, Comparison) else result.unfinished
     lost = [failure for failure in failures if failure.name]
     probes = [failure for failure in failures if not failure.name]
     used = settings["probes"]["count"]
     lines = [
-        f"{count(len(models), 'model')} and {count(used, 'probe')} "
+        f"{_members(result)} and {count(used, 'probe')} "
         f"({short(str(settings['probes']['source']), 200)}) are in the result."
     ]
-    if stored:
-        lines.append(f"Maps of {count(len(stored), 'model')} were stored by an earlier run.")
+    if result.stored:
+        lines.append(f"Maps of {count(len(result.stored), 'model')} were stored by an earlier run.")
     blocks: list[Block] = [Words(" ".join(lines))]
     if unfinished:
         left = f"Not reached before the interruption: {listed(list(unfinished), 12)}."
@@ -111,8 +100,8 @@ def coverage(
             )
         )
     partly = [m for m in models if m.unusable]
-    if warnings:
-        blocks.append(Notes(tuple(warnings), "doubt"))
+    if result.warnings:
+        blocks.append(Notes(tuple(result.warnings), "doubt"))
     if partly:
         says = [f"{short(m.name)}: {m.unusable} of {used}" for m in partly]
         blocks.append(Words(f"Maps that are zero or not finite, and do not count: {listed(says)}."))
@@ -121,8 +110,26 @@ def coverage(
     return Section("coverage", "Coverage", f"{lead}{more}.", tuple(blocks))
 
 
-def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -> Section:
-    """Returns what nobody vouches for of each model's input, and what would change otherwise."""
+def _members(result: Reported) -> str:
+    if not isinstance(result, Audit):
+        return count(len(result.models), "model")
+    used = sum(bool(twin.reference) for twin in result.twins)
+    independent = f", {count(used, 'independent model')}" if used else ""
+    return f"The suspect, {count(len(result.relations), 'reference')}{independent}"
+
+
+def assumptions(
+    models: Sequence[Summary],
+    checked: Sequence[Assumption] = (),
+    helps: str = "--check-assumptions tries others",
+) -> Section:
+    """Returns what nobody vouches for of each model's input, and what would change otherwise.
+
+    Args:
+        models: Those that were fed.
+        checked: What became of the result when an assumption was otherwise.
+        helps: What tells, or told, how far an assumption matters.
+    """
     links = link_of(models)
     alike: dict[tuple[str, str, str], list[str]] = {}
     for model in models:
@@ -179,7 +186,7 @@ def assumptions(models: Sequence[Summary], checked: Sequence[Assumption] = ()) -
     if rows:
         lead = (
             "No option, sidecar, metadata or graph says these. A wrong range makes a map as unlike "
-            "as random weights do; --check-assumptions tries others."
+            f"as random weights do; {helps}."
         )
     return Section("assumptions", "Assumptions", lead, tuple(blocks))
 
