@@ -21,7 +21,7 @@ from benchmarks.disguises.pairs import Suspect, name_of, reference_of
 from onnxattr.lineage.finding import finding_of
 from onnxattr.lineage.twins import assign
 from onnxattr.lineage.verdict import decide
-from onnxattr.pipeline.relations import relations
+from onnxattr.pipeline.relations import Matches, relations
 from onnxattr.types import LayerMatch, Relation, TensorMatch, WeightMatch
 from samples.miniature.zoo import CONTROL, OTHERS, TASK_NAMES, ZOO_B
 
@@ -135,7 +135,7 @@ def _behaved(suspect: Suspect, rows: Rows, given: Mapping[str, str]) -> dict[str
     alike = {(r, t): kept.alike(r, t) for r in known for t in tasks}
     said = {name: (task,) for name, task in tasks.items() if task in known}
     _, of = assign(alike, known, list(said), declared=said)
-    made = relations(suspect.name, known, of, kept, {}, {}, {})
+    made = relations(suspect.name, known, of, kept, Matches({}), {}, {})
     return {each.reference: each for each in made if each.behaviour}
 
 

@@ -15,6 +15,7 @@ from onnxattr.cli.evaluate import evaluate
 from onnxattr.cli.export import export
 from onnxattr.cli.guard import OK, USAGE
 from onnxattr.cli.inspect import inspect
+from onnxattr.cli.lists import gathering
 from onnxattr.cli.map import map_models
 from onnxattr.cli.methods import methods
 from onnxattr.cli.rank import rank
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command()(compare)
-app.command()(audit)
+app.command(cls=gathering("--against", "-a", "--twins"))(audit)
 app.command()(attribute)
 app.command()(methods)
 app.command("map")(map_models)

@@ -20,7 +20,7 @@ Against = Annotated[
         "--against",
         "-a",
         metavar="REFERENCES",
-        help="The known models: files, directories or globs; may be repeated.",
+        help="The known models: files, directories or globs, one or several.",
         show_default=False,
     ),
 ]
@@ -31,7 +31,7 @@ Twins = Annotated[
         metavar="[REFERENCE=]MODELS",
         help="Models of the same tasks, known to be independent of the references: without them "
         "nothing is concluded from behaviour. Whose task they share is found out, or said by a "
-        "reference's name. May be repeated.",
+        "reference's name.",
         show_default=False,
     ),
 ]

@@ -184,16 +184,24 @@ def _of_behaviour(each: Relation) -> str:
         return "its behaviour cannot be compared"
     if len(each.twins) >= LEAST_TWINS:
         return "no measure has anything to say of its behaviour beside that of independent models"
+    if each.twins:
+        return (
+            "it does what the reference does, with one independent model of the task to hold that "
+            f"against and not {LEAST_TWINS}: a distilled copy would look the same"
+        )
     return (
         f"it does what that does, and there {_few(each)} of the task: a distilled copy would look "
         "the same"
     )
+<<<<<<< HEAD
 
 
 def _few(each: Relation) -> str:
     if not each.twins:
         return "is no independent model"
     return f"is 1 independent model, and not the {LEAST_TWINS} that it takes,"
+=======
+>>>>>>> integrate
 
 
 def _unlike(each: Relation) -> bool:

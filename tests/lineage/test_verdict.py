@@ -78,12 +78,6 @@ def test_weights_alone_make_a_model_derived(kind):
     assert (found.kind == DERIVED) == (kind in ("identical", "derived", "partly copied"))
 
 
-def test_the_same_weights_in_another_graph_are_derived():
-    """They are no independent model, whatever it computes with them."""
-    found = decide([Relation("known", finding=finding("identical", "all layers hold the same"))])
-    assert (found.kind, found.reference) == (DERIVED, "known")
-
-
 def test_the_strongest_of_several_derivations_is_named():
     some = [
         relation(name, "derived", match=match(name, late))

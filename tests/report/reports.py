@@ -25,6 +25,7 @@ from onnxattr.types import (
     ModelMap,
     Neighbour,
     Origin,
+    Otherwise,
     Pairs,
     Parity,
     ProbeCosine,
@@ -238,15 +239,17 @@ def relation(suspect, reference, number, twins, layers):
     """The closer, the lower its number; of one in five the weights could not be compared."""
     alike = 0.95 / (1 + number)
     made = None if number % 5 == 4 else match(suspect, reference, alike, layers)
+    apart = [match(reference, twin, 0.12, layers) for twin in twins]
     independent = twins if not number else ()
     best = 0.4 if independent else float("nan")
     behaviour = tuple(
         BehaviourEvidence(name, alike - i / 50, best, headroom(alike - i / 50, best), one.decides)
         for i, (name, one) in enumerate(MEASURES.items())
     )
-    judged = {"score": 0.9, "p": 0.5, "floor": 0.5} if independent else {}
+    judged = {"score": 0.9, "p": 1 / 3, "floor": 1 / 3} if independent else {}
     return Relation(
-        reference, "", made, finding_of(made) if made else None, behaviour, twins=independent,
+        reference, "", made, finding_of(made, apart) if made else None, behaviour,
+        twins=independent,
         fed="BGR, 0 to 255" if number % 2 else "", **judged,
     )  # fmt: skip
 
@@ -258,14 +261,13 @@ def audit(names=None, *, layers=6, signed=False, **made):
     summaries = tuple(summary(name, i) for i, name in enumerate(names))
     compared = similarity([one.values for one in maps], names)
     hashes = [one.sha256 for one in summaries]
-    independent = f"{names[1]}-seed2"
+    independent = f"{names[1]}-seed2", f"{names[1]}-seed3"
     twins = (
-        Twin(independent, names[1], 0.9), Twin("stranger", "", 0.1, "it does something else"),
-    )  # fmt: skip
+        *(Twin(name, names[1], 0.9) for name in independent),
+        Twin("stranger", "", 0.1, "it does something else"),
+    )
     relations = tuple(
-        order(
-            relation(names[0], name, i, (independent,), layers) for i, name in enumerate(names[1:])
-        )
+        order(relation(names[0], name, i, independent, layers) for i, name in enumerate(names[1:]))
     )
     verdict = decide(relations, twins)
     nearest = ranking.rank_by([ranking.of_similarity(compared)], compared, 0, hashes=hashes)
@@ -294,6 +296,10 @@ def audit(names=None, *, layers=6, signed=False, **made):
         relations=relations,
         twins=twins,
         nearest=nearest,
+        sensitivity=(
+            Otherwise("", 1.0, names[1], 0.9),
+            Otherwise("BGR, 0 to 255", 0.4, names[-1], 0.5),
+        ),
         gates=judge(gates, verdict, relations, nearest),
         models=summaries,
         gallery=gallery_of(maps, probes_of(maps)),

@@ -104,7 +104,7 @@ def _card(result: Audit, place: int, each: Relation, model: Summary | None) -> C
         pairs.append(("weights", each.finding.evidence))
     if each.match is not None:
         pairs += _weights(each)
-    if each.finding and each.finding.p_value is not None:
+    if each.finding and each.finding.independent and each.finding.p_value is not None:
         found = each.finding
         against = sections.count(found.independent, "independent pair")
         pairs.append(("p of weights", f"{found.p_value:.2g}, against {against}"))
@@ -115,7 +115,8 @@ def _card(result: Audit, place: int, each: Relation, model: Summary | None) -> C
     if each.behaviour:
         pairs.append(("suspect fed", each.fed or "by itself"))
     more = ((("The file", _file(model))),) if model is not None else ()
-    facts = Facts(tuple(pairs or [("compared", "no more than its file")]))
+    nothing = "no more than the files" if each.identical else "neither weights nor behaviour"
+    facts = Facts(tuple(pairs or [("compared", nothing)]))
     return Card(f"reference-{place}", each.reference, tuple(badges), facts, more)
 
 
@@ -245,11 +246,13 @@ def behaviour_section(result: Audit, links: Mapping[str, str]) -> Section | None
         chosen=result.verdict.reference if result.verdict.reference in names else names[0],
         note="The point is the value; the bar leads to the best independent model.",
     )
-    judged = sum(bool(each.twins) for each in known)
-    lead = (
-        f"For {judged} of {sections.count(len(known), 'reference')} there are independent models "
-        "of the same task to hold the numbers against; without, they prove nothing."
-    )
+    judged = sum(not math.isnan(each.score) for each in known)
+    lead = "There are too few independent models of the same task: these numbers prove nothing."
+    if judged:
+        lead = (
+            f"{judged} of {sections.count(len(known), 'reference')} can be held against "
+            "independent models of the same task; numbers without these prove nothing."
+        )
     return Section("behaviour", "Behaviour", lead, (table,))
 
 

@@ -41,17 +41,12 @@ def page(result: Audit, command: str) -> Page:
     """Returns the page of an audit."""
     links = evidence.links_of(result)
     settings = result.settings
-    tried = "orders of colours and ranges were tried on suspect and independent models alike"
     parts = [
         _references(result, links),
         _policy(result),
         sections.coverage(result),
         file_section(result.suspect),
-        sections.assumptions(
-            result.models, helps=tried if settings["search"] else "--search tries others"
-        )
-        if result.models
-        else None,
+        _assumptions(result, links),
         evidence.evidence_section(result),
         evidence.weights_section(result, links),
         evidence.behaviour_section(result, links),
@@ -135,8 +130,8 @@ def _references(result: Audit, links: dict[str, str]) -> Section:
     floors = [each.floor for each in result.relations if not math.isnan(each.p)]
     note = (
         "Score: of what the best independent model of the task leaves, 1 is all. p: how often "
-        "independent models, of all references together, have as high a score; with so few of "
-        f"them it is {min(floors, default=1.0):.2g} at least."
+        "independent models, those of all references, have as high a score; with so few of them "
+        f"it is {min(floors, default=1.0):.2g} at least."
     )
     table = Table(
         "references-table",
@@ -195,6 +190,42 @@ def _policy(result: Audit) -> Section | None:
     table = Table("policy-table", "Conditions that the audit fails by", columns, rows)
     lead = "Conditions that it was to fail by (--fail-if)."
     return Section("policy", "Policy", lead, (table,))
+
+
+def _assumptions(result: Audit, links: dict[str, str]) -> Section | None:
+    """Returns what was assumed of inputs, and what becomes of the suspect fed in other ways."""
+    tried = "orders of colours and ranges were tried on suspect and independent models alike"
+    others = tried if result.settings["search"] else "--search tries others"
+    made = sections.assumptions(result.models, helps=others)
+    ways = result.sensitivity if len(result.sensitivity) > 1 else ()
+    if not ways:
+        return made if result.models else None
+    table = Table(
+        "fed-otherwise",
+        "What becomes of the suspect if it is fed in another way",
+        (
+            Column("suspect fed"),
+            Column("like itself", number=True, about="RSA with the suspect in its own way"),
+            Column("nearest reference", about="by RSA, in this way"),
+            Column("rsa", number=True, about="with that reference"),
+        ),
+        tuple(
+            Row(
+                (
+                    Cell(way.fed or "by itself"),
+                    evidence.numeric(way.kept),
+                    Cell(way.nearest or "–", link=links.get(way.nearest, "")),
+                    evidence.numeric(way.likeness),
+                )
+            )
+            for way in ways
+        ),
+        filtered=len(ways) > _FEW,
+        note="Like itself: near 1, the way makes no difference.",
+        titled=True,
+    )
+    lead = made.lead if result.models else "How much hangs on how the suspect is fed."
+    return Section(made.name, made.title, lead, (*made.blocks, table))
 
 
 def _nearest(result: Audit, links: dict[str, str]) -> Section | None:
@@ -267,13 +298,14 @@ def _says(result: Audit) -> tuple[str, ...]:
     )
     return (
         "Graphs are normalised and filters of corresponding layers matched one to one, whatever "
-        "their order and scale; late is the mean of a third of the layers, the last, or of three.",
+        "their order and scale; late is the mean over the last third of the layers, or the last "
+        "three.",
         "Behaviour is compared on the same unlabelled probes.",
         fed,
         "Headroom is (value − b) / (1 − b), b the best that independent models of the task reach; "
         "the score is the mean of the two largest headrooms of the measures that decide.",
-        "p is conformal: (1 + scores of independent models that are as high) / (1 + all of their "
-        "scores), those of all references together.",
+        "p is conformal: (1 + independent models with as high a score) / (1 + independent models), "
+        "each judged as the suspect is and counted once, by its highest score.",
         "Low similarity never proves independence.",
     )
 
