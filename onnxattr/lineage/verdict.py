@@ -151,9 +151,8 @@ def _doubts(
             )
     for each in ordered:
         if _open(each):
-            evidence = each.finding.evidence if each.finding else ()
-            told = f"the weights of {each.reference} leave it open"
-            yield each, ": ".join(filter(None, [told, "; ".join(evidence)]))
+            reason = each.finding.evidence[-1] if each.finding and each.finding.evidence else ""
+            yield each, f"{_of_weights(each)}: {reason}" if reason else _of_weights(each)
     for each in ordered:
         if each.p == each.p or _unlike(each) or _open(each):
             continue
@@ -172,9 +171,11 @@ def _of_weights(each: Relation) -> str:
     """Returns why the weights of a reference say nothing, in words."""
     if _weights(each) != WEIGHTS_UNDECIDABLE:
         return f"its weights show no derivation from {each.reference}"
-    reason = each.match.reason if each.match and each.match.reason else ""
-    why = f" ({reason})" if reason else ""
-    return f"the weights of {each.reference} cannot be compared with its own{why}"
+    if each.match is None:
+        return f"the weights of {each.reference} and the suspect cannot be compared"
+    if each.match.reason:
+        return f"the weights of {each.reference} cannot be compared ({each.match.reason})"
+    return f"its weights leave open whether it is derived from {each.reference}"
 
 
 def _of_behaviour(each: Relation) -> str:
@@ -190,18 +191,9 @@ def _of_behaviour(each: Relation) -> str:
             f"against and not {LEAST_TWINS}: a distilled copy would look the same"
         )
     return (
-        f"it does what that does, and there {_few(each)} of the task: a distilled copy would look "
-        "the same"
+        "it does what the reference does, with no independent model of the task to hold that "
+        "against: a distilled copy would look the same"
     )
-<<<<<<< HEAD
-
-
-def _few(each: Relation) -> str:
-    if not each.twins:
-        return "is no independent model"
-    return f"is 1 independent model, and not the {LEAST_TWINS} that it takes,"
-=======
->>>>>>> integrate
 
 
 def _unlike(each: Relation) -> bool:

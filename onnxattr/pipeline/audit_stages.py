@@ -18,11 +18,7 @@ from onnxattr.lineage.calibration import LEAST_TWINS
 from onnxattr.lineage.twins import UNLIKE, assign
 from onnxattr.pipeline import job
 from onnxattr.pipeline.audited_models import Cast, same_by
-<<<<<<< HEAD
 from onnxattr.pipeline.false_twins import false_twins, same_functions
-=======
-from onnxattr.pipeline.false_twins import false_twins
->>>>>>> integrate
 from onnxattr.pipeline.input_search import Searched, in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
@@ -275,15 +271,10 @@ def run(work: Work, *, search: bool) -> Found:
     traces = _traces(work, seen, chosen, others)
     own_traces = {name: traces[name, own] for name in references}
     by_pair = {(r, n): traces[n, way] for (r, n), way in chosen.items() if (n, way) in traces}
-<<<<<<< HEAD
     same |= same_functions(independent, own_traces, by_pair)
     independent = [name for name in independent if name not in same]
     alike = _alike(own_traces, by_pair, independent)
     twins, of_reference = _twins(work, own_traces, alike, same)
-=======
-    alike = _alike(own_traces, by_pair, roles.twins)
-    twins, of_reference = _twins(work, own_traces, by_pair, alike, same)
->>>>>>> integrate
     wanted = [(name, own) for name in (*references, roles.suspect)]
     wanted += [(roles.suspect, chosen[r, roles.suspect]) for r in references]
     wanted += [
@@ -381,36 +372,16 @@ def _alike(
 def _twins(
     work: Work,
     references: Mapping[str, Traces],
-<<<<<<< HEAD
-=======
-    others: Mapping[tuple[str, str], Traces],
->>>>>>> integrate
     alike: Mapping[tuple[str, str], float],
     same: Mapping[str, str],
 ) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
     """Returns what becomes of the models given as independent, and the twins of each reference."""
-<<<<<<< HEAD
     run = {twin for _, twin in alike}
     lost = {failure.name: failure.message for failure in work.failures} | work.refusals
     misfits = dict(same)
     for twin in work.roles.twins:
         if references and twin not in run and twin not in same:
             misfits[twin] = f"it cannot be run: {lost[twin]}" if twin in lost else "it was not run"
-=======
-    misfits = dict(same)
-    run = {twin for _, twin in alike}
-    for reference, twin in alike:
-        if twin not in misfits and same_function(references[reference], others[reference, twin]):
-            misfits[twin] = (
-                f"it computes the same as the reference {reference} on every probe, and so it is "
-                "not independent"
-            )
-    lost = {failure.name: failure.message for failure in work.failures}
-    for twin in work.roles.twins:
-        if twin not in misfits and twin not in run and references:
-            why = work.refusals.get(twin) or lost.get(twin)
-            misfits[twin] = f"it cannot be run: {why}" if why else "it cannot be run"
->>>>>>> integrate
     return assign(alike, list(references), work.roles.twins, misfits, work.roles.declared)
 
 
