@@ -18,7 +18,7 @@ from onnxattr.lineage.calibration import LEAST_TWINS
 from onnxattr.lineage.twins import UNLIKE, assign
 from onnxattr.pipeline import job
 from onnxattr.pipeline.audited_models import Cast, same_by
-from onnxattr.pipeline.false_twins import false_twins
+from onnxattr.pipeline.false_twins import false_twins, same_functions
 from onnxattr.pipeline.input_search import Searched, in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
@@ -28,6 +28,7 @@ from onnxattr.pipeline.options import Options, Progress
 from onnxattr.pipeline.outcome import Examined
 from onnxattr.pipeline.relations import Matches, Pairs, relations, same_function
 from onnxattr.pipeline.space import examine_all
+from onnxattr.pipeline.suspect import suspect_of
 from onnxattr.pipeline.watch import Observation, Seen, watch_all
 from onnxattr.pipeline.weigh import weights_of
 from onnxattr.space import ranking
@@ -37,7 +38,6 @@ from onnxattr.store import Store
 from onnxattr.types import (
     IMAGE,
     Failure,
-    Finding,
     Inspection,
     Otherwise,
     Probes,
@@ -271,14 +271,16 @@ def run(work: Work, *, search: bool) -> Found:
     traces = _traces(work, seen, chosen, others)
     own_traces = {name: traces[name, own] for name in references}
     by_pair = {(r, n): traces[n, way] for (r, n), way in chosen.items() if (n, way) in traces}
-    alike = _alike(own_traces, by_pair, roles.twins)
-    twins, of_reference = _twins(work, own_traces, by_pair, alike, same)
+    same |= same_functions(independent, own_traces, by_pair)
+    independent = [name for name in independent if name not in same]
+    alike = _alike(own_traces, by_pair, independent)
+    twins, of_reference = _twins(work, own_traces, alike, same)
     wanted = [(name, own) for name in (*references, roles.suspect)]
     wanted += [(roles.suspect, chosen[r, roles.suspect]) for r in references]
     wanted += [
         (t, chosen[r, t])
         for r, known_twins in of_reference.items()
-        for t in roles.twins
+        for t in independent
         if (r, t) in alike
         if t in known_twins or (len(known_twins) >= LEAST_TWINS and alike[r, t] >= UNLIKE)
     ]
@@ -304,7 +306,15 @@ def run(work: Work, *, search: bool) -> Found:
     if roles.same:
         made = (*made, Relation(roles.suspect, identical="file"))
     found = Found(
-        suspect=_suspect(work, weighed, inspection, seen),
+        suspect=suspect_of(
+            roles.suspect,
+            roles.paths[roles.suspect],
+            weighed.get(roles.suspect),
+            inspection,
+            seen.get(roles.suspect),
+            [failure.message for failure in work.failures if failure.name == roles.suspect],
+            work.refusals.get(roles.suspect, ""),
+        ),
         relations=tuple(r for r in made if r.identical or r.match or r.behaviour),
         twins=twins,
         nearest=_nearest(work),
@@ -362,24 +372,16 @@ def _alike(
 def _twins(
     work: Work,
     references: Mapping[str, Traces],
-    others: Mapping[tuple[str, str], Traces],
     alike: Mapping[tuple[str, str], float],
     same: Mapping[str, str],
 ) -> tuple[tuple[Twin, ...], dict[str, tuple[str, ...]]]:
     """Returns what becomes of the models given as independent, and the twins of each reference."""
-    misfits = dict(same)
     run = {twin for _, twin in alike}
-    for reference, twin in alike:
-        if twin not in misfits and same_function(references[reference], others[reference, twin]):
-            misfits[twin] = (
-                f"it computes the same as the reference {reference} on every probe, and so it is "
-                "not independent"
-            )
-    lost = {failure.name: failure.message for failure in work.failures}
+    lost = {failure.name: failure.message for failure in work.failures} | work.refusals
+    misfits = dict(same)
     for twin in work.roles.twins:
-        if twin not in misfits and twin not in run and references:
-            why = work.refusals.get(twin) or lost.get(twin)
-            misfits[twin] = f"it cannot be run: {why}" if why else "it cannot be run"
+        if references and twin not in run and twin not in same:
+            misfits[twin] = f"it cannot be run: {lost[twin]}" if twin in lost else "it was not run"
     return assign(alike, list(references), work.roles.twins, misfits, work.roles.declared)
 
 
@@ -425,51 +427,6 @@ def _tell(work: Work, made: Sequence[Relation], independent: Sequence[str]) -> N
             for name in work.roles.references
             if name not in behaved | lost and name not in (*work.unfinished, *work.refusals)
         ]
-
-
-def _suspect(
-    work: Work,
-    weighed: Mapping[str, Weighed],
-    inspection: Inspection | None,
-    seen: Mapping[str, Observation],
-) -> Suspect:
-    name = work.roles.suspect
-    observation = seen.get(name)
-    findings = list(observation.findings) if observation else []
-    deterministic = observation.ways[0].deterministic if observation else None
-    for failure in work.failures:
-        if failure.name == name:
-            findings.append(Finding("refused", failure.message))
-    if name in work.refusals:
-        findings.append(Finding("not run", work.refusals[name]))
-    path = str(work.roles.paths[name])
-    identity = weighed[name].identity if name in weighed else None
-    if inspection is None:
-        return Suspect(name, path, identity, findings=tuple(findings), deterministic=deterministic)
-    for kind, group in (
-        ("unsupported operator", inspection.unsupported),
-        ("operator without gradient", inspection.gradientless),
-    ):
-        findings += [Finding(kind, f"{one.operator} ({len(one.nodes)})") for one in group]
-    findings += [
-        Finding("refused operator", f"{one.operator} ({len(one.nodes)}): {one.reason}")
-        for one in inspection.refused
-    ]
-    told = work.refusals.get(name)
-    findings += [Finding("problem", why) for why in inspection.problems if why != told]
-    return Suspect(
-        name=name,
-        path=path,
-        identity=identity,
-        inputs=inspection.inputs,
-        outputs=inspection.outputs,
-        findings=tuple(findings),
-        spec=inspection.spec,
-        representation=inspection.representation,
-        parity=inspection.parity,
-        gradient=inspection.gradient,
-        deterministic=deterministic,
-    )
 
 
 def _nearest(work: Work) -> Target | None:

@@ -109,22 +109,6 @@ def cast(
     )
 
 
-def _by_task(twins: Twins) -> dict[str, list[str | Path]]:
-    """Returns files, directories and globs by the reference that they are said to be of, or ''."""
-    if isinstance(twins, Mapping):
-        return {
-            reference: [group] if isinstance(group, str | Path) else list(group)
-            for reference, group in twins.items()
-        }
-    found: dict[str, list[str | Path]] = {}
-    for given in [twins] if isinstance(twins, str | Path) else twins:
-        task, sign, rest = str(given).partition("=")
-        # A file may well be called so.
-        said = bool(sign) and bool(rest) and not os.path.exists(given)
-        found.setdefault(task if said else "", []).append(rest if said else given)
-    return found
-
-
 def same_by(weighed: Mapping[str, Weighed], one: str, other: str) -> str:
     """Returns by what two files are the same: `file`, `weights`; '' where they are not.
 
@@ -141,3 +125,19 @@ def same_by(weighed: Mapping[str, Weighed], one: str, other: str) -> str:
     # Not by `weights` and `structure`, which two layers of one shape may change places without.
     alike = first.content == second.content and first.weights == second.weights
     return "weights" if first.parameters and first.content and alike else ""
+
+
+def _by_task(twins: Twins) -> dict[str, list[str | Path]]:
+    """Returns files, directories and globs by the reference that they are said to be of, or ''."""
+    if isinstance(twins, Mapping):
+        return {
+            reference: [group] if isinstance(group, str | Path) else list(group)
+            for reference, group in twins.items()
+        }
+    found: dict[str, list[str | Path]] = {}
+    for given in [twins] if isinstance(twins, str | Path) else twins:
+        task, sign, rest = str(given).partition("=")
+        # A file may well be called so.
+        said = bool(sign) and bool(rest) and not os.path.exists(given)
+        found.setdefault(task if said else "", []).append(rest if said else given)
+    return found

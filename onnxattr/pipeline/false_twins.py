@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from onnxattr.lineage.behaviour import Traces
 from onnxattr.lineage.finding import finding_of
 from onnxattr.pipeline.audited_models import Cast, same_by
-from onnxattr.pipeline.relations import Matches
+from onnxattr.pipeline.relations import Matches, same_function
 from onnxattr.types import Weighed
 from onnxattr.types.weights import DERIVED, PARTIAL
 
@@ -43,6 +44,25 @@ def false_twins(
                     f"{reference}: if they are, it hides what else is derived from that"
                 )
     return found, doubts
+
+
+def same_functions(
+    twins: Sequence[str], references: Mapping[str, Traces], others: Mapping[tuple[str, str], Traces]
+) -> dict[str, str]:
+    """Returns which models given as independent compute what a reference does, and that they do.
+
+    Args:
+        twins: Their names.
+        references: Traces of the references.
+        others: Traces of models as they are fed for a reference, by its name and theirs.
+    """
+    return {
+        twin: f"it computes the same as the reference {reference} on every probe, and so it is not "
+        "independent"
+        for twin in twins
+        for reference, one in references.items()
+        if (reference, twin) in others and same_function(one, others[reference, twin])
+    }
 
 
 def _same(one: str, other: str, weighed: Mapping[str, Weighed], matches: Matches) -> str:

@@ -22,6 +22,10 @@ STRANGERS = 5
 #: Two models compute the same if all numbers agree to this, as a part of the largest.
 SAME_FUNCTION = 1e-5
 
+#: And if these are so many, not counting zeros: half of them, but no less than the first, and the
+#: second are enough. Independent models that say one of ten things of a probe may well agree.
+VALUES = (8, 64)
+
 
 class Pairs:
     """What behaviour says of pairs of models, each computed once.
@@ -136,10 +140,18 @@ def relations(
 
 
 def same_function(one: Traces, other: Traces) -> bool:
-    """Whether two models made the same of every probe, up to rounding, and not of all the same."""
+    """Whether two models made the same of every probe, up to rounding.
+
+    Where they make the same of all probes, or say one of a few things as classes and trees do,
+    agreement tells nothing: see `VALUES`.
+    """
     if one.representation is None or other.representation is None:
         return False
     pairs = [(one.representation, other.representation)]
+    told = one.representation[one.representation != 0]
+    least, enough = VALUES
+    if len(np.unique(told)) < min(enough, max(least, told.size // 2)):
+        return False
     if (one.outputs is None) != (other.outputs is None):
         return False
     if one.outputs is not None and other.outputs is not None:

@@ -1,17 +1,19 @@
-"""The suspect, before anything else is worked on: whether there is anything to audit."""
+"""The suspect by itself: whether there is anything to audit, and what was found of it."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from onnxattr.errors import RankingError
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.messages import Source
 from onnxattr.pipeline.options import Options
+from onnxattr.pipeline.watch import Observation
 from onnxattr.pipeline.weigh import weights_of
-from onnxattr.types import Failure, Weighed
+from onnxattr.types import Failure, Finding, Inspection, Suspect, Weighed
 
 
 def weigh_suspect(
@@ -46,4 +48,58 @@ def weigh_suspect(
         f"the suspect `{path}` cannot be audited: {reason.message}",
         hint=reason.hint,
         failures=[reason],
+    )
+
+
+def suspect_of(
+    name: str,
+    path: Path,
+    weighed: Weighed | None,
+    inspection: Inspection | None,
+    seen: Observation | None,
+    failures: Sequence[str],
+    refusal: str,
+) -> Suspect:
+    """Returns what is known of the suspect by itself.
+
+    Args:
+        name: What it is called.
+        path: As the user gave it.
+        weighed: Its identity.
+        inspection: What came of its conversion and its checks.
+        seen: What it makes of the probes.
+        failures: Why a stage had to do without it, in words.
+        refusal: Why it makes nothing of the probes, or ''.
+    """
+    findings = list(seen.findings) if seen else []
+    findings += [Finding("refused", failure) for failure in failures]
+    findings += [Finding("not run", refusal)] if refusal else []
+    identity = weighed.identity if weighed else None
+    deterministic = seen.ways[0].deterministic if seen else None
+    if inspection is None:
+        return Suspect(
+            name, str(path), identity, findings=tuple(findings), deterministic=deterministic
+        )
+    for kind, group in (
+        ("unsupported operator", inspection.unsupported),
+        ("operator without gradient", inspection.gradientless),
+    ):
+        findings += [Finding(kind, f"{one.operator} ({len(one.nodes)})") for one in group]
+    findings += [
+        Finding("refused operator", f"{one.operator} ({len(one.nodes)}): {one.reason}")
+        for one in inspection.refused
+    ]
+    findings += [Finding("problem", why) for why in inspection.problems if why != refusal]
+    return Suspect(
+        name=name,
+        path=str(path),
+        identity=identity,
+        inputs=inspection.inputs,
+        outputs=inspection.outputs,
+        findings=tuple(findings),
+        spec=inspection.spec,
+        representation=inspection.representation,
+        parity=inspection.parity,
+        gradient=inspection.gradient,
+        deterministic=deterministic,
     )

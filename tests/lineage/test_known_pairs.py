@@ -142,6 +142,23 @@ def test_the_same_function_is_told_from_one_that_is_nearly_the_same():
     assert not same_function(known["victim"], known["apart"])
 
 
+@pytest.mark.parametrize(
+    ("values", "same"),
+    [
+        (np.eye(10)[np.arange(200) % 10], False),  # Classes.
+        (np.arange(200.0)[:, None] % 3, False),
+        (np.zeros((200, 4)), False),
+        (np.arange(6.0)[:, None], False),
+        (np.random.default_rng(0).normal(size=(12, 1)), True),
+        (np.maximum(0, np.random.default_rng(0).normal(size=(6, 16)) - 1), True),
+        (np.random.default_rng(0).integers(0, 255, (64, 100)), True),
+    ],
+)
+def test_agreement_on_few_values_is_no_identity(values, same):
+    one, other = (Traces(name, representation=values.astype(np.float32)) for name in "ab")
+    assert same_function(one, other) == same
+
+
 def test_other_colours_are_found():
     ways = candidates(OWN)
     made = seen(models()["swapped"], ways, layers=False)
