@@ -23,7 +23,7 @@ from onnxattr.convert.torch import to_network
 from onnxattr.errors import OnnxattrError
 from onnxattr.graph.load import load as load_model
 from onnxattr.graph.options import InputOptions
-from onnxattr.lineage.behaviour import Traces, compare, representations
+from onnxattr.lineage.behaviour import Traces, compare, release, representations
 from onnxattr.lineage.twins import UNLIKE
 from onnxattr.pipeline import input_search
 from onnxattr.pipeline.job import place_of
@@ -91,6 +91,7 @@ def _behaved(
             if made[way].gradients is None:
                 made[way] = replace(made[way], gradients=_maps(path, way))
             behaviour[reference] = compare(known, made[way])
+            release(known)
     return {"alike": alike, "behaviour": behaviour, "fed": fed, "function": function}
 
 

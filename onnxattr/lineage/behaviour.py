@@ -142,6 +142,12 @@ def compare(reference: Traces, suspect: Traces) -> dict[str, float]:
     return found
 
 
+def release(traces: Traces) -> None:
+    """Lets go of what a model is predicted from, which is some hundred megabytes and made again."""
+    if (known := traces.kept.get("predictability")) is not None:
+        predictability.release(known)
+
+
 def headroom(value: float, baseline: float) -> float:
     """Returns (value − baseline) / (1 − baseline), at least −1; NaN where there is no room.
 

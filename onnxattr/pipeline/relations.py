@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from onnxattr.lineage import calibration
-from onnxattr.lineage.behaviour import MEASURES, Traces, compare, representations
+from onnxattr.lineage.behaviour import MEASURES, Traces, compare, release, representations
 from onnxattr.lineage.calibration import LEAST_TWINS, conformal, floor, null_scores
 from onnxattr.lineage.finding import finding_of
 from onnxattr.lineage.twins import UNLIKE
@@ -38,6 +38,7 @@ class Pairs:
     def __init__(self, own: Mapping[str, Traces], others: Mapping[tuple[str, str], Traces]) -> None:
         self._own, self._others = own, others
         self._known: dict[tuple[int, int], dict[str, float]] = {}
+        self._last: Traces | None = None
 
     def __call__(self, reference: str, other: str) -> dict[str, float] | None:
         """Returns what each measure says, or None where one of the two was not run."""
@@ -48,6 +49,10 @@ class Pairs:
         key = (id(one), id(two))
         if key not in self._known:
             self._known[key] = compare(one, two)
+            # References come one after another, each with all models: only the last one is kept.
+            for done in {two, self._last or two} - {one}:
+                release(done)
+            self._last = one
         return self._known[key]
 
     def has(self, reference: str, other: str) -> bool:
@@ -108,15 +113,16 @@ def relations(
         fed: How the suspect was fed to be compared with a reference.
         independent: All models that are given as independent of the references.
     """
-    run = [r for r in references if pairs(r, r) is not None]
+    run = [r for r in references if pairs.has(r, r)]
     counted = {r: [t for t in twins.get(r, ()) if pairs.has(r, t)] for r in run}
-    strangers = {r: [o for o in run if o != r][:STRANGERS] if counted[r] else [] for r in run}
+    judging = [r for r in run if len(counted[r]) >= LEAST_TWINS]
+    strangers = {r: [o for o in run if o != r][:STRANGERS] for r in judging}
     given = dict.fromkeys(name for known in counted.values() for name in known)
     likeness = {}
     for reference, known in counted.items():
-        judges = len(known) >= LEAST_TWINS
-        close = [t for t in given if t in known or (judges and pairs.alike(reference, t) >= UNLIKE)]
-        for other in (suspect, *close, *strangers[reference]):
+        close = [t for t in given if t in known or pairs.alike(reference, t) >= UNLIKE]
+        others = (*close, *strangers[reference]) if reference in judging else ()
+        for other in (suspect, *others):
             if (found := pairs(reference, other)) is not None:
                 likeness[reference, other] = found
     null = null_scores(likeness, counted, strangers)
