@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from benchmarks.disguises.pairs import Suspect, reference_of
 from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL
 
 CAUGHT = (IDENTICAL, DERIVED)
+
+Limits: TypeAlias = Mapping[bool, Mapping[str, float]]
+"""Thresholds by whether models have their heads, and by the name of the score."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +109,21 @@ def area(positive: Sequence[float], negative: Sequence[float]) -> float:
     return float(above)
 
 
-def thresholds(tuning: Iterable[Scored], scores: Sequence[str]) -> dict[str, float]:
-    """Return, for each score, the highest of any independent model of a tuning victim, or NaN."""
-    highest = dict.fromkeys(scores, math.nan)
+def thresholds(tuning: Iterable[Scored], scores: Sequence[str]) -> Limits:
+    """Return, for each score, the highest of any independent model of a tuning victim, or NaN.
+
+    Models with and without heads have thresholds of their own: answers to one task are alike.
+    """
+    highest = {whole: dict.fromkeys(scores, math.nan) for whole in (False, True)}
     for one in tuning:
         if one.suspect.truth == "independent":
+            known = highest[one.suspect.whole]
             for name in scores:
-                highest[name] = float(np.fmax(highest[name], one.values.get(name, math.nan)))
+                known[name] = float(np.fmax(known[name], one.values.get(name, math.nan)))
     return highest
 
 
-def rows(scored: Sequence[Scored], limits: Mapping[str, float]) -> list[Row]:
+def rows(scored: Sequence[Scored], limits: Limits) -> list[Row]:
     """Return a row for each group, in the order in which they come.
 
     Args:
@@ -130,15 +138,15 @@ def rows(scored: Sequence[Scored], limits: Mapping[str, float]) -> list[Row]:
             group,
             truth,
             len(found),
-            {n: sum(n in one.values for one in found) for n in limits},
-            {} if truth == "independent" else {n: _area(found, scored, n) for n in limits},
+            {n: sum(n in one.values for one in found) for n in bounds},
+            {} if truth == "independent" else {n: _area(found, scored, n) for n in bounds},
             {
                 n: _share(
                     one.values[n] > limit
                     for one in found
                     if n in one.values and not math.isnan(limit)
                 )
-                for n, limit in limits.items()
+                for n, limit in bounds.items()
             },
             sum(bool(one.verdict) for one in found),
             sum(bool(one.alone) for one in found),
@@ -148,6 +156,7 @@ def rows(scored: Sequence[Scored], limits: Mapping[str, float]) -> list[Row]:
             sum(one.wronged_alone for one in found),
         )
         for (truth, group), found in groups.items()
+        for bounds in [limits[found[0].suspect.whole]]
     ]
 
 
@@ -155,7 +164,11 @@ def _area(found: Sequence[Scored], scored: Sequence[Scored], name: str) -> float
     areas = []
     for victim in dict.fromkeys(one.suspect.victim for one in found):
         positive = _values(found, victim, name)
-        apart = [one for one in scored if one.suspect.truth == "independent"]
+        apart = [
+            one
+            for one in scored
+            if one.suspect.truth == "independent" and one.suspect.whole == found[0].suspect.whole
+        ]
         if not all(map(math.isnan, positive)):
             areas.append(area(positive, _values(apart, victim, name)))
     return float(np.mean(areas)) if areas else math.nan

@@ -6,12 +6,12 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.disguises import figures, plan, scoring, verdicts
-from benchmarks.disguises.figures import Row, Scored
+from benchmarks.disguises.figures import Limits, Row, Scored
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -27,6 +27,7 @@ SCORES = {
     "modeldiff": "ModelDiff",
 }
 """Columns of the table, by the name of the score."""
+OURS = ("weights", "behaviour")
 
 
 def write() -> None:
@@ -42,7 +43,7 @@ def write() -> None:
     document = {
         "tuning": plan.TUNING,
         "held_out": plan.HELD_OUT,
-        "thresholds": limits,
+        "thresholds": {"encoders": limits[False], "whole": limits[True]},
         "rows": [dataclasses.asdict(row) for row in rows],
     }
     RESULTS.write_text(json.dumps(_finite(document), indent=1) + "\n")
@@ -57,7 +58,7 @@ def write() -> None:
     print(text)
 
 
-def markdown(rows: Sequence[Row], limits: Mapping[str, float]) -> str:
+def markdown(rows: Sequence[Row], limits: Limits) -> str:
     """Return a table of what is found, and one of who is accused wrongly."""
     columns = ["models", "audit", "behaviour alone", *SCORES.values()]
     lines = [_line(["disguise", *columns]), _line(["---", "---:", *["---"] * (len(columns) - 1)])]
@@ -76,12 +77,50 @@ def markdown(rows: Sequence[Row], limits: Mapping[str, float]) -> str:
             ]
             cells = [_share(row, name) for name in SCORES]
             lines.append(_line([row.group, str(row.count), *said, *cells]))
-    shown = ", ".join(
-        f"{label} {limits[name]:.3f}"
-        for name, label in SCORES.items()
-        if math.isfinite(limits[name])
+    told = "; of whole models ".join(
+        ", ".join(
+            f"{label} {bounds[name]:.3f}"
+            for name, label in SCORES.items()
+            if math.isfinite(bounds[name])
+        )
+        for bounds in (limits[False], limits[True])
     )
-    return "\n".join([*lines, "", f"Thresholds, from the tuning victims: {shown}.", ""])
+    said = f"Thresholds, from the tuning victims: {told}. {accusations(rows)} {ahead(rows)}"
+    return "\n".join([*lines, "", said, ""])
+
+
+def accusations(rows: Sequence[Row]) -> str:
+    """Return, in words, how many independent models each score accuses at its threshold."""
+    parts = []
+    for name, label in SCORES.items():
+        apart = [row for row in rows if row.truth == "independent" and row.made[name]]
+        made = sum(row.made[name] for row in apart)
+        wrong = sum(round(row.accused[name] * row.made[name]) for row in apart)
+        parts.append(f"{label} {wrong} of {made}")
+    return f"At these, independent models are accused by {', by '.join(parts)}."
+
+
+def ahead(rows: Sequence[Row]) -> str:
+    """Return, in words, of which disguises another method tells more than both of ours."""
+    behind = []
+    for row in rows:
+        if row.truth == "independent":
+            continue
+        ours = max(_area(row, name) for name in OURS)
+        better = [
+            f"{label} {_area(row, name):.2f}"
+            for name, label in SCORES.items()
+            if name not in OURS and round(_area(row, name), 2) > round(ours, 2)
+        ]
+        if better:
+            behind.append(f"{row.group} ({', '.join(better)}, ours {ours:.2f})")
+    if not behind:
+        return "No other method has a larger area under the curve for any disguise."
+    return f"Another method has a larger area under the curve for {'; '.join(behind)}."
+
+
+def _area(row: Row, name: str) -> float:
+    return -1.0 if math.isnan(row.area[name]) else row.area[name]
 
 
 def summary(held_out: Sequence[Scored]) -> str:
@@ -93,19 +132,21 @@ def summary(held_out: Sequence[Scored]) -> str:
     wrong = sum(one.wronged for one in apart)
     blind = [one for one in held_out if one.alone]
     strangers = [one for one in blind if one.suspect.truth == "independent"]
+    alike = [one for one in strangers if not math.isnan(one.values.get("behaviour", math.nan))]
     misled = [one for one in blind if one.suspect.truth != "independent"]
     floors = [
         f"{min(least):.3f} to {max(least):.3f} by {kind}"
         for kind, name in (("weights", "weights floor"), ("behaviour", "floor"))
         if (least := [v for one in held_out if (v := one.values.get(name, math.nan)) < 1])
     ]
+    wronged = sum(one.wronged_alone for one in strangers)
     return (
         f"The audit finds {found} of {len(derived)} disguises that carry weights, and accuses "
         f"{wrong} of {len(apart)} independent models. From behaviour alone it calls "
-        f"{sum(one.wronged_alone for one in strangers)} of {len(strangers)} independent models "
-        f"closer, and {sum(one.wronged_alone for one in misled)} of {len(misled)} disguised ones "
-        f"closer to a model that they do not come from. The least p-values that there can be: "
-        f"{', '.join(floors)}.\n"
+        f"{wronged} of {len(strangers)} independent models closer ({len(alike)} of them do what "
+        f"the victim does), and {sum(one.wronged_alone for one in misled)} of {len(misled)} "
+        "disguised ones closer to a model that they do not come from. The least p-values that "
+        f"there can be: {', '.join(floors)}.\n"
     )
 
 

@@ -128,7 +128,7 @@ def _behaved(suspect: Suspect, rows: Rows, given: Mapping[str, str]) -> dict[str
     own = _own(suspect)
     known = [name_of(path) for path in references(suspect.whole)]
     known = [name for name in known if name not in own]
-    tasks = {name: task for name, task in independent().items() if name not in own and name in rows}
+    tasks = {name: task for name, task in given.items() if name not in own and name in rows}
     if suspect.name not in rows or any(name not in rows for name in known):
         return {}
     kept = Kept(rows, known)

@@ -35,8 +35,10 @@ def test_thresholds_are_the_highest_of_independent_models_of_tuning_victims():
         scored("b", "twin", "independent", 0.6),
         scored("b", "other", "independent", math.nan),
     ]
-    assert figures.thresholds(tuning, ["s"]) == {"s": 0.6}
-    assert math.isnan(figures.thresholds(tuning, ["t"])["t"])
+    assert figures.thresholds(tuning, ["s"])[False] == {"s": 0.6}
+    assert math.isnan(figures.thresholds(tuning, ["t"])[False]["t"])
+    # Models with their heads are told apart by themselves.
+    assert math.isnan(figures.thresholds(tuning, ["s"])[True]["s"])
 
 
 def test_rows_hold_shares_of_their_group():
@@ -46,7 +48,7 @@ def test_rows_hold_shares_of_their_group():
         scored("edge2d", "twin", "independent", 0.7),
         scored("reshade", "twin", "independent", 0.1),
     ]
-    copy, twin = figures.rows(held_out, {"s": 0.6})
+    copy, twin = figures.rows(held_out, {False: {"s": 0.6}})
     assert (copy.group, copy.count, copy.accused, copy.area) == ("copy", 2, {"s": 0.5}, {"s": 1.0})
     assert (twin.group, twin.accused, twin.area) == ("twin", {"s": 0.5}, {})
 
@@ -59,10 +61,10 @@ def test_a_verdict_is_right_if_it_is_about_the_one_that_the_model_comes_from():
         scored("edge2d", "copy", "derived", 1.0, CLOSER, mine),
         scored("edge2d", "copy", "derived", 1.0, UNDECIDABLE, mine),
     ]
-    (row,) = figures.rows(derived, {})
+    (row,) = figures.rows(derived, {False: {}})
     assert (row.audited, row.caught, row.wronged) == (4, 2, 1)
     assert (row.alone, row.caught_alone, row.wronged_alone) == (4, 1, 0)
-    (row,) = figures.rows([scored("edge2d", "twin", "independent", 1.0, CLOSER, mine)], {})
+    (row,) = figures.rows([scored("edge2d", "twin", "independent", 1.0, CLOSER, mine)], {False: {}})
     assert (row.caught, row.wronged, row.wronged_alone) == (0, 1, 1)
 
 
@@ -95,5 +97,5 @@ def test_no_suspect_is_two_things(monkeypatch):
 def test_a_score_that_was_not_made_is_not_counted():
     made, unmade = scored("c", "copy", "derived", 0.9), scored("d", "copy", "derived", 0.9)
     unmade.values.clear()
-    (row,) = figures.rows([made, unmade], {"s": 0.6})
+    (row,) = figures.rows([made, unmade], {False: {"s": 0.6}})
     assert (row.count, row.made, row.accused) == (2, {"s": 1}, {"s": 1.0})
