@@ -112,6 +112,14 @@ def test_quantisation_is_undone(name, way, tmp_path):
     assert min(layer.similarity for layer in found.profile) > floor
 
 
+def test_the_same_fixed_filter_makes_no_two_models_identical():
+    grey = nn.Conv2d(3, 1, 1, bias=False).eval()
+    grey.weight.data[:] = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    one, other = (weights(nn.Sequential(grey), torch.rand(1, 3, 8, 8)) for _ in range(2))
+    assert len(one.layers) == 1
+    assert not match_weights(one, other).identical
+
+
 def test_the_channels_of_an_input_are_found_in_another_order():
     net = seeded(Plain)
     turned = copy.deepcopy(net)
