@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
@@ -31,13 +32,33 @@ def weights_of_model(model: Model) -> Weights:
         SupportError: The graph cannot be rewritten.
         LimitError: The layers would take more than they may.
     """
+    return _walked(model).finish()
+
+
+def stored_layers(model: Model) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Returns the graph with all weights as initializers, and by layer the name of its weights.
+
+    The graph computes what the model does. A name is '' where a layer has no stored tensor, and may
+    be missing from the graph where shapes were needed to tell it.
+
+    Args:
+        model: From `graph.load.load`.
+
+    Raises:
+        SupportError: The graph cannot be rewritten.
+        LimitError: The layers would take more than they may.
+    """
+    return ir.to_proto(_plain(model, shapes=False)), _walked(model).sources()
+
+
+def _walked(model: Model) -> Walk:
     graph = _plain(model)
     walk = Walk(model.name)
     for value in graph.graph.inputs:
         walk.enter(value, _channels(model, value))
     for node in graph.graph:
         walk.visit(node, node.version or graph.opset_imports.get("", 0))
-    return walk.finish()
+    return walk
 
 
 def _channels(model: Model, value: ir.Value) -> int | None:
@@ -52,8 +73,11 @@ def _channels(model: Model, value: ir.Value) -> int | None:
     return found[0].index("C") if found is not None and "C" in found[0] else None
 
 
-def _plain(model: Model) -> ir.Model:
-    """Returns the graph without functions, constants and free sizes, and with its shapes."""
+def _plain(model: Model, *, shapes: bool = True) -> ir.Model:
+    """Returns the graph without functions and constants, and with shapes without free sizes.
+
+    Without `shapes` it is left to be run on inputs of any size.
+    """
     sequence: list[ir.passes.PassBase] = [
         passes.Cut([value.name for value in model.proto.graph.output]),
         common.RemoveInitializersFromInputsPass(),
@@ -64,14 +88,14 @@ def _plain(model: Model) -> ir.Model:
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.DropIdentities(),
         common.RemoveUnusedNodesPass(),
-        passes.KnownShapes(),
     ]
+    sequence += [passes.KnownShapes()] if shapes else []
     doing = "reading it"
     try:
         graph = ir.from_proto(model.proto)
         for name, array in model.apart.items():
             graph.graph.initializers[name].const_value = ir.tensor(array, name=name)
-        _forget(graph)
+        _forget(graph, inputs=shapes)
         for step in sequence:
             doing = type(step).__name__
             graph = step(graph).model
@@ -83,16 +107,16 @@ def _plain(model: Model) -> ir.Model:
     return graph
 
 
-def _forget(model: ir.Model) -> None:
-    """Takes away what the vendor says of shapes, which may be wrong; free sizes become one."""
+def _forget(model: ir.Model, *, inputs: bool) -> None:
+    """Takes away what the vendor says of shapes, which may be wrong; free `inputs` become one."""
     for graph in model.graphs():
         for node in graph:
             for value in node.outputs:
                 value.shape = None
-    for value in model.graph.inputs:
+    for value in model.graph.inputs if inputs else ():
         if value.shape is not None:
             sizes = [d if isinstance(d, int) and d > 0 else _FREE for d in value.shape]
             value.shape = ir.Shape(sizes)
 
 
-__all__ = ["weights_of_model"]
+__all__ = ["stored_layers", "weights_of_model"]

@@ -253,6 +253,11 @@ class Walk:
         # What reads both scales both.
         self.gains.join(first.gain, second.gain)
 
+    def sources(self) -> tuple[str, ...]:
+        """Returns what the graph calls the stored tensor of each layer's weights, or ''."""
+        stored = [draft.product.source for draft in self.drafts]
+        return tuple((source.name or "") if source is not None else "" for source in stored)
+
     def finish(self) -> Weights:
         """Returns what was gathered."""
         channel, gain = self.channels.roots(), self.gains.roots()

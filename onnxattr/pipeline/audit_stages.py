@@ -19,6 +19,7 @@ from onnxattr.lineage.twins import UNLIKE, assign
 from onnxattr.pipeline import job
 from onnxattr.pipeline.audited_models import Cast, same_by
 from onnxattr.pipeline.false_twins import false_twins, same_functions
+from onnxattr.pipeline.idle import accused, without_idle
 from onnxattr.pipeline.input_search import Searched, in_words, search_inputs
 from onnxattr.pipeline.inspect import inspect
 from onnxattr.pipeline.job import Examiner
@@ -116,6 +117,18 @@ class Work:
         self.take_weights(*weights_of(paths, limits=self.options.limits, stop=self.stop))
         self._spent("weights", started)
         return self.weighed
+
+    def working(self, names: Sequence[str]) -> dict[str, Weighed]:
+        """Returns those of the models that have layers which do nothing, without these."""
+        if not names:
+            return {}
+        started = time.perf_counter()
+        say = self.notes.append
+        found = without_idle(
+            names, self.weighed, self.sources, self.probes, self.options, self.stop, say
+        )
+        self._spent("weights", started)
+        return found
 
     def look(self) -> Inspection | None:
         """Returns what the suspect is, run on a few probes with all checks."""
@@ -292,16 +305,23 @@ def run(work: Work, *, search: bool) -> Found:
         {(r, n): full[n, way] for (r, n), way in chosen.items() if (n, way) in full},
     )
     fed = {r: in_words(chosen[r, roles.suspect], own) for r in references}
-    made = relations(
-        roles.suspect,
-        roles.references,
-        of_reference,
-        pairs,
-        matches,
-        _identical(roles, weighed, full, chosen, own),
-        fed,
-        independent,
-    )
+    same_as = _identical(roles, weighed, full, chosen, own)
+
+    def related(matches: Matches) -> tuple[Relation, ...]:
+        return relations(
+            roles.suspect,
+            roles.references,
+            of_reference,
+            pairs,
+            matches,
+            same_as,
+            fed,
+            independent,
+        )
+
+    made = related(matches)
+    if working := work.working(accused(roles.suspect, made)):
+        made = related(Matches({**weighed, **working}))
     _tell(work, made, independent)
     if roles.same:
         made = (*made, Relation(roles.suspect, identical="file"))

@@ -360,6 +360,33 @@ class WeighedLayer(msgspec.Struct, frozen=True, tag=True):
     gains_in: Array
 
 
+class FindIdle(msgspec.Struct, frozen=True, tag=True):
+    """Asks which layers do nothing for what a model makes of some probes.
+
+    Attributes:
+        place: Where to work.
+        source: The model.
+        at: As for `rank`.
+        input: How it is fed.
+        kind: What probes are.
+        images: The probes, as `types.Probes` has them.
+    """
+
+    place: Place
+    source: Source
+    at: str | None
+    input: InputOptions
+    kind: str
+    images: Array
+
+
+class Idle(msgspec.Struct, frozen=True, tag=True):
+    """Says of how many layers which do nothing, by their places among those of `Weighing`."""
+
+    layers: int
+    idle: tuple[int, ...]
+
+
 class Refusal(msgspec.Struct, frozen=True, tag=True):
     """Says why what was asked for cannot be had."""
 
@@ -369,7 +396,18 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
 
 
 Request = (
-    Hello | Decode | Examine | Attribute | Trace | Observe | End | Inspect | Stamp | Watch | Weigh
+    Hello
+    | Decode
+    | Examine
+    | Attribute
+    | Trace
+    | Observe
+    | End
+    | Inspect
+    | Stamp
+    | Watch
+    | Weigh
+    | FindIdle
 )
 
 

@@ -25,7 +25,9 @@ from onnxattr.pipeline.messages import (
     Decode,
     Decoded,
     Examine,
+    FindIdle,
     Hello,
+    Idle,
     Inspect,
     Inspected,
     Observe,
@@ -86,6 +88,9 @@ def answer(request: Request, channel: Channel) -> None:
     elif isinstance(request, Weigh):
         enter(request.place)
         weigh(_load(request.source, request.place), channel)
+    elif isinstance(request, FindIdle):
+        enter(request.place)
+        channel.send(_idle(request))
     elif isinstance(request, Examine):
         device = enter(request.place)
         examination = Examination(_load(request.source, request.place), request, device)
@@ -151,6 +156,14 @@ def _watch(request: Watch) -> Watched:
     place = request.place
     set_up("cpu", place.threads, place.limits.gpu_memory)
     return watch(_load(request.source, place), request, thread_count())
+
+
+def _idle(request: FindIdle) -> Idle:
+    from onnxattr.pipeline.idling import idle_layers
+
+    place = request.place
+    set_up("cpu", place.threads, place.limits.gpu_memory)
+    return idle_layers(_load(request.source, place), request, thread_count())
 
 
 def _stamp(request: Stamp) -> Stamped:
