@@ -25,7 +25,7 @@ class Product:
         operator: What it is called.
         weight: [out, in, …].
         bias: [out], or None.
-        source: The stored value of the weights.
+        source: What the node reads the weights from: stored, or unpacked from what is.
         operand: Which input of the node is multiplied.
         reads: Axes of that input along which the columns lie; None where that is not known.
         axis: Axes of the output along which the rows lie; None where that is not known.
@@ -48,7 +48,7 @@ class Product:
     depthwise: bool = False
 
 
-def _source(value: ir.Value | None) -> ir.Value | None:
+def stored_root(value: ir.Value | None) -> ir.Value | None:
     """Returns the initializer that a value is unpacked from."""
     for _ in range(16):
         node = value.producer() if value is not None else None
@@ -60,6 +60,19 @@ def _source(value: ir.Value | None) -> ir.Value | None:
 
 def _input(node: ir.Node, place: int) -> ir.Value | None:
     return node.inputs[place] if len(node.inputs) > place else None
+
+
+def _trimmed(weight: _Array) -> _Array:
+    """Returns kernels without borders of zeros, by which a convolution looks like a larger one."""
+    for axis in range(2, weight.ndim):
+        while weight.shape[axis] > 2:
+            ends = np.take(weight, (0, -1), axis=axis)
+            if ends.any():
+                break
+            inner = [slice(None)] * weight.ndim
+            inner[axis] = slice(1, -1)
+            weight = weight[tuple(inner)]
+    return weight
 
 
 def _convolution(
@@ -84,6 +97,7 @@ def _convolution(
         weight = np.moveaxis(parts, 2, 1).reshape(-1, weight.shape[0] // groups, *weight.shape[2:])
     if len(weight) % groups:
         return None
+    weight = _trimmed(weight)
     inputs = weight.shape[1] * groups
     depthwise = weight.shape[1] == 1 and groups == len(weight) and groups > 1
     if groups > 1 and not depthwise and len(weight) * inputs * weight[0, 0].size <= _WIDE:
@@ -110,15 +124,13 @@ def _convolution(
 def _conv(node: ir.Node, store: Store) -> Product | None:
     value = _input(node, 1)
     name = "ConvTranspose" if node.op_type == "ConvTranspose" else "Conv"
-    return _convolution(
-        node, store.read(value), store.read(_input(node, 2)), _source(value), name=name
-    )
+    return _convolution(node, store.read(value), store.read(_input(node, 2)), value, name=name)
 
 
 def _conv_integer(node: ir.Node, store: Store) -> Product | None:
     value = _input(node, 1)
     weight = _shifted(store.read(value), store.read(_input(node, 3)), 0)
-    return _convolution(node, _scaled(node, weight, store, (0,)), None, _source(value))
+    return _convolution(node, _scaled(node, weight, store, (0,)), None, value)
 
 
 def _q_conv(node: ir.Node, store: Store) -> Product | None:
@@ -130,7 +142,7 @@ def _q_conv(node: ir.Node, store: Store) -> Product | None:
     shift = None
     if bias is not None and scale is not None:
         shift = np.asarray(bias.astype(np.float64) * scale.reshape(-1)[0] * own.reshape(-1))
-    return _convolution(node, real, shift, _source(node.inputs[3]))
+    return _convolution(node, real, shift, node.inputs[3])
 
 
 def _shifted(weight: _Array | None, zero: _Array | None, axis: int) -> _Array | None:
@@ -208,12 +220,12 @@ def _matmul(node: ir.Node, store: Store) -> Product | None:
     if weight is not None:
         if store.read(first) is not None:
             return None
-        return _matrix(weight, None, _source(second))
+        return _matrix(weight, None, second)
     weight = store.read(first)
     if weight is None or weight.ndim != 2 or weight.size == 0:
         return None
     # [out, in] from the left: the axis before the last is read.
-    return Product("MatMul", weight, None, _source(first), 1, reads=(-2,), axis=(-2,))
+    return Product("MatMul", weight, None, first, 1, reads=(-2,), axis=(-2,))
 
 
 def _gemm(node: ir.Node, store: Store) -> Product | None:
@@ -226,7 +238,7 @@ def _gemm(node: ir.Node, store: Store) -> Product | None:
     alpha, beta = float(attribute(node, "alpha", 1.0)), float(attribute(node, "beta", 1.0))
     weight = weight if alpha == 1 else weight * alpha
     bias = bias if bias is None or beta == 1 else bias * beta
-    return _matrix(weight, bias, _source(value), name="Gemm", rank=2)
+    return _matrix(weight, bias, value, name="Gemm", rank=2)
 
 
 def _q_matmul(node: ir.Node, store: Store) -> Product | None:
@@ -234,7 +246,7 @@ def _q_matmul(node: ir.Node, store: Store) -> Product | None:
     held = [store.read(_input(node, i)) for i in (3, 4, 5)]
     if held[0] is None or held[1] is None:
         return None
-    return _matrix(dequantised(held[0], held[1], held[2], -1), None, _source(value))
+    return _matrix(dequantised(held[0], held[1], held[2], -1), None, value)
 
 
 def _q_gemm(node: ir.Node, store: Store) -> Product | None:
@@ -244,13 +256,13 @@ def _q_gemm(node: ir.Node, store: Store) -> Product | None:
         return None
     turned = bool(attribute(node, "transB", 0))
     weight = dequantised(held[0], held[1], held[2], 0 if turned else 1)
-    return _matrix(weight.T if turned else weight, None, _source(value), name="Gemm", rank=2)
+    return _matrix(weight.T if turned else weight, None, value, name="Gemm", rank=2)
 
 
 def _matmul_integer(node: ir.Node, store: Store) -> Product | None:
     value = _input(node, 1)
     weight = _shifted(store.read(value), store.read(_input(node, 3)), -1)
-    return _matrix(_scaled(node, weight, store, (1,)), None, _source(value))
+    return _matrix(_scaled(node, weight, store, (1,)), None, value)
 
 
 def _dynamic_matmul(node: ir.Node, store: Store) -> Product | None:
@@ -261,7 +273,7 @@ def _dynamic_matmul(node: ir.Node, store: Store) -> Product | None:
     held = [store.read(_input(node, i)) for i in (1, scale, zero, bias)]
     if held[0] is None or held[1] is None:
         return None
-    return _matrix(dequantised(held[0], held[1], held[2], -1), held[3], _source(value))
+    return _matrix(dequantised(held[0], held[1], held[2], -1), held[3], value)
 
 
 def _einsum(node: ir.Node, store: Store) -> Product | None:
@@ -289,7 +301,7 @@ def _einsum(node: ir.Node, store: Store) -> Product | None:
             "MatMul",
             turned.reshape(rows, -1),
             None,
-            _source(node.inputs[place]),
+            node.inputs[place],
             1 - place,
             reads=tuple(read.index(c) - len(read) for c in inner),
             axis=tuple(result.index(c) - len(result) for c in outer),
@@ -305,7 +317,7 @@ def _embedding(node: ir.Node, store: Store) -> Product | None:
         return None
     if store.read(_input(node, 1)) is not None:
         return None
-    return Product("Embedding", table.T, None, _source(value), 1, axis=(-1,))
+    return Product("Embedding", table.T, None, value, 1, axis=(-1,))
 
 
 def _recurrent(node: ir.Node, store: Store) -> Product | None:
@@ -315,7 +327,7 @@ def _recurrent(node: ir.Node, store: Store) -> Product | None:
     if weight is None or weight.ndim != 3:
         return None
     rows = weight.reshape(-1, weight.shape[2])
-    return Product(node.op_type, rows, None, _source(value), 0, reads=(-1,), rank=3)
+    return Product(node.op_type, rows, None, value, 0, reads=(-1,), rank=3)
 
 
 #: By operator: what reads its weights, or None where they are not stored.

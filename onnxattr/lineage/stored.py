@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from onnxattr.graph.walk import STANDARD
 
 _Array = np.ndarray[Any, Any]
 
+#: Operators that may make more numbers than they are given.
+_GROWING = {"Add", "Sub", "Mul", "Div", "Gather", "Sum", "Where", "MatMul"}
+
 #: Operators on stored tensors that lie behind one another at most.
 _DEPTH = 16
 
@@ -20,6 +24,16 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": np.divide,
+}
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "Abs": np.abs,
+    "Exp": np.exp,
+    "Log": np.log,
+    "Neg": np.negative,
+    "Reciprocal": np.reciprocal,
+    "Sqrt": np.sqrt,
 }
 
 
@@ -61,7 +75,20 @@ class Store:
         given = [h for h, v in zip(held, node.inputs, strict=True) if v is not None]
         if not given or any(h is None for h in given):
             return None
+        if node.op_type in _GROWING and _size(node.op_type, given) > self._most:
+            return None
         return _computed(node, held)
+
+
+def _size(kind: str, arrays: Sequence[Any]) -> int:
+    """Returns how many numbers an operator makes of arrays, spread over each other."""
+    shapes = [array.shape for array in arrays]
+    if kind == "Gather":  # Along an axis of one number at the least.
+        return int(arrays[0].size * arrays[1].size)
+    if kind == "MatMul":
+        rows, columns = shapes[0][-2:-1], shapes[1][-1:]
+        return math.prod((*np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2]), *rows, *columns))
+    return math.prod(np.broadcast_shapes(*shapes))
 
 
 def _coarse(array: _Array) -> bool:
@@ -72,16 +99,25 @@ def _computed(node: ir.Node, held: Sequence[_Array | None]) -> _Array | None:
     """Returns what a node makes of stored tensors; None for operators that unpack nothing."""
     kind, first = node.op_type, held[0]
     assert first is not None
+    given = [array for array in held if array is not None]
     if kind in ("Identity", "Cast", "CastLike"):
         return first
     if kind in _ARITHMETIC and len(held) == 2:
         return np.asarray(_ARITHMETIC[kind](first, held[1]))
-    if kind == "Sqrt":
-        return np.asarray(np.sqrt(first))
-    if kind == "Reciprocal":
-        return np.asarray(1 / first)
-    if kind == "Neg":
-        return np.asarray(-first)
+    if kind == "Sum":
+        return np.asarray(sum(given[1:], first))
+    if kind == "Concat":
+        return np.concatenate(given, attribute(node, "axis"))
+    if kind == "MatMul":
+        return np.asarray(np.matmul(*given))
+    if kind == "Where":
+        return np.asarray(np.where(first, given[1], given[2]))
+    if kind == "Gather" and held[1] is not None:
+        return np.take(first, held[1], axis=int(attribute(node, "axis", 0)))
+    if kind == "Slice":
+        return _sliced(first, held[1:])
+    if kind in _FUNCTIONS:
+        return np.asarray(_FUNCTIONS[kind](first))
     if kind == "Transpose":
         return np.transpose(first, attribute(node, "perm"))
     if kind == "Reshape" and held[1] is not None:
@@ -101,6 +137,22 @@ def _computed(node: ir.Node, held: Sequence[_Array | None]) -> _Array | None:
         # Quantised anew, and so undone at once: the reader behind it multiplies the scale in.
         return None
     return None
+
+
+def _sliced(array: _Array, held: Sequence[_Array | None]) -> _Array | None:
+    """Returns a part of an array, as `Slice` from version 10 on takes it."""
+    given = [None if each is None else each.reshape(-1).tolist() for each in held]
+    starts, ends, axes, steps = (*given, None, None, None, None)[:4]
+    if starts is None or ends is None:
+        return None
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        axis, step = axes[place] if axes else place, steps[place] if steps else 1
+        # From the last back to the first, ONNX says the end by a number below all others.
+        stop = None if step < 0 and end < -array.shape[axis] else end
+        parts = [slice(None)] * array.ndim
+        parts[axis] = slice(start, stop, step)
+        array = array[tuple(parts)]
+    return array
 
 
 def dequantised(

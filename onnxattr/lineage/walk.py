@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from onnxattr.graph.passes.provenance import vendor_name, vendor_node
 from onnxattr.graph.walk import STANDARD, label
 from onnxattr.lineage import moves
 from onnxattr.lineage.channels import MOST, Classes, Int, Labels
-from onnxattr.lineage.products import PRODUCTS, Product
+from onnxattr.lineage.products import PRODUCTS, Product, stored_root
 from onnxattr.lineage.stored import Store, attribute
 from onnxattr.types import Layer, Weights
 
@@ -106,7 +107,7 @@ class Walk:
         self._depth: dict[ir.Value, int] = {}
         #: Values that are a layer's and nothing more, whose arithmetic is folded.
         self.owner: dict[ir.Value, Draft] = {}
-        self._by_weight: dict[ir.Value, Draft] = {}
+        self._by_weight: dict[tuple[ir.Value, bytes], Draft] = {}
         self.drafts: list[Draft] = []
         self.channels, self.gains = Classes(), Classes()
         self._base: list[Int] = []
@@ -168,7 +169,10 @@ class Walk:
         weight, value = product.weight, node.outputs[0]
         given = node.inputs[product.operand]
         columns = self._columns(given, product)
-        known = self._by_weight.get(product.source) if product.source is not None else None
+        source = stored_root(product.source)
+        # Of one stored tensor many may be unpacked, each with numbers of its own.
+        key = None if source is None else (source, _digest(weight))
+        known = self._by_weight.get(key) if key is not None else None
         if known is not None and known.product.weight.shape == weight.shape:
             # The same weights once more: what they read and write has the same order.
             known.shared = True
@@ -186,11 +190,11 @@ class Walk:
             channels, gains = self.fresh(len(weight))
             if product.depthwise and columns is not None:
                 self.channels.join(columns.channel, channels)
-            name = vendor_name(product.source) if product.source is not None else ""
+            name = vendor_name(source) if source is not None else ""
             draft = Draft(name or f"{node.op_type}", product, depth, columns, channels, gains)
             self.drafts.append(draft)
-            if product.source is not None:
-                self._by_weight[product.source] = draft
+            if key is not None:
+                self._by_weight[key] = draft
             self.owner[value] = draft
         for output in node.outputs:
             self._depth[output] = depth
@@ -254,7 +258,7 @@ class Walk:
         self.gains.join(first.gain, second.gain)
 
     def sources(self) -> tuple[str, ...]:
-        """Returns what the graph calls the stored tensor of each layer's weights, or ''."""
+        """Returns what the graph calls the tensor that each layer reads its weights from, or ''."""
         stored = [draft.product.source for draft in self.drafts]
         return tuple((source.name or "") if source is not None else "" for source in stored)
 
@@ -266,6 +270,10 @@ class Walk:
         for number, draft in enumerate(self.drafts):
             layers.append(_finished(draft, number, channel, gain))
         return Weights(tuple(layers), streams, tuple(self._omitted))
+
+
+def _digest(array: _Array) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(array).data).digest()
 
 
 def _finished(draft: Draft, number: int, channel: Int, gain: Int) -> Layer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,14 +51,15 @@ def idle_layers(model: Model, request: FindIdle, threads: int) -> Idle:
     limits = request.place.limits
     require_budget(model, spec, limits)
     chosen = attributed(model, request.at, spec, limits)[0]
+    given, _ = next(in_batches(spec, probes))
     proto, names = stored_layers(model)
+    _settle(model, proto, names, given, threads)
     stored = {t.name: t for t in proto.graph.initializer if t.name in names}
     _open(proto, stored.values())
     outputs = [chosen.value, *(value.name for value in proto.graph.output)]
     session = Session(
         dataclasses.replace(model, proto=proto), list(dict.fromkeys(outputs)), threads
     )
-    given, _ = next(in_batches(spec, probes))
     before = session.run(given)
 
     def changes(layers: Sequence[int]) -> bool:
@@ -71,6 +72,26 @@ def idle_layers(model: Model, request: FindIdle, threads: int) -> Idle:
 
     idle = [i for i, name in enumerate(names) if name in stored and not changes([i])]
     return Idle(len(names), () if len(idle) > 1 and changes(idle) else tuple(idle))
+
+
+def _settle(
+    model: Model,
+    proto: onnx.ModelProto,
+    names: Sequence[str],
+    given: Mapping[str, _Array],
+    threads: int,
+) -> None:
+    """Stores weights that a graph unpacks from others: these may be those of other layers, too."""
+    made = {o: n for n in proto.graph.node for o in n.output if o and o in set(names)}
+    if not made:
+        return
+    session = Session(dataclasses.replace(model, proto=proto), list(made), threads)
+    for (name, node), array in zip(made.items(), session.run(given), strict=True):
+        node.output[list(node.output).index(name)] = f"onnxattr.unpacked.{name}"
+        proto.graph.initializer.append(numpy_helper.from_array(array, name))
+    kept = [value for value in proto.graph.value_info if value.name not in made]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(kept)
 
 
 def _open(proto: onnx.ModelProto, tensors: Any) -> None:
