@@ -22,6 +22,12 @@ from onnxattr.types import IMAGE, Model
 
 _Array = np.ndarray[Any, Any]
 
+#: Operators that make few different things of many, and those between them and an output.
+_COARSE = {
+    "ArgMax", "ArgMin", "Cast", "Ceil", "Equal", "Flatten", "Floor", "Greater", "GreaterOrEqual",
+    "Identity", "Less", "LessOrEqual", "Reshape", "Round", "Sign", "Squeeze", "TopK", "Unsqueeze",
+}  # fmt: skip
+
 #: Of the largest number of a tensor, a difference up to this is rounding.
 ROUNDING = 1e-5
 
@@ -56,7 +62,7 @@ def idle_layers(model: Model, request: FindIdle, threads: int) -> Idle:
     _settle(model, proto, names, given, threads)
     stored = {t.name: t for t in proto.graph.initializer if t.name in names}
     _open(proto, stored.values())
-    outputs = [chosen.value, *(value.name for value in proto.graph.output)]
+    outputs = [chosen.value, *_outputs(proto.graph)]
     session = Session(
         dataclasses.replace(model, proto=proto), list(dict.fromkeys(outputs)), threads
     )
@@ -72,6 +78,21 @@ def idle_layers(model: Model, request: FindIdle, threads: int) -> Idle:
 
     idle = [i for i, name in enumerate(names) if name in stored and not changes([i])]
     return Idle(len(names), () if len(idle) > 1 and changes(idle) else tuple(idle))
+
+
+def _outputs(graph: onnx.GraphProto) -> list[str]:
+    """Returns a graph's outputs, and what those were that say one of a few things.
+
+    Of a few probes a class stays the same, whatever became of the layer that tells classes apart.
+    """
+    made = {output: node for node in graph.node for output in node.output}
+    found = []
+    for name in (value.name for value in graph.output):
+        found.append(name)
+        while (node := made.get(name)) is not None and node.op_type in _COARSE and node.input[0]:
+            name = node.input[0]
+            found.append(name)
+    return found
 
 
 def _settle(
