@@ -14,7 +14,8 @@ from onnxattr.lineage.policy import judge, parse_condition
 from onnxattr.lineage.twins import SAME_TASK
 from onnxattr.lineage.verdict import ALPHA, LEAST_SCORE, decide, order
 from onnxattr.pipeline import job
-from onnxattr.pipeline.audit_stages import LINEAGE, RANKED, Work, run
+from onnxattr.pipeline.audit_stages import run
+from onnxattr.pipeline.audit_work import LINEAGE, RANKED, Work
 from onnxattr.pipeline.audited_models import Twins, cast
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.figures import gallery_of
