@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from onnxattr.errors import RankingError
 from onnxattr.lineage.behaviour import MEASURES
@@ -135,16 +136,8 @@ def audit(
         sensitivity=found.sensitivity,
         gates=judge(conditions, verdict, ordered, found.nearest),
         failures=tuple(sorted(failures, key=lambda failure: failure.name)),
-        warnings=_warnings(work, options),
-        settings={
-            **settings_of(options, loaded, device),
-            "suspect": roles.suspect,
-            "search": search,
-            "alpha": ALPHA,
-            "least_score": LEAST_SCORE,
-            "same_task": SAME_TASK,
-            "deciding": [name for name, measure in MEASURES.items() if measure.decides],
-        },
+        warnings=_warnings(work),
+        settings=_settings(work, search=search),
         versions=job.versions(),
         seconds={"total": time.perf_counter() - started, **work.seconds},
         unfinished=tuple(work.unfinished),
@@ -156,9 +149,22 @@ def audit(
     )
 
 
-def _warnings(work: Work, options: Options) -> tuple[str, ...]:
+def _settings(work: Work, *, search: bool) -> dict[str, Any]:
+    """Returns what an audit was made with: its options, and the bounds of its verdict."""
+    return {
+        **settings_of(work.options, work.probes, work.device),
+        "suspect": work.roles.suspect,
+        "search": search,
+        "alpha": ALPHA,
+        "least_score": LEAST_SCORE,
+        "same_task": SAME_TASK,
+        "deciding": [name for name, measure in MEASURES.items() if measure.decides],
+    }
+
+
+def _warnings(work: Work) -> tuple[str, ...]:
     """Returns what a reader of an audit must know, a line each."""
-    lines = [partial("audit", work.unfinished, options)] if work.unfinished else []
+    lines = [partial("audit", work.unfinished, work.options)] if work.unfinished else []
     lines += work.notes
     lines += model_warnings([one.summary for _, one in sorted(work.examined.items())])
     if (count := len(work.probes.values)) < FEW_PROBES:

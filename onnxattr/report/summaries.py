@@ -42,8 +42,6 @@ def facts(model: Summary) -> tuple[str, str, str]:
 def footer(result: Ranking | Comparison) -> str:
     """Returns by what models were compared, on which probes, and what the signs mean."""
     settings = result.settings
-    count = settings["probes"]["count"]
-    number = "1 probe" if count == 1 else f"{count} probes"
     shared = f"; = shares a rank{measures.legend(result)}" if isinstance(result, Ranking) else ""
     doubtful = sum("range" in text.assumptions(m.spec) for m in result.models)
     everyone = "all models" if doubtful == len(result.models) else f"{doubtful} models"
@@ -64,7 +62,7 @@ def footer(result: Ranking | Comparison) -> str:
         what, how = f"compared{of}", ""
     return (
         f"{what} at {clean(str(settings['at']))}{how}; "
-        f"{number} ({clean(settings['probes']['source'])}); "
+        f"{text.probes(settings)}; "
         f"interval: {settings['confidence']:.0%} of {settings['resamples']} "
         f"resamples of the probes{shared}{assumed}"
     )

@@ -118,8 +118,6 @@ def _sizes(maps: Maps) -> str:
 
 def _written(result: Attributions, files: Iterable[MapFile]) -> str:
     settings = result.settings
-    count = settings["probes"]["count"]
-    number = "1 probe" if count == 1 else f"{count} probes"
     kinds = [f.kind for f in files]
     nouns = {"maps": "file of maps", "picture": "picture", "sheet": "contact sheet"}
     plural = {"maps": "files of maps", "picture": "pictures", "sheet": "contact sheets"}
@@ -130,7 +128,7 @@ def _written(result: Attributions, files: Iterable[MapFile]) -> str:
     ]
     return (
         f"raw maps at {clean(str(settings['at']))}, by {settings['reduction']} of its units; "
-        f"{number} ({clean(settings['probes']['source'])}); wrote {', '.join(counted)}"
+        f"{text.probes(settings)}; wrote {', '.join(counted)}"
     )
 
 
