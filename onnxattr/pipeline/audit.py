@@ -18,7 +18,7 @@ from onnxattr.pipeline.audit_stages import LINEAGE, RANKED, Work, run
 from onnxattr.pipeline.audited_models import Twins, cast
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.figures import gallery_of
-from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
+from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.pipeline.space import ProbeSource, model_warnings, partial, prepare, settings_of
 from onnxattr.pipeline.suspect import weigh_suspect
@@ -26,8 +26,8 @@ from onnxattr.space.measures.table import ENSEMBLE
 from onnxattr.space.measures.table import MEASURES as MEASURES_OF_SPACE
 from onnxattr.types import Audit
 
-#: By which the nearest known models are told, if nobody says: all there are.
-NEAREST = (ATTRIBUTION, *MEASURES_OF_SPACE, ENSEMBLE)
+#: By which the nearest known models are told, if nobody says: all there are, but for parts of them.
+NEAREST = (*(name for name in MEASURES_OF_SPACE if "-" not in name), ENSEMBLE)
 
 
 def audit(
