@@ -22,12 +22,8 @@ from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.pipeline.space import ProbeSource, model_warnings, partial, prepare, settings_of
 from onnxattr.pipeline.suspect import weigh_suspect
-from onnxattr.space.measures.table import ENSEMBLE
-from onnxattr.space.measures.table import MEASURES as MEASURES_OF_SPACE
+from onnxattr.space.measures.table import WHOLE_MEASURES
 from onnxattr.types import Audit
-
-#: By which the nearest known models are told, if nobody says: all there are, but for parts of them.
-NEAREST = (*(name for name in MEASURES_OF_SPACE if "-" not in name), ENSEMBLE)
 
 
 def audit(
@@ -82,7 +78,7 @@ def audit(
     conditions = [parse_condition(text) for text in fail_if]
     progress, stop = progress or Silent(), stop or threading.Event()
     given = options or Options()
-    measures = given.measures if given.measure else NEAREST
+    measures = given.measures if given.measure else WHOLE_MEASURES
     # Maps are compared in any case, and are not made where no measure asks for them.
     measure = ",".join(dict.fromkeys([*measures, "attribution"]))
     options = dataclasses.replace(given, method=f"{RANKED},{LINEAGE}", measure=measure)
