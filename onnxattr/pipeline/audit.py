@@ -20,16 +20,12 @@ from onnxattr.pipeline.audit_work import LINEAGE, RANKED, Work
 from onnxattr.pipeline.audited_models import Twins, cast
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.figures import gallery_of
-from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
+from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.pipeline.space import ProbeSource, model_warnings, partial, prepare, settings_of
 from onnxattr.pipeline.suspect import weigh_suspect
-from onnxattr.space.measures.table import ENSEMBLE
-from onnxattr.space.measures.table import MEASURES as MEASURES_OF_SPACE
+from onnxattr.space.measures.table import WHOLE_MEASURES
 from onnxattr.types import Audit
-
-#: By which the nearest known models are told, if nobody says: all there are.
-NEAREST = (ATTRIBUTION, *MEASURES_OF_SPACE, ENSEMBLE)
 
 
 def audit(
@@ -84,7 +80,7 @@ def audit(
     conditions = [parse_condition(text) for text in fail_if]
     progress, stop = progress or Silent(), stop or threading.Event()
     given = options or Options()
-    measures = given.measures if given.measure else NEAREST
+    measures = given.measures if given.measure else WHOLE_MEASURES
     # Maps are compared in any case, and are not made where no measure asks for them.
     measure = ",".join(dict.fromkeys([*measures, "attribution"]))
     options = dataclasses.replace(given, method=f"{RANKED},{LINEAGE}", measure=measure)
