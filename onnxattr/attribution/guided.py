@@ -10,7 +10,7 @@ from torch import nn
 
 from onnxattr.attribution.gradients import forward, gradient
 from onnxattr.attribution.setting import Setting
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 from onnxattr.convert.torch import module_name
 from onnxattr.graph.spatial import operator_of
 from onnxattr.types import Network

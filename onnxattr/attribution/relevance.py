@@ -14,7 +14,7 @@ from torch import nn
 from onnxattr.attribution.gradients import times_input
 from onnxattr.attribution.rules.table import key
 from onnxattr.attribution.setting import Setting
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 from onnxattr.convert.torch import module_name
 from onnxattr.types import Network
 

@@ -54,7 +54,19 @@ FailIf = Annotated[
 ]
 
 
-@with_settings("method", "reduction", "paper", "check_assumptions")
+Nearest = Annotated[
+    str | None,
+    typer.Option(
+        "--measure",
+        metavar="NAME[,NAME…]",
+        help="By what the nearest known models are told, in the order of the first (default: all).",
+        show_default=False,
+        rich_help_panel="Maps and probes",
+    ),
+]
+
+
+@with_settings("method", "reduction", "paper", "check_assumptions", measure=Nearest)
 def audit(
     suspect: Suspect,
     against: Against = None,

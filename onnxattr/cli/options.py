@@ -8,10 +8,7 @@ import typer
 from onnxattr.cli.console import Format
 from onnxattr.errors import UsageError
 from onnxattr.registry import closest
-from onnxattr.space.measures.table import ENSEMBLE, MEASURES
-
-#: The measures that a ranking is made by; parts of `predictability` are measures, too.
-_MEASURES = [*(name for name in MEASURES if "-" not in name), ENSEMBLE]
+from onnxattr.space.measures.table import WHOLE_MEASURES
 
 _PROBING, _OUTPUT = "Maps and probes", "Output"
 
@@ -67,7 +64,7 @@ Measure = Annotated[
     typer.Option(
         "--measure",
         metavar="NAME[,NAME…]",
-        help=f"How models are compared, in the order of the first: {', '.join(_MEASURES)} "
+        help=f"How models are compared, in the order of the first: {', '.join(WHOLE_MEASURES)} "
         "(default: attribution; with --target predictability, too).",
         show_default=False,
         rich_help_panel=_PROBING,

@@ -129,8 +129,9 @@ def _as_json(root: Path, entries: "Sequence[StoredMaps]") -> str:
 
 
 def _print_table(entries: "Sequence[StoredMaps]") -> None:
-    from onnxattr.report.table import InAscii, stored_table
+    from onnxattr.report import layout
+    from onnxattr.report.table import stored_table
 
     table = stored_table(entries, time.time())
     # What a record says is no markup, and no name of an emoji.
-    show(lambda out: out.print(InAscii(table) if out.options.ascii_only else table))
+    show(lambda out: layout.show(table, out))

@@ -8,7 +8,8 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import builder, current
+from onnxattr.convert.ops.scope import current
+from onnxattr.convert.ops.table import builder
 from onnxattr.errors import ModelInputError
 from onnxattr.graph.load import OWN_DOMAIN
 

@@ -19,7 +19,7 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops import table
+from onnxattr.convert.ops import calls, scope, table
 from onnxattr.convert.ops.tensors import DTYPES
 from onnxattr.convert.support import grouped, has_converter, once
 from onnxattr.convert.torch import convert
@@ -149,19 +149,19 @@ class _Walk:
         """Calls all nodes of `graph`, which certainly runs, or perhaps."""
         for node in graph.node:
             module = self._modules.get(node.name)
-            if isinstance(module, table.Parameter):
+            if isinstance(module, scope.Parameter):
                 self._values[node.output[0]] = module.value
             elif isinstance(module, table.Refusal):
                 if node.name in self._built:
                     self.refused[node.name] = (self._built[node.name], certain)
                 self._infer(node)
                 self._guess(node)
-            elif isinstance(module, table.Call):
+            elif isinstance(module, calls.Call):
                 self._call(node, module, certain)
             elif module is not None and any(graphs(node)):
                 self._bodies(node, certain)
 
-    def _call(self, node: NodeProto, module: table.Call, certain: bool) -> None:
+    def _call(self, node: NodeProto, module: calls.Call, certain: bool) -> None:
         names = [node.input[i] for i in module.slots]
         if any(self._is_text(name) for name in names):
             self.refused[node.name] = ("strings", certain)

@@ -12,7 +12,7 @@ from torch import fx, nn
 from onnxattr.convert import garbage
 from onnxattr.convert.device import choose_device
 from onnxattr.convert.held import held, without
-from onnxattr.convert.ops import table
+from onnxattr.convert.ops import calls, scope, table
 from onnxattr.convert.support import require_support
 from onnxattr.errors import SupportError
 from onnxattr.graph.attributed import attributed
@@ -72,7 +72,7 @@ def to_network(
         operators={
             module_name(node): dialect.names.nodes[node.name]
             for node in dialect.proto.graph.node
-            if isinstance(_submodule(module, node), table.Call)
+            if isinstance(_submodule(module, node), calls.Call)
         },
         device=device,
     )
@@ -144,7 +144,7 @@ def _lay_out(module: nn.Module, dialect: Model) -> None:
     for node in dialect.proto.graph.node:
         if not node.op_type.startswith("Conv"):
             continue
-        holder, name = _submodule(module, node), table.held_name(1)
+        holder, name = _submodule(module, node), scope.held_name(1)
         if not hasattr(holder, name) and node.input[1] in stored:
             holder, name = _submodule(module, stored[node.input[1]]), "value"
         weight = getattr(holder, name, None)
@@ -216,7 +216,7 @@ def convert(dialect: Model, limits: Limits, *, hold: bool) -> tuple[fx.GraphModu
     with (
         warnings.catch_warnings(),
         torch.inference_mode(False),
-        table.scope(stored, limits, nodes, own, inputs) as here,
+        scope.scope(stored, limits, nodes, own, inputs) as here,
     ):
         # What onnx2torch warns about is decided by the comparison with ONNX Runtime.
         warnings.simplefilter("ignore")

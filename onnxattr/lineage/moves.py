@@ -88,10 +88,21 @@ def _positive(labels: Labels) -> Labels:
     return labels if (labels.factor > 0).all() else labels.fixed()
 
 
-def _keep(walk: Walk, node: ir.Node) -> Labels | None:
+def _labels(walk: Walk, node: ir.Node) -> Labels | None:
+    """Returns the labels of a node's first input, if its channels are known."""
     value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
-    if labels is None or value is None:
+    return walk.labels.get(value) if value is not None else None
+
+
+def _labels_and_shape(walk: Walk, node: ir.Node) -> tuple[Labels, tuple[int, ...]] | None:
+    """Returns the labels and the shape of a node's first input, if both are known."""
+    labels, shape = _labels(walk, node), walk.shape(node.inputs[0])
+    return (labels, shape) if labels is not None and shape else None
+
+
+def _keep(walk: Walk, node: ir.Node) -> Labels | None:
+    labels = _labels(walk, node)
+    if labels is None:
         return None
     if node.op_type in _SAME:
         _hand_on(walk, node)
@@ -100,7 +111,7 @@ def _keep(walk: Walk, node: ir.Node) -> Labels | None:
 
 
 def _fix(walk: Walk, node: ir.Node) -> Labels | None:
-    labels = walk.labels.get(node.inputs[0]) if node.inputs[0] is not None else None
+    labels = _labels(walk, node)
     return None if labels is None else labels.fixed()
 
 
@@ -185,15 +196,14 @@ def _affine(walk: Walk, node: ir.Node, place: int, factor: _Array, shift: _Array
 
 
 def _batch_norm(walk: Walk, node: ir.Node) -> Labels | None:
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
+    labels = _labels(walk, node)
     held = [walk.store.read(v) for v in node.inputs[1:5]]
     if labels is None or len(held) < 4:
         return None
     scale, shift, mean, variance = held
     if scale is None or shift is None or mean is None or variance is None:
         return labels.fixed()
-    rank = len(walk.shape(value) or ()) or max(labels.axes) + 1
+    rank = len(walk.shape(node.inputs[0]) or ()) or max(labels.axes) + 1
     with np.errstate(all="ignore"):
         factor = scale / np.sqrt(
             variance.astype(np.float64) + float(attribute(node, "epsilon", 1e-5))
@@ -209,8 +219,7 @@ def _batch_norm(walk: Walk, node: ir.Node) -> Labels | None:
 
 def _layer_norm(walk: Walk, node: ir.Node) -> Labels | None:
     """Normalisation ends all gains; its own scale is one that channels carry on."""
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
+    labels = _labels(walk, node)
     if labels is None:
         return None
     place = 2 if node.op_type == "SkipLayerNormalization" else 1
@@ -218,7 +227,7 @@ def _layer_norm(walk: Walk, node: ir.Node) -> Labels | None:
         labels = _joined(walk, [node.inputs[0], node.inputs[1]], keep_gains=False) or labels
     labels = labels.fixed()
     scale = walk.store.read(node.inputs[place]) if len(node.inputs) > place else None
-    shape = walk.shape(value)
+    shape = walk.shape(node.inputs[0])
     rank = len(shape) if shape is not None else max(labels.axes) + 1
     if scale is None:
         return labels
@@ -305,11 +314,10 @@ def _joined(
 
 
 def _transpose(walk: Walk, node: ir.Node) -> Labels | None:
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
+    labels = _labels(walk, node)
     if labels is None:
         return None
-    shape = walk.shape(value)
+    shape = walk.shape(node.inputs[0])
     perm = attribute(node, "perm")
     if perm is None:
         if shape is None:
@@ -322,9 +330,8 @@ def _transpose(walk: Walk, node: ir.Node) -> Labels | None:
 
 
 def _reshape(walk: Walk, node: ir.Node) -> Labels | None:
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
-    before, after = walk.shape(value), walk.shape(node.outputs[0])
+    labels = _labels(walk, node)
+    before, after = walk.shape(node.inputs[0]), walk.shape(node.outputs[0])
     if labels is None or before is None or after is None:
         return None
     if np.prod(before, dtype=object) != np.prod(after, dtype=object) or 0 in before:
@@ -334,11 +341,9 @@ def _reshape(walk: Walk, node: ir.Node) -> Labels | None:
 
 
 def _reduce(walk: Walk, node: ir.Node) -> Labels | None:
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
-    shape = walk.shape(value)
-    if labels is None or not shape:
+    if (known := _labels_and_shape(walk, node)) is None:
         return None
+    labels, shape = known
     axes = attribute(node, "axes")
     if axes is None and len(node.inputs) > 1:
         held = walk.store.read(node.inputs[1])
@@ -394,11 +399,9 @@ def _concat(walk: Walk, node: ir.Node) -> Labels | None:
 
 
 def _slice(walk: Walk, node: ir.Node) -> Labels | None:
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
-    shape = walk.shape(value)
-    if labels is None or not shape:
+    if (known := _labels_and_shape(walk, node)) is None:
         return None
+    labels, shape = known
     held = [walk.store.read(v) for v in node.inputs[1:]]
     given = [None if h is None else h.reshape(-1).tolist() for h in held]
     if len(node.inputs) == 1:
@@ -424,11 +427,9 @@ def _taken(labels: Labels, axis: int, indices: _Array) -> Labels:
 
 
 def _gather(walk: Walk, node: ir.Node) -> Labels | None:
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
-    shape = walk.shape(value)
-    if labels is None or not shape:
+    if (known := _labels_and_shape(walk, node)) is None:
         return None
+    labels, shape = known
     indices = walk.store.read(node.inputs[1])
     axis = int(attribute(node, "axis", 0)) % len(shape)
     if axis in labels.axes:
@@ -441,11 +442,9 @@ def _gather(walk: Walk, node: ir.Node) -> Labels | None:
 
 
 def _split(walk: Walk, node: ir.Node) -> Labels | None:
-    value = node.inputs[0]
-    labels = walk.labels.get(value) if value is not None else None
-    shape = walk.shape(value)
-    if labels is None or not shape:
+    if (known := _labels_and_shape(walk, node)) is None:
         return None
+    labels, shape = known
     axis, start = int(attribute(node, "axis", 0)) % len(shape), 0
     for output in node.outputs:
         sizes = walk.shape(output)

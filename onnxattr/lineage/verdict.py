@@ -234,14 +234,13 @@ def _caveats(
 def _verdict(
     kind: str, about: Relation | None, reasons: Sequence[str], caveats: Sequence[str]
 ) -> Verdict:
-    certain = kind in (IDENTICAL,)
     return Verdict(
         kind=kind,
         reference=about.reference if about else "",
         reasons=tuple(reasons),
         p=about.p if about else float("nan"),
         floor=about.floor if about else 1.0,
-        caveats=tuple(caveats) if certain else (*caveats, NO_PROOF),
+        caveats=tuple(caveats) if kind == IDENTICAL else (*caveats, NO_PROOF),
     )
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from onnxattr.errors import RankingError
 from onnxattr.lineage.behaviour import MEASURES
@@ -14,20 +15,17 @@ from onnxattr.lineage.policy import judge, parse_condition
 from onnxattr.lineage.twins import SAME_TASK
 from onnxattr.lineage.verdict import ALPHA, LEAST_SCORE, decide, order
 from onnxattr.pipeline import job
-from onnxattr.pipeline.audit_stages import LINEAGE, RANKED, Work, run
+from onnxattr.pipeline.audit_stages import run
+from onnxattr.pipeline.audit_work import LINEAGE, RANKED, Work
 from onnxattr.pipeline.audited_models import Twins, cast
 from onnxattr.pipeline.export import sources_of
 from onnxattr.pipeline.figures import gallery_of
-from onnxattr.pipeline.options import ATTRIBUTION, Options, Progress, Silent
+from onnxattr.pipeline.options import Options, Progress, Silent
 from onnxattr.pipeline.probe_warnings import FEW_PROBES, probe_warnings
 from onnxattr.pipeline.space import ProbeSource, model_warnings, partial, prepare, settings_of
 from onnxattr.pipeline.suspect import weigh_suspect
-from onnxattr.space.measures.table import ENSEMBLE
-from onnxattr.space.measures.table import MEASURES as MEASURES_OF_SPACE
+from onnxattr.space.measures.table import WHOLE_MEASURES
 from onnxattr.types import Audit
-
-#: By which the nearest known models are told, if nobody says: all there are.
-NEAREST = (ATTRIBUTION, *MEASURES_OF_SPACE, ENSEMBLE)
 
 
 def audit(
@@ -82,7 +80,7 @@ def audit(
     conditions = [parse_condition(text) for text in fail_if]
     progress, stop = progress or Silent(), stop or threading.Event()
     given = options or Options()
-    measures = given.measures if given.measure else NEAREST
+    measures = given.measures if given.measure else WHOLE_MEASURES
     # Maps are compared in any case, and are not made where no measure asks for them.
     measure = ",".join(dict.fromkeys([*measures, "attribution"]))
     options = dataclasses.replace(given, method=f"{RANKED},{LINEAGE}", measure=measure)
@@ -134,16 +132,8 @@ def audit(
         sensitivity=found.sensitivity,
         gates=judge(conditions, verdict, ordered, found.nearest),
         failures=tuple(sorted(failures, key=lambda failure: failure.name)),
-        warnings=_warnings(work, options),
-        settings={
-            **settings_of(options, loaded, device),
-            "suspect": roles.suspect,
-            "search": search,
-            "alpha": ALPHA,
-            "least_score": LEAST_SCORE,
-            "same_task": SAME_TASK,
-            "deciding": [name for name, measure in MEASURES.items() if measure.decides],
-        },
+        warnings=_warnings(work),
+        settings=_settings(work, search=search),
         versions=job.versions(),
         seconds={"total": time.perf_counter() - started, **work.seconds},
         unfinished=tuple(work.unfinished),
@@ -155,9 +145,22 @@ def audit(
     )
 
 
-def _warnings(work: Work, options: Options) -> tuple[str, ...]:
+def _settings(work: Work, *, search: bool) -> dict[str, Any]:
+    """Returns what an audit was made with: its options, and the bounds of its verdict."""
+    return {
+        **settings_of(work.options, work.probes, work.device),
+        "suspect": work.roles.suspect,
+        "search": search,
+        "alpha": ALPHA,
+        "least_score": LEAST_SCORE,
+        "same_task": SAME_TASK,
+        "deciding": [name for name, measure in MEASURES.items() if measure.decides],
+    }
+
+
+def _warnings(work: Work) -> tuple[str, ...]:
     """Returns what a reader of an audit must know, a line each."""
-    lines = [partial("audit", work.unfinished, options)] if work.unfinished else []
+    lines = [partial("audit", work.unfinished, work.options)] if work.unfinished else []
     lines += work.notes
     lines += model_warnings([one.summary for _, one in sorted(work.examined.items())])
     if (count := len(work.probes.values)) < FEW_PROBES:

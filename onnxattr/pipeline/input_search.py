@@ -23,11 +23,16 @@ from onnxattr.pipeline.options import Options
 from onnxattr.pipeline.watch import watch_all
 from onnxattr.space.measures import rsa
 from onnxattr.space.measures.evidence import Evidence
+from onnxattr.space.measures.ranks import Ranked
+from onnxattr.space.measures.table import REPRESENTATION
 from onnxattr.space.similarity import mean_cosines
 from onnxattr.types import IMAGE, Failure, Otherwise, Probes
 
 #: Probes on which ways to feed a model are told apart.
 PROBES = 16
+
+#: Probes that RSA takes at least.
+_FEWEST = 4
 
 #: Another way must be better than what is stated, or assumed, by so much RSA.
 _BETTER = 0.02
@@ -79,7 +84,7 @@ def search_inputs(
 
     It is the way in which the model's representation is the most like the reference's by RSA on the
     first probes, and the model's own way unless another is better by .02 and reaches .5. Models
-    that cannot be run, and probes that are no images, have their own way.
+    that cannot be run have their own way, and so have all where probes are no images, or too few.
 
     Args:
         sources: Models by name.
@@ -89,10 +94,10 @@ def search_inputs(
         stop: Ends the work when it is set.
         leave_out: Told of models that cannot be run.
     """
-    own = dict.fromkeys(((r, name) for r in references for name in sources), options.input)
+    chosen = dict.fromkeys(((r, name) for r in references for name in sources), options.input)
     few = _first(probes)
-    if probes.kind != IMAGE or len(few.values) < 4:
-        return Searched(own)
+    if probes.kind != IMAGE or len(few.values) < _FEWEST:
+        return Searched(chosen)
     ways = candidates(options.input)
     seen = watch_all(
         sources, dict.fromkeys(sources, ways), few, options, stop, leave_out, layers=False
@@ -100,15 +105,15 @@ def search_inputs(
     known = {r: _ranked(r, values[: len(few.values)]) for r, values in references.items()}
     sensitivity = {}
     for name, observation in seen.items():
-        made = [_ranked(name, way.units.get("representation")) for way in observation.ways]
+        made = [_ranked(name, way.units.get(REPRESENTATION)) for way in observation.ways]
         for reference, ranks in known.items():
-            own[reference, name] = ways[_best(ranks, made)]
+            chosen[reference, name] = ways[_best(ranks, made)]
         sensitivity[name] = tuple(
             _otherwise(in_words(way, options.input), ranks, made[AS_IT_IS], known)
             for way, ranks in zip(ways, made, strict=True)
             if ranks is not None
         )
-    return Searched(own, sensitivity)
+    return Searched(chosen, sensitivity)
 
 
 def in_words(way: InputOptions, own: InputOptions) -> str:
@@ -121,14 +126,14 @@ def in_words(way: InputOptions, own: InputOptions) -> str:
 
 
 def _otherwise(
-    fed: str, ranks: object, itself: object, references: Mapping[str, object]
+    fed: str, ranks: Ranked | None, itself: Ranked | None, references: Mapping[str, Ranked | None]
 ) -> Otherwise:
     alike = {name: value for name, r in references.items() if (value := _alike(r, ranks)) == value}
     nearest = max(sorted(alike), key=lambda name: alike[name], default="")
     return Otherwise(fed, _alike(itself, ranks), nearest, alike.get(nearest, float("nan")))
 
 
-def _best(reference: object, made: Sequence[object]) -> int:
+def _best(reference: Ranked | None, made: Sequence[Ranked | None]) -> int:
     """Returns which way is the closest to a reference."""
     values = [_alike(reference, each) for each in made]
     known = [v for v in values if not np.isnan(v)]
@@ -139,13 +144,14 @@ def _best(reference: object, made: Sequence[object]) -> int:
     return values.index(max(known))
 
 
-def _alike(one: object, other: object) -> float:
+def _alike(one: Ranked | None, other: Ranked | None) -> float:
     if one is None or other is None:
         return float("nan")
-    return float(mean_cosines(rsa.compare(one, other)))  # type: ignore[arg-type]
+    return float(mean_cosines(rsa.compare(one, other)))
 
 
-def _ranked(name: str, values: Float32 | None) -> object:
+def _ranked(name: str, values: Float32 | None) -> Ranked | None:
+    """Returns a representation as RSA compares it; None where it can make nothing of it."""
     if values is None:
         return None
     try:

@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from onnxattr.report import text
+from onnxattr.report import layout, text
 from onnxattr.sanitise import MAX_TEXT, clean
 from onnxattr.types import Audit, Identity, Relation, Suspect, Twin
 from onnxattr.types.audit import CLOSER, DERIVED, IDENTICAL, INDEPENDENT
@@ -21,9 +20,6 @@ _COLORS = {IDENTICAL: "bold red", DERIVED: "bold red", CLOSER: "bold yellow", IN
 
 #: Operators, references and models that are listed.
 _OPERATORS, _MOST, _NEAREST = 8, 20, 5
-
-#: Spaces between columns; the first that the line has room for is taken.
-_GAPS = (2, 1)
 
 
 def audited(result: Audit, console: Console) -> Iterator[RenderableType]:
@@ -152,12 +148,12 @@ def _references(result: Audit, console: Console) -> RenderableType:
     """Returns a table of the references, in two where the line is short."""
 
     def build(columns: frozenset[str], gap: int) -> Table:
-        heads = [Column("reference", overflow="fold"), Column("weights", overflow="fold")]
-        heads += [_right("late"), _right("copied")]
-        heads += [_right("score"), _right("p")] if "score" in columns else []
-        heads += [_right("independent")] if "independent" in columns else []
-        heads += [Column("fed", overflow="fold")] if "fed" in columns else []
-        table = Table(*heads, box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+        heads = [layout.folded("reference"), layout.folded("weights")]
+        heads += [layout.right("late"), layout.right("copied")]
+        heads += [layout.right("score"), layout.right("p")] if "score" in columns else []
+        heads += [layout.right("independent")] if "independent" in columns else []
+        heads += [layout.folded("fed")] if "fed" in columns else []
+        table = layout.table(*heads, gap=gap)
         for each in result.relations[:_MOST]:
             cells = [clean(each.reference), weights_in_words(each), *_weights(each)]
             cells += [_number(each.score), _p(each)] if "score" in columns else []
@@ -177,10 +173,10 @@ def _references(result: Audit, console: Console) -> RenderableType:
     choices = [
         build(frozenset(columns[:count]), gap)
         for count in range(len(columns), -1, -1)
-        for gap in _GAPS
+        for gap in layout.GAPS
     ]
     room = console.width - 2
-    return next((t for t in choices if _width(t, console) <= room), choices[-1])
+    return next((t for t in choices if layout.width(t, console) <= room), choices[-1])
 
 
 def weights_in_words(each: Relation) -> str:
@@ -217,9 +213,9 @@ def _behaviour_title(each: Relation) -> str:
 
 
 def _behaviour(each: Relation) -> Table:
-    heads = [Column("measure", overflow="fold"), _right("value")]
-    heads += [_right("independent"), _right("headroom")] if each.twins else []
-    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    heads = [layout.folded("measure"), layout.right("value")]
+    heads += [layout.right("independent"), layout.right("headroom")] if each.twins else []
+    table = layout.table(*heads)
     for evidence in each.behaviour:
         name = evidence.measure + ("" if evidence.decides else " (decides nothing)")
         cells = [name, _number(evidence.value)]
@@ -236,15 +232,11 @@ def _behaviour(each: Relation) -> Table:
 
 
 def _sensitivity(result: Audit) -> Table:
-    table = Table(
-        Column("fed", overflow="fold"),
-        _right("like itself"),
-        Column("nearest", overflow="fold"),
-        _right("rsa"),
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
+    table = layout.table(
+        layout.folded("fed"),
+        layout.right("like itself"),
+        layout.folded("nearest"),
+        layout.right("rsa"),
     )
     for each in result.sensitivity:
         cells = [clean(each.fed) or "by itself", _number(each.kept)]
@@ -259,14 +251,10 @@ def used(twin: Twin) -> str:
 
 
 def _twins(result: Audit) -> Table:
-    table = Table(
-        Column("model", overflow="fold"),
-        Column("counts for", overflow="fold"),
-        _right("alike"),
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
+    table = layout.table(
+        layout.folded("model"),
+        layout.folded("counts for"),
+        layout.right("alike"),
     )
     for twin in result.twins:
         table.add_row(Text(clean(twin.name)), Text(used(twin)), Text(_number(twin.likeness)))
@@ -280,16 +268,16 @@ def _nearest(result: Audit, console: Console) -> Table:
     names = list(dict.fromkeys(name for source in sources for name in source.measures))
 
     def build(count: int, gap: int) -> Table:
-        heads = [Column("model", overflow="fold"), *map(_right, names[:count])]
-        table = Table(*heads, box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+        heads = [layout.folded("model"), *map(layout.right, names[:count])]
+        table = layout.table(*heads, gap=gap)
         for source in sources:
             found = [source.measures.get(name) for name in names[:count]]
             cells = ["-" if s is None else f"{s.value:z.2f} #{s.rank}" for s in found]
             table.add_row(*map(Text, [clean(source.name), *cells]))
         return table
 
-    choices = [build(count, gap) for count in range(len(names), 0, -1) for gap in _GAPS]
-    return next((t for t in choices if _width(t, console) <= console.width - 2), choices[-1])
+    choices = [build(count, gap) for count in range(len(names), 0, -1) for gap in layout.GAPS]
+    return next((t for t in choices if layout.width(t, console) <= console.width - 2), choices[-1])
 
 
 def _left_out(result: Audit) -> Table:
@@ -314,15 +302,13 @@ def _gates(result: Audit) -> Table:
 
 def _footer(result: Audit) -> str:
     settings = result.settings
-    count = settings["probes"]["count"]
-    number = "1 probe" if count == 1 else f"{count} probes"
     tried = (
         "colours and ranges tried" if settings["search"] else "each model fed as it feeds itself"
     )
     return (
         "late: aligned similarity of the last layers; copied: share of its weights; headroom: of "
         "what the best independent model leaves; score: the mean of the two largest headrooms; "
-        f"{number} ({clean(settings['probes']['source'])}); {tried}"
+        f"{text.probes(settings)}; {tried}"
     )
 
 
@@ -332,12 +318,3 @@ def _p(each: Relation) -> str:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:z.2f}"
-
-
-def _right(title: str) -> Column:
-    return Column(title, justify="right", no_wrap=True)
-
-
-def _width(table: Table, console: Console) -> int:
-    unbounded = console.options.update(max_width=10_000)
-    return Measurement.get(console, unbounded, table).maximum

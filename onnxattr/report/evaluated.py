@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from onnxattr.report import layout
 from onnxattr.sanitise import clean
 from onnxattr.types import Estimate, Evaluation, Measured
 
@@ -18,9 +18,6 @@ EXACT = ("oracle", "random")
 
 #: Columns in one table; the most that the line has room for are taken.
 _CHUNKS = (8, 4, 3, 2, 1)
-
-#: Spaces between columns, likewise.
-_GAPS = (2, 1)
 
 #: Letters of a name on one line, where the whole of it would push figures into another table.
 _FOLDED = 24
@@ -93,27 +90,20 @@ def _tables(
     keys = list(titles)
 
     def build(part: Sequence[str], gap: int, width: int | None) -> Table:
-        columns = [Column(titles[key], justify="right", no_wrap=True) for key in part]
         name = Column(title, overflow="fold", max_width=width)
-        padding = (0, gap, 0, 0)
-        table = Table(name, *columns, box=None, padding=padding, pad_edge=False, header_style="dim")
+        table = layout.table(name, *(layout.right(titles[key]) for key in part), gap=gap)
         for one in (*measures, *references):
             style = "" if one in references else "bold"
             table.add_row(Text(clean(one.name), style), *cells(one, part))
         return table
 
     tables: list[Table] = []
-    for size, width, gap in product(_CHUNKS, (None, _FOLDED), _GAPS):
+    for size, width, gap in product(_CHUNKS, (None, _FOLDED), layout.GAPS):
         parts = [keys[start : start + size] for start in range(0, len(keys), size)]
         tables = [build(part, gap, width) for part in parts]
-        if all(_fits(table, console) for table in tables):
+        if all(layout.width(table, console) <= console.width for table in tables):
             break
     yield from tables
-
-
-def _fits(table: Table, console: Console) -> bool:
-    unbounded = console.options.update(max_width=10_000)
-    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def _figures(one: Measured, keys: Sequence[str]) -> list[RenderableType]:

@@ -5,11 +5,10 @@ from itertools import product
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from onnxattr.report import text
+from onnxattr.report import layout, text
 from onnxattr.report.dendrogram import gaps
 from onnxattr.report.tree_text import axis_line, tree_lines
 from onnxattr.sanitise import clean
@@ -21,9 +20,6 @@ _TREES, _SMALL = (48, 32, 24), (16, 10)
 
 #: Columns beside tree, name and cluster; the last ones go first.
 _COLUMNS = ("joined", "origin", "nearest")
-
-#: Spaces between columns, likewise.
-_GAPS = (2, 1)
 
 #: The narrowest that a name is folded to.
 _NARROWEST = 12
@@ -58,19 +54,19 @@ def _tree(result: ModelMap, console: Console) -> Table:
     kept = [_COLUMNS[:count] for count in range(len(_COLUMNS), -1, -1)]
     folds = [most for most in (40, 24, _NARROWEST) if most < longest]
     choices = [
-        *product(kept, _TREES, (longest,), _GAPS),
-        *product(kept[1:], _SMALL, (longest,), _GAPS),
-        *product(kept[1:], _SMALL[-1:], folds, _GAPS),
+        *product(kept, _TREES, (longest,), layout.GAPS),
+        *product(kept[1:], _SMALL, (longest,), layout.GAPS),
+        *product(kept[1:], _SMALL[-1:], folds, layout.GAPS),
     ]
     for columns, width, fold, gap in choices:
         table = _build(result, width, fold, columns, gap)
-        if _fits(table, console):
+        if layout.width(table, console) <= console.width:
             break
     return table
 
 
 def _build(result: ModelMap, width: int, fold: int, columns: tuple[str, ...], gap: int) -> Table:
-    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="dim")
+    table = layout.table(gap=gap)
     table.add_column(axis_line(result, width), no_wrap=True)
     table.add_column("model", no_wrap=True)
     if result.clusters:
@@ -111,7 +107,7 @@ def _nearest(result: ModelMap, console: Console) -> Table:
     name, other = Column("model", overflow="fold"), Column("nearest models", overflow="fold")
     cosine = Column("cosine", justify="right", no_wrap=True)
     table = Table(name, other, cosine, box=None, pad_edge=False, header_style="dim")
-    table.padding = (0, _GAPS[0] if console.width >= 40 else _GAPS[1], 0, 0)
+    table.padding = (0, layout.GAPS[0] if console.width >= 40 else layout.GAPS[1], 0, 0)
     for model, near in zip(result.models, result.nearest, strict=True):
         for place, one in enumerate(near[:_NEAREST]):
             first = Text(clean(model.name), "bold") if place == 0 else Text("")
@@ -119,19 +115,11 @@ def _nearest(result: ModelMap, console: Console) -> Table:
     return table
 
 
-def _fits(table: Table, console: Console) -> bool:
-    unbounded = console.options.update(max_width=10_000)
-    return Measurement.get(console, unbounded, table).maximum <= console.width
-
-
 def _footer(result: ModelMap) -> str:
     settings = result.settings
     how = "centred" if settings["centred"] else "the paper's arithmetic"
-    count = settings["probes"]["count"]
-    number = "1 probe" if count == 1 else f"{count} probes"
     made = (
-        f"{settings['method']} maps at {clean(str(settings['at']))}, {how}; "
-        f"{number} ({clean(settings['probes']['source'])})"
+        f"{settings['method']} maps at {clean(str(settings['at']))}, {how}; {text.probes(settings)}"
     )
     if not result.leaves:
         return f"{about_points(result)}, by sketches of the maps; {made}"

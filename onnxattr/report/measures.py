@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Column
 from rich.text import Text
 
-from onnxattr.report import text
+from onnxattr.report import layout, text
 from onnxattr.types import Comparison, Pairs, PairScore, Ranking, Score, Source
 
 #: The sign of a source on which measures disagree.
@@ -26,11 +26,11 @@ def titles(measures: Sequence[Pairs], columns: frozenset[str]) -> tuple[list[Col
     names = [one.measure for one in measures]
     # The cosine of maps is called so where it stands alone.
     only = names in ([], ["attribution"])
-    first = [_right("cosine" if only else names[0]), _right("interval")]
+    first = [layout.right("cosine" if only else names[0]), layout.right("interval")]
     others = []
     for name in names[1:]:
-        others.append(_right(name))
-        others += [_right("interval")] if INTERVALS in columns else []
+        others.append(layout.right(name))
+        others += [layout.right("interval")] if INTERVALS in columns else []
     return first, others
 
 
@@ -86,7 +86,3 @@ def _figures(one: PairScore) -> str:
 
 def _interval(score: Score | None) -> str:
     return text.interval(score.low, score.high) if score else "-"
-
-
-def _right(title: str) -> Column:
-    return Column(title, justify="right", no_wrap=True)

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from onnxattr.report import layout
 from onnxattr.report.json import SCHEMA_VERSION, plain
 from onnxattr.report.markdown import cell
-from onnxattr.report.table import InAscii
 
 #: A method: `name`, `kind`, `about`, `cost`, `signed`, `seeded`, `source`, and `options`, each with
 #: `name`, `default`, `least`, `most`, `choices` and `about`.
@@ -32,14 +32,14 @@ def print_all(methods: Sequence[Method], reductions: Mapping[str, str], console:
             table.add_row(title, *facts, each["about"])
         else:
             table.add_row(title, Text.assemble(each["about"], "\n", ("; ".join(facts), "dim")))
-    _print(table, console)
+    layout.show(table, console)
     console.print()
     table = _table("reduction", "T, what is attributed of the units u")
     for name, about in reductions.items():
         table.add_row(Text(name, "bold"), about)
-    _print(table, console)
+    layout.show(table, console)
     console.print()
-    _print(Text("onnxattr methods NAME shows the options of a method", "dim"), console)
+    layout.show(Text("onnxattr methods NAME shows the options of a method", "dim"), console)
 
 
 def print_one(method: Method, console: Console) -> None:
@@ -52,21 +52,21 @@ def print_one(method: Method, console: Console) -> None:
     table.add_row("cost a probe", method["cost"])
     table.add_row("random", "by --seed" if method["seeded"] else "no")
     table.add_row("source", method["source"])
-    _print(table, console)
+    layout.show(table, console)
     console.print()
     if not method["options"]:
-        _print(Text("It has no options.", "dim"), console)
+        layout.show(Text("It has no options.", "dim"), console)
         return
     table = _table("option", "default", "values", "meaning")
     for option in method["options"]:
         table.add_row(
             Text(option["name"], "bold"), _value(option["default"]), _range(option), option["about"]
         )
-    _print(table, console)
+    layout.show(table, console)
     console.print()
     first = method["options"][0]
     example = f"--method {method['name']}:{first['name']}={_value(first['default']) or '…'}"
-    _print(Text(example, "dim"), console)
+    layout.show(Text(example, "dim"), console)
 
 
 def to_json(methods: Sequence[Method], reductions: Mapping[str, str]) -> str:
@@ -138,8 +138,4 @@ def _table(*titles: str) -> Table:
     for column in columns[:-1]:
         column.no_wrap = len(titles) < 5
     columns[0].no_wrap = True
-    return Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-
-
-def _print(part: RenderableType, console: Console) -> None:
-    console.print(InAscii(part) if console.options.ascii_only else part)
+    return layout.table(*columns)

@@ -1,5 +1,9 @@
 """Words and numbers for people: short forms of figures."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from onnxattr.sanitise import clean
 from onnxattr.types import ASSUMED, IMAGE, GradientCheck, InputSpec, Parity
 
 #: What our own words use beyond ASCII, for terminals that have nothing else.
@@ -62,6 +66,13 @@ def short_count(count: int) -> str:
                 else f"{count / size:.0f}{letter}"
             )
     return str(count)
+
+
+def probes(settings: Mapping[str, Any]) -> str:
+    """Returns how many probes there were and where they are from: `64 probes (photos)`."""
+    count = settings["probes"]["count"]
+    number = "1 probe" if count == 1 else f"{count} probes"
+    return f"{number} ({clean(settings['probes']['source'])})"
 
 
 def cosine(value: float) -> str:

@@ -17,7 +17,7 @@ from gradients import Total, flat, wide, widened
 from outcomes import has_gradients, matching
 
 import onnxattr
-from onnxattr.convert.ops.table import moved
+from onnxattr.convert.ops.tensors import moved
 
 #: The parameters are stored, as they are in a model: they must be where the module is.
 STORED = "const"

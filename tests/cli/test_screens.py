@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from onnxattr.report import methods, table
+from onnxattr.report import methods, ranked, table
 from onnxattr.report.pictures import Look
 from onnxattr.report.preview import preview
 from onnxattr.types import (
@@ -466,7 +466,7 @@ def test_nothing_is_cut_and_nothing_sticks_out(name, width):
 def test_names_stay_whole_at_the_narrowest_usual_width(name):
     shown = screen(SCREENS[name], 80)
 
-    for source in SCREENS[name].targets[0].sources[: table.CLOSEST]:
+    for source in SCREENS[name].targets[0].sources[: ranked.CLOSEST]:
         assert source.name in shown
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from onnxattr.convert.array_feed import wrap
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 from onnxattr.convert.parity import TOLERANCE, Gate, relative_error
 from onnxattr.convert.torch import to_network
 from onnxattr.errors import LimitError, ParityError, SupportError

@@ -7,7 +7,7 @@ import pytest
 
 import onnxattr
 from onnxattr.errors import RankingError
-from onnxattr.pipeline.audit_stages import Work
+from onnxattr.pipeline.audit_work import Work
 from onnxattr.pipeline.options import Silent
 from onnxattr.types.audit import DERIVED, IDENTICAL, UNDECIDABLE
 

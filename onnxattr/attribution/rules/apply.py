@@ -16,7 +16,7 @@ from onnxattr.attribution.rules.graph import analyse
 from onnxattr.attribution.rules.layers import layer
 from onnxattr.attribution.rules.products import is_layer
 from onnxattr.attribution.rules.table import ROWS, Facts, Function, Row, Site, key
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 from onnxattr.convert.torch import module_name
 from onnxattr.errors import SupportError
 from onnxattr.graph.walk import label

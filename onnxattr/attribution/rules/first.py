@@ -13,7 +13,7 @@ from onnxattr.attribution.rules.multipliers import nonzero
 from onnxattr.attribution.rules.products import Bounds, moving_slot
 from onnxattr.attribution.rules.table import Facts, Function, Site, key
 from onnxattr.convert.array_feed import feed_of
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 from onnxattr.errors import SupportError
 from onnxattr.types import IMAGE, Network
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 
 Function = Callable[..., Any]
 Rule = Callable[["Site"], Function]

@@ -11,8 +11,9 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
+from onnxattr.convert.ops.calls import attributes_of
 from onnxattr.convert.ops.structure import subgraph
-from onnxattr.convert.ops.table import attributes_of, builder, operator
+from onnxattr.convert.ops.table import builder, operator
 from onnxattr.convert.ops.tensors import dtype_of
 
 #: What `qk_matmul_output` shows, by the attribute's number.

@@ -9,8 +9,8 @@ from onnx import GraphProto
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
+from onnxattr.convert.ops.scope import current
 from onnxattr.convert.ops.structure import subgraph
-from onnxattr.convert.ops.table import current
 from onnxattr.convert.ops.tensors import DTYPES
 
 

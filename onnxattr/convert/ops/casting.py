@@ -10,7 +10,8 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import OPERATORS, Entry, builder, call, operator
+from onnxattr.convert.ops.calls import Entry, call
+from onnxattr.convert.ops.table import OPERATORS, builder, operator
 from onnxattr.convert.ops.tensors import dtype_of
 from onnxattr.errors import SupportError
 

@@ -23,7 +23,9 @@ from onnxattr.convert.ops.bodies import (
     results,
     stacked,
 )
-from onnxattr.convert.ops.table import builder, current, device_of, moved
+from onnxattr.convert.ops.scope import current
+from onnxattr.convert.ops.table import builder
+from onnxattr.convert.ops.tensors import device_of, moved
 from onnxattr.convert.ops.turns import Turns, turns_of
 from onnxattr.errors import SupportError
 

@@ -15,7 +15,8 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import Function, attributes_of, builder, operator
+from onnxattr.convert.ops.calls import Function, attributes_of
+from onnxattr.convert.ops.table import builder, operator
 from onnxattr.errors import SupportError
 
 

@@ -16,15 +16,9 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import (
-    Entry,
-    attributes_of,
-    builder,
-    call,
-    current,
-    known,
-    operator,
-)
+from onnxattr.convert.ops.calls import Entry, attributes_of, call
+from onnxattr.convert.ops.scope import current, known
+from onnxattr.convert.ops.table import builder, operator
 from onnxattr.convert.ops.tensors import DTYPES, dtype_of
 from onnxattr.errors import SupportError
 

@@ -19,8 +19,11 @@ from onnxattr.convert.ops.bodies import (
     results,
     stacked,
 )
+from onnxattr.convert.ops.calls import attributes_of
 from onnxattr.convert.ops.numbers import integers
-from onnxattr.convert.ops.table import attributes_of, builder, current, device_of, moved
+from onnxattr.convert.ops.scope import current
+from onnxattr.convert.ops.table import builder
+from onnxattr.convert.ops.tensors import device_of, moved
 from onnxattr.convert.ops.turns import Turns, turns_of
 
 

@@ -8,7 +8,9 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import Entry, builder, call, operator, takers
+from onnxattr.convert.ops.calls import Entry, call
+from onnxattr.convert.ops.scope import takers
+from onnxattr.convert.ops.table import builder, operator
 
 
 @builder("Softmax", 13)

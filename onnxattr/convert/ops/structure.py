@@ -10,7 +10,8 @@ from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.onnx_node import OnnxNode
 from torch import nn
 
-from onnxattr.convert.ops.table import builder, current, known, operator
+from onnxattr.convert.ops.scope import current, known
+from onnxattr.convert.ops.table import builder, operator
 from onnxattr.convert.ops.tensors import from_numpy
 from onnxattr.graph.load import OWN_DOMAIN
 from onnxattr.graph.walk import captured

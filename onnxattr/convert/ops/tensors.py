@@ -1,6 +1,7 @@
-"""Stored tensors and data types, from ONNX's to torch's."""
+"""Stored tensors and data types, from ONNX's to torch's, and the devices that tensors live on."""
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import ml_dtypes
@@ -100,3 +101,20 @@ def from_numpy(array: np.ndarray[Any, Any]) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
         except TypeError:
             raise SupportError(f"tensors of type {array.dtype}") from None
+
+
+def device_of(values: Iterable[Any]) -> torch.device | None:
+    """Returns where the first tensor among values lives, or in sequences among them."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            return value.device
+        if isinstance(value, list) and value:
+            return device_of(value)
+    return None
+
+
+def moved(value: Any, device: torch.device | None) -> Any:
+    """Returns a tensor, a sequence or an absent value on a device; where it is if that is None."""
+    if isinstance(value, list):
+        return [moved(item, device) for item in value]
+    return value if value is None or device is None else value.to(device)

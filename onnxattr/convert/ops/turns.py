@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from onnx2torch.onnx_node import OnnxNode
 
-from onnxattr.convert.ops.table import current
+from onnxattr.convert.ops.scope import current
 from onnxattr.errors import LimitError
 from onnxattr.graph.walk import label
 from onnxattr.limits import Limits

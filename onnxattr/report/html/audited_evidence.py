@@ -12,6 +12,7 @@ from onnxattr.report.audited import weights_in_words
 from onnxattr.report.figure import inline_svg
 from onnxattr.report.html import sections
 from onnxattr.report.html.blocks import (
+    NOTHING,
     Badge,
     Block,
     Card,
@@ -76,7 +77,7 @@ def p_value(each: Relation) -> str:
 def numeric(value: float | None) -> Cell:
     """Returns a number as a cell; one that there is not is sorted last."""
     if value is None or math.isnan(value):
-        return Cell("–", order="")
+        return NOTHING
     return Cell(number(value), order=round(value, 6))
 
 
@@ -114,7 +115,7 @@ def _card(result: Audit, place: int, each: Relation, model: Summary | None) -> C
         pairs.append(("independent", sections.listed([sections.short(t) for t in each.twins])))
     if each.behaviour:
         pairs.append(("suspect fed", each.fed or "by itself"))
-    more = ((("The file", _file(model))),) if model is not None else ()
+    more = (("The file", _file(model)),) if model is not None else ()
     nothing = "no more than the files" if each.identical else "neither weights nor behaviour"
     facts = Facts(tuple(pairs or [("compared", nothing)]))
     return Card(f"reference-{place}", each.reference, tuple(badges), facts, more)
@@ -137,8 +138,8 @@ def _weights(each: Relation) -> list[tuple[str, Value]]:
             f"{'the same numbers' if one.exact else f'cosine {one.similarity:.4f}'}"
             for one in match.tensors[:_SAME]
         ]
-        if left := len(match.tensors) - _SAME:
-            lines += [f"and {left} more"] if left > 0 else []
+        if (left := len(match.tensors) - _SAME) > 0:
+            lines.append(f"and {left} more")
         pairs.append((f"copied, {match.copied:.0%}", tuple(lines)))
     return pairs
 

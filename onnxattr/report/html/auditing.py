@@ -10,6 +10,7 @@ from onnxattr.report.html import audited_evidence as evidence
 from onnxattr.report.html import sections
 from onnxattr.report.html.audited_file import file_section
 from onnxattr.report.html.blocks import (
+    NOTHING,
     Badge,
     Banner,
     Cell,
@@ -153,7 +154,7 @@ _JUDGED = (
 
 
 def _judged(each: Relation) -> tuple[Cell, ...]:
-    p = Cell("–", order="") if math.isnan(each.p) else Cell(f"{each.p:.2g}", order=each.p)
+    p = NOTHING if math.isnan(each.p) else Cell(f"{each.p:.2g}", order=each.p)
     return evidence.numeric(each.score), p, Cell(str(len(each.twins)), order=len(each.twins))
 
 
@@ -165,7 +166,7 @@ def _named(each: Relation, result: Audit, links: dict[str, str]) -> Cell:
 
 def _side_by_side(each: Relation, pairs: dict[str, tuple[int, int]]) -> Cell:
     if each.reference not in pairs:
-        return Cell("–", order="")
+        return NOTHING
     return Cell("side by side", link="#gallery", pair=pairs[each.reference])
 
 
@@ -239,7 +240,7 @@ def _nearest(result: Audit, links: dict[str, str]) -> Section | None:
         for name in names:
             score = source.measures.get(name)
             if score is None:
-                cells.append(Cell("–", order=""))
+                cells.append(NOTHING)
                 continue
             rank = f" #{text.rank(score.rank, score.tied)}"
             first = score.rank == 1
@@ -311,4 +312,4 @@ def _says(result: Audit) -> tuple[str, ...]:
 
 
 def _share(value: float | None) -> Cell:
-    return Cell("–", order="") if value is None else Cell(f"{value:.0%}", order=round(value, 6))
+    return NOTHING if value is None else Cell(f"{value:.0%}", order=round(value, 6))

@@ -48,6 +48,10 @@ class Cell:
     code: bool = False
 
 
+#: What there is not; it is sorted last.
+NOTHING = Cell("–", order="")
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table.

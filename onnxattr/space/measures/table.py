@@ -166,3 +166,6 @@ MEASURES: Mapping[str, Measure] = Registry(
         ),
     },
 )
+
+#: All by their names, but for the parts of `predictability`, which are measures, too.
+WHOLE_MEASURES = (*(name for name in MEASURES if "-" not in name), ENSEMBLE)

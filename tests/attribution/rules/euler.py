@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from onnxattr.attribution.rules.table import ROWS, SIGNAL, Site
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 
 
 @dataclass(frozen=True)

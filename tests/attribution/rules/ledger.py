@@ -16,7 +16,7 @@ from onnxattr.attribution.rules.apply import with_rules
 from onnxattr.attribution.rules.composites import built_in
 from onnxattr.attribution.rules.graph import FACTORS, analyse
 from onnxattr.attribution.rules.table import ALL, ROWS, key
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 from onnxattr.convert.torch import module_name
 
 #: LRP-0 everywhere.

@@ -20,7 +20,7 @@ import onnxattr.attribution.rules.operators  # noqa: F401 - fills the table
 from onnxattr.attribution.rules.composites import LAYERS
 from onnxattr.attribution.rules.table import ROWS, key
 from onnxattr.convert.ops import OPERATORS
-from onnxattr.convert.ops.table import Call
+from onnxattr.convert.ops.calls import Call
 from onnxattr.convert.support import require_support
 from onnxattr.convert.torch import convert, module_name
 from onnxattr.errors import OnnxattrError
