@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
 
 from benchmarks.disguises import modeldiff, zest
 
@@ -13,7 +12,10 @@ def images():
     return np.random.default_rng(1).random((3, 3, 64, 64)).astype(np.float32)
 
 
+@pytest.mark.exporters  # They install scikit-learn.
 def test_coefficients_are_those_of_a_weighted_ridge(images):
+    from sklearn.linear_model import Ridge
+
     seen = zest.masks(0)
 
     def answers(batch):
