@@ -185,14 +185,12 @@ def _of_behaviour(each: Relation) -> str:
         return "its behaviour cannot be compared"
     if len(each.twins) >= LEAST_TWINS:
         return "no measure has anything to say of its behaviour beside that of independent models"
-    if each.twins:
-        return (
-            "it does what the reference does, with one independent model of the task to hold that "
-            f"against and not {LEAST_TWINS}: a distilled copy would look the same"
-        )
+    few = f"one independent model of the task and not {LEAST_TWINS}"
+    few = few if each.twins else "no independent model of the task"
     return (
-        "it does what the reference does, with no independent model of the task to hold that "
-        "against: a distilled copy would look the same"
+        "it may do what the reference does (the same probes are alike to both, rsa "
+        f"{likeness(known):.2f}), with {few} to hold that against: a distilled copy would look the "
+        "same"
     )
 
 
