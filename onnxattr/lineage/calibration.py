@@ -65,7 +65,8 @@ def null_scores(
     counts: however many references there are, they make no suspect more suspicious than it is. Of a
     reference whose twin it is, it is measured by the other twins, by one less than the suspect; so
     its score is rather too high than too low, and the p-value that is made of these errs to the
-    side of the suspect. References with fewer than two twins judge nobody.
+    side of the suspect. References with fewer than two twins judge nobody, and their twins
+    have no score: what they would reach against their own reference is not known.
 
     Args:
         likeness: Of all pairs of a reference and its twins and its strangers, and of those of a
@@ -74,7 +75,8 @@ def null_scores(
         strangers: Likewise.
     """
     found = []
-    for twin in dict.fromkeys(name for known in twins.values() for name in known):
+    judging = {r: known for r, known in twins.items() if len(known) >= LEAST_TWINS}
+    for twin in dict.fromkeys(name for known in judging.values() for name in known):
         scores = [
             score(
                 likeness,
@@ -83,8 +85,8 @@ def null_scores(
                 [other for other in known if other != twin],
                 strangers.get(reference, ()),
             ).combined
-            for reference, known in twins.items()
-            if len(known) >= LEAST_TWINS and (reference, twin) in likeness
+            for reference, known in judging.items()
+            if (reference, twin) in likeness
         ]
         if reached := [value for value in scores if not np.isnan(value)]:
             found.append(max(reached))

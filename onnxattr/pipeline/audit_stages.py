@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from onnxattr.arrays import Float32
 from onnxattr.graph.options import InputOptions
-from onnxattr.lineage import behaviour
 from onnxattr.lineage.behaviour import Traces
 from onnxattr.lineage.calibration import LEAST_TWINS
 from onnxattr.lineage.twins import UNLIKE, assign
@@ -171,14 +170,9 @@ def _traces_of(name: str, seen: Seen) -> Traces:
 
 def _alike(traced: Traced, independent: Sequence[str]) -> dict[Pair, float]:
     """Returns how much references and independent models seem to do the same, of those run."""
-    references, others = traced.references(), traced.others()
-    found = {}
-    for reference, one in references.items():
-        for name in independent:
-            if (other := others.get((reference, name))) is not None:
-                value = behaviour.representations(one, other)
-                found[reference, name] = float("nan") if value is None else value
-    return found
+    references = traced.references()
+    pairs = Pairs(references, traced.others())
+    return {(r, n): pairs.alike(r, n) for r in references for n in independent if pairs.has(r, n)}
 
 
 def _twins(
@@ -198,14 +192,16 @@ def _twins(
 def _judging(alike: Mapping[Pair, float], twins_of: Mapping[str, Sequence[str]]) -> list[Pair]:
     """Returns the independent models by which a reference's score and its p-value are made.
 
-    These are its own twins and, where it has enough to judge anybody, those of other references
+    Where it has enough twins to judge anybody, these are its own and those of other such references
     that may do the same; see `calibration.null_scores`.
     """
+    judging = {r: names for r, names in twins_of.items() if len(names) >= LEAST_TWINS}
+    counted = {name for names in judging.values() for name in names}
     return [
         (reference, name)
         for (reference, name), value in alike.items()
-        if name in twins_of[reference]
-        or (len(twins_of[reference]) >= LEAST_TWINS and value >= UNLIKE)
+        if reference in judging and name in counted
+        if name in judging[reference] or value >= UNLIKE
     ]
 
 

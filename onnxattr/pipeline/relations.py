@@ -117,12 +117,15 @@ def relations(
     counted = {r: [t for t in twins.get(r, ()) if pairs.has(r, t)] for r in run}
     judging = [r for r in run if len(counted[r]) >= LEAST_TWINS]
     strangers = {r: [o for o in run if o != r][:STRANGERS] for r in judging}
-    given = dict.fromkeys(name for known in counted.values() for name in known)
+    given = dict.fromkeys(name for reference in judging for name in counted[reference])
     likeness = {}
-    for reference, known in counted.items():
-        close = [t for t in given if t in known or pairs.alike(reference, t) >= UNLIKE]
-        others = (*close, *strangers[reference]) if reference in judging else ()
-        for other in (suspect, *others):
+    for reference in run:
+        others = [suspect]
+        if reference in judging:
+            known = counted[reference]
+            others += [t for t in given if t in known or pairs.alike(reference, t) >= UNLIKE]
+            others += strangers[reference]
+        for other in others:
             if (found := pairs(reference, other)) is not None:
                 likeness[reference, other] = found
     null = null_scores(likeness, counted, strangers)

@@ -85,6 +85,7 @@ def test_a_twin_counts_once_by_its_highest_score_against_any_reference():
         ("q", "u1"): values(0.6),
         ("q", "u2"): values(0.3),
         ("p", "v"): values(0.9),
+        ("q", "v"): values(0.1),
         ("p", "t2"): values(0.95),
         ("q", "x"): values(0.2),
         ("r", "x"): values(0.2),
@@ -94,7 +95,8 @@ def test_a_twin_counts_once_by_its_highest_score_against_any_reference():
     found = null_scores(likeness, {"r": ["t1", "t2"], "q": ["u1", "u2"], "p": ["v"]}, strangers)
     of_t1 = max(headroom(0.5, 0.4), headroom(0.7, 0.6))
     of_t2, of_u1, of_u2 = headroom(0.4, 0.5), headroom(0.6, 0.3), headroom(0.3, 0.6)
-    # A reference with one twin judges nobody: `v` has no score, and `t2` none against `p`.
+    # A reference with one twin judges nobody: `v` has no score, not even its low one against `q`,
+    # and `t2` none against `p`.
     assert found == pytest.approx(sorted([of_t1, of_t2, of_u1, of_u2]))
 
 
